@@ -1,0 +1,253 @@
+"""Exponentials of generated kernels: exp, exp2, expm1, sinh, cosh, tanh, sigmoid; branch-free.
+
+All reduce x = k ln 2 + r with |r| <= ln(2)/2 and use exp(x) = 2^k (1 + r + b), b = e^r - 1 - r a polynomial. Polynomials
+are our own minimax fits; the two-part ln 2 is Cody and Waite's. Adding `MAGIC` = 1.5 * 2^(mantissa bits) rounds a float
+to an integer and leaves that integer in its low bits. Clamps are written so that nan passes through.
+"""
+
+import numpy as np
+
+from graphc.codegen.vecmath_row import Function
+
+# float32
+
+
+def _pow2_f32(k: np.int32) -> np.float32:
+    # 2^k for -127 < k < 128, built from the exponent field
+    return np.int32((k + 127) << 23).view(np.float32)
+
+
+def _ldexp_f32(y: np.float32, k: np.int32) -> np.float32:
+    # y 2^k in two steps, so that subnormal results are rounded once and overflow gives inf
+    half = np.int32(k >> 1)
+    return y * _pow2_f32(half) * _pow2_f32(np.int32(k - half))
+
+
+def _exp_tail_f32(r: np.float32) -> np.float32:
+    # e^r - 1 - r on |r| <= ln(2)/2; minimax fit, relative error of e^r - 1 2^-30
+    p = np.float32(1.99078379e-4)
+    p = p * r + np.float32(1.39488198e-3)
+    p = p * r + np.float32(8.33328534e-3)
+    p = p * r + np.float32(4.16662358e-2)
+    p = p * r + np.float32(0.166666672)
+    p = p * r + np.float32(0.5)
+    return r * r * p
+
+
+def _exp_parts_f32(x: np.float32) -> tuple[np.int32, np.float32, np.float32]:
+    # (k, a, b) with exp(x) = 2^k (1 + a + b), |b| < |a| / 4; Cody-Waite
+    z = x * np.float32(1.44269504) + np.float32(12582912.0)
+    n = z - np.float32(12582912.0)
+    high = x - n * np.float32(0.693145752)
+    low = n * np.float32(1.42860677e-6)
+    r = high - low
+    rest = (high - r) - low
+    return np.int32(z.view(np.int32) - 0x4B400000), r, rest + _exp_tail_f32(r)
+
+
+def exp_f32(x: np.float32) -> np.float32:
+    x = np.float32(90.0) if x > np.float32(90.0) else x
+    x = np.float32(-105.0) if x < np.float32(-105.0) else x
+    k, a, b = _exp_parts_f32(x)
+    s = np.float32(1.0) + a
+    return _ldexp_f32(s + (a - (s - np.float32(1.0)) + b), k)
+
+
+def exp2_f32(x: np.float32) -> np.float32:
+    x = np.float32(130.0) if x > np.float32(130.0) else x
+    x = np.float32(-152.0) if x < np.float32(-152.0) else x
+    z = x + np.float32(12582912.0)
+    r = (x - (z - np.float32(12582912.0))) * np.float32(0.693147181)
+    k = np.int32(z.view(np.int32) - 0x4B400000)
+    return _ldexp_f32(np.float32(1.0) + (r + _exp_tail_f32(r)), k)
+
+
+def expm1_f32(x: np.float32) -> np.float32:
+    # 2^k ((1 - 2^-k) + a + b), the sum compensated
+    clamped = np.float32(90.0) if x > np.float32(90.0) else x
+    clamped = np.float32(-20.0) if clamped < np.float32(-20.0) else clamped
+    k, a, b = _exp_parts_f32(clamped)
+    c = np.float32(1.0) - _pow2_f32(np.int32(-(k if k < 120 else 120)))
+    s = c + a
+    y = _ldexp_f32(s + (a - (s - c) + b), k)
+    return y if x != np.float32(0.0) else x
+
+
+def sinh_f32(x: np.float32) -> np.float32:
+    # with t = expm1(|x|) = 2^k m: (t + t / (t + 1)) / 2 = 2^(k-1) (m + 2^-k m / (1 + a + b))
+    size = abs(x)
+    size = np.float32(90.0) if size > np.float32(90.0) else size
+    k, a, b = _exp_parts_f32(size)
+    inverse = _pow2_f32(np.int32(-(k if k < 60 else 60)))
+    c = np.float32(1.0) - inverse
+    s = c + a
+    m = s + (a - (s - c) + b)
+    y = _ldexp_f32(m + inverse * m / (np.float32(1.0) + (a + b)), np.int32(k - 1))
+    return np.copysign(y, x)
+
+
+def cosh_f32(x: np.float32) -> np.float32:
+    # with q = 1 + a + b: 2^(k-1) (q + 4^-k / q)
+    size = abs(x)
+    size = np.float32(90.0) if size > np.float32(90.0) else size
+    k, a, b = _exp_parts_f32(size)
+    inverse = _pow2_f32(np.int32(-(k if k < 60 else 60)))
+    s = np.float32(1.0) + a
+    q = s + (a - (s - np.float32(1.0)) + b)
+    return _ldexp_f32(q + inverse * inverse / q, np.int32(k - 1))
+
+
+def tanh_f32(x: np.float32) -> np.float32:
+    # with exp(2|x|) = 2^k (1 + a + b): (1 - 2^-k + a + b) / (1 + 2^-k + a + b)
+    size = abs(x)
+    size = np.float32(10.0) if size > np.float32(10.0) else size
+    k, a, b = _exp_parts_f32(size + size)
+    inverse = _pow2_f32(np.int32(-k))
+    c = np.float32(1.0) - inverse
+    s = c + a
+    top = s + (a - (s - c) + b)
+    d = np.float32(1.0) + inverse
+    t = d + a
+    return np.copysign(top / (t + (a - (t - d) + b)), x)
+
+
+def sigmoid_f32(x: np.float32) -> np.float32:
+    # 1 / (1 + e) or e / (1 + e), e = exp(-|x|): no cancellation, no overflow
+    e = exp_f32(-abs(x))
+    return (np.float32(1.0) if x > np.float32(0.0) else e) / (np.float32(1.0) + e)
+
+
+# float64
+
+
+def _pow2_f64(k: np.int64) -> np.float64:
+    # 2^k for -1023 < k < 1024, built from the exponent field
+    return np.int64((k + 1023) << 52).view(np.float64)
+
+
+def _ldexp_f64(y: np.float64, k: np.int64) -> np.float64:
+    # y 2^k in two steps, so that subnormal results are rounded once and overflow gives inf
+    half = k >> 1
+    return y * _pow2_f64(half) * _pow2_f64(k - half)
+
+
+def _exp_tail_f64(r: np.float64) -> np.float64:
+    # e^r - 1 - r on |r| <= ln(2)/2; minimax fit, relative error of e^r - 1 2^-58
+    p = 1.7687766699382653e-09
+    p = p * r + 2.5105396235873582e-08
+    p = p * r + 2.756796766972772e-07
+    p = p * r + 2.755725497576787e-06
+    p = p * r + 2.480157444058608e-05
+    p = p * r + 0.00019841269875148755
+    p = p * r + 0.0013888888895674078
+    p = p * r + 0.008333333333326044
+    p = p * r + 0.04166666666665207
+    p = p * r + 0.1666666666666667
+    p = p * r + 0.5
+    return r * r * p
+
+
+def _exp_parts_f64(x: np.float64, rest: np.float64) -> tuple[np.int64, np.float64, np.float64]:
+    # (k, a, b) with exp(x + rest) = 2^k (1 + a + b), |b| < |a| / 4; Cody-Waite
+    z = x * 1.4426950408889634 + 6755399441055744.0
+    n = z - 6755399441055744.0
+    high = x - n * 0.6931471803691238
+    low = n * 1.9082149292705877e-10 - rest
+    r = high - low
+    return np.float64(z).view(np.int64) - 0x4338000000000000, r, ((high - r) - low) + _exp_tail_f64(r)
+
+
+def exp_f64(x: np.float64) -> np.float64:
+    x = 710.0 if x > 710.0 else x
+    x = -746.0 if x < -746.0 else x
+    k, a, b = _exp_parts_f64(x, 0.0)
+    s = 1.0 + a
+    return _ldexp_f64(s + (a - (s - 1.0) + b), k)
+
+
+def exp2_f64(x: np.float64) -> np.float64:
+    x = 1025.0 if x > 1025.0 else x
+    x = -1080.0 if x < -1080.0 else x
+    z = x + 6755399441055744.0
+    r = (x - (z - 6755399441055744.0)) * 0.6931471805599453
+    return _ldexp_f64(1.0 + (r + _exp_tail_f64(r)), np.float64(z).view(np.int64) - 0x4338000000000000)
+
+
+def expm1_f64(x: np.float64) -> np.float64:
+    # 2^k ((1 - 2^-k) + a + b), the sum compensated
+    clamped = 710.0 if x > 710.0 else x
+    clamped = -40.0 if clamped < -40.0 else clamped
+    k, a, b = _exp_parts_f64(clamped, 0.0)
+    c = 1.0 - _pow2_f64(-(k if k < 1000 else 1000))
+    s = c + a
+    y = _ldexp_f64(s + (a - (s - c) + b), k)
+    return y if x != 0.0 else x
+
+
+def sinh_f64(x: np.float64) -> np.float64:
+    # with t = expm1(|x|) = 2^k m: (t + t / (t + 1)) / 2 = 2^(k-1) (m + 2^-k m / (1 + a + b))
+    size = abs(x)
+    size = 711.0 if size > 711.0 else size
+    k, a, b = _exp_parts_f64(size, 0.0)
+    inverse = _pow2_f64(-(k if k < 500 else 500))
+    c = 1.0 - inverse
+    s = c + a
+    m = s + (a - (s - c) + b)
+    return np.copysign(_ldexp_f64(m + inverse * m / (1.0 + (a + b)), k - 1), x)
+
+
+def cosh_f64(x: np.float64) -> np.float64:
+    # with q = 1 + a + b: 2^(k-1) (q + 4^-k / q)
+    size = abs(x)
+    size = 711.0 if size > 711.0 else size
+    k, a, b = _exp_parts_f64(size, 0.0)
+    inverse = _pow2_f64(-(k if k < 500 else 500))
+    s = 1.0 + a
+    q = s + (a - (s - 1.0) + b)
+    return _ldexp_f64(q + inverse * inverse / q, k - 1)
+
+
+def tanh_f64(x: np.float64) -> np.float64:
+    # with exp(2|x|) = 2^k (1 + a + b): (1 - 2^-k + a + b) / (1 + 2^-k + a + b)
+    size = abs(x)
+    size = 22.0 if size > 22.0 else size
+    k, a, b = _exp_parts_f64(size + size, 0.0)
+    inverse = _pow2_f64(-k)
+    c = 1.0 - inverse
+    s = c + a
+    top = s + (a - (s - c) + b)
+    d = 1.0 + inverse
+    t = d + a
+    return np.copysign(top / (t + (a - (t - d) + b)), x)
+
+
+def sigmoid_f64(x: np.float64) -> np.float64:
+    # 1 / (1 + e) or e / (1 + e), e = exp(-|x|): no cancellation, no overflow
+    e = exp_f64(-abs(x))
+    return (1.0 if x > 0.0 else e) / (1.0 + e)
+
+
+ROWS = (
+    Function(_pow2_f32, ulp=0.0, vectorises=True),
+    Function(_ldexp_f32, ulp=0.5, vectorises=True),
+    Function(_exp_tail_f32, ulp=2.0, vectorises=True),
+    Function(_exp_parts_f32, ulp=2.0, vectorises=True),
+    Function(exp_f32, ulp=1.0, vectorises=True),
+    Function(exp2_f32, ulp=1.0, vectorises=True),
+    Function(expm1_f32, ulp=1.0, vectorises=True),
+    Function(sinh_f32, ulp=2.0, vectorises=True),
+    Function(cosh_f32, ulp=1.5, vectorises=True),
+    Function(tanh_f32, ulp=1.5, vectorises=True),
+    Function(sigmoid_f32, ulp=1.5, vectorises=True),
+    Function(_pow2_f64, ulp=0.0, vectorises=True),
+    Function(_ldexp_f64, ulp=0.5, vectorises=True),
+    Function(_exp_tail_f64, ulp=2.0, vectorises=True),
+    Function(_exp_parts_f64, ulp=2.0, vectorises=True),
+    Function(exp_f64, ulp=1.0, vectorises=True),
+    Function(exp2_f64, ulp=1.0, vectorises=True),
+    Function(expm1_f64, ulp=1.0, vectorises=True),
+    Function(sinh_f64, ulp=2.0, vectorises=True),
+    Function(cosh_f64, ulp=1.5, vectorises=True),
+    Function(tanh_f64, ulp=1.5, vectorises=True),
+    Function(sigmoid_f64, ulp=1.5, vectorises=True),
+)

@@ -1,0 +1,104 @@
+"""Errors written for the reader: what failed, where in the user's code, what was expected, what to do."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from typing import NamedTuple
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class UserLine(NamedTuple):
+    """A line of the user's program: where a node was created."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{os.path.basename(self.file)}:{self.line}"
+
+    @property
+    def text(self) -> str:
+        """The source line itself, stripped; empty where the file cannot be read."""
+        return linecache.getline(self.file, self.line).strip()
+
+
+class GraphcError(Exception):
+    """Base of every error graphc raises on purpose."""
+
+
+class ShapeError(GraphcError, ValueError):
+    """Shapes that do not fit together, or an axis out of range."""
+
+
+class DTypeError(GraphcError, TypeError):
+    """A dtype graphc does not have, or one that an op does not take."""
+
+
+class TraceError(GraphcError, TypeError):
+    """Python asked a symbolic tensor for something only data can answer (a truth value, an int, an iterator)."""
+
+
+class GradientError(GraphcError, TypeError):
+    """A derivative that does not exist, or was asked for in a way that has no answer."""
+
+
+class InputError(GraphcError, ValueError):
+    """A step was called with arguments that do not match its inputs."""
+
+
+class OutOfBoundsError(GraphcError, IndexError):
+    """An index outside its axis, found while building or by a running step."""
+
+
+class UnsupportedError(GraphcError, NotImplementedError):
+    """Something graphc does not do; never a slow path instead."""
+
+
+class CompileError(GraphcError, RuntimeError):
+    """A graph that cannot be compiled as asked."""
+
+
+def user_line() -> UserLine:
+    """The innermost frame outside graphc and NumPy: the line the user wrote."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and "<frozen " not in name and f"{os.sep}numpy{os.sep}" not in name:
+            return UserLine(name, frame.f_lineno)
+        if frame.f_back is None:
+            return UserLine(name, frame.f_lineno)
+        frame = frame.f_back
+    raise AssertionError("unreachable: a call always has a frame")
+
+
+def message(
+    failed: str,
+    *,
+    got: str = "",
+    expected: str = "",
+    at: UserLine | None = None,
+    created: bool = True,
+    hint: str = "",
+) -> str:
+    """Lay out an error text as all of graphc's errors are laid out.
+
+    >>> print(message("cannot add", got="x: float32[3]", expected="equal sizes", at=UserLine("fit.py", 3)))
+    cannot add: got x: float32[3], expected equal sizes
+      created at fit.py:3
+    """
+    head = failed
+    if got:
+        head += f": got {got}"
+    if expected:
+        head += f", expected {expected}" if got else f": expected {expected}"
+    lines = [head]
+    if at is not None:
+        text = at.text
+        where = "created at" if created else "at"
+        lines.append(f"  {where} {at.file}:{at.line}" + (f": {text}" if text else ""))
+    if hint:
+        lines.append(f"  hint: {hint}")
+    return "\n".join(lines)

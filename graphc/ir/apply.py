@@ -1,0 +1,130 @@
+"""`apply`: run an op on operands of any engine. Op functions call it; it never knows which engines exist.
+
+An engine is registered by the type of its tensors. The symbolic engine builds nodes; `graphc.eager` registers one
+that computes at once. Everything else (scalars, arrays) is lifted to the engine of the tensors beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import DTypeError, TraceError, message, user_line
+from .dims import Dim
+from .dtypes import DType, WeakScalar, as_dtype, check_fits, promote
+from .leaves import DimScalar, Param, constant
+from .op import Op
+from .tensor import Tensor, build
+
+
+class Engine(Protocol):
+    """What an engine offers: constants of its own kind, and ops on its own tensors."""
+
+    def constant(self, value: Any, dtype: DType | None) -> Any: ...
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any: ...
+
+
+class Symbolic:
+    """The engine that builds graph nodes."""
+
+    def constant(self, value: Any, dtype: DType | None = None) -> Tensor:
+        return constant(value, dtype)
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Tensor:
+        return build(op, inputs, attrs)
+
+
+SYMBOLIC = Symbolic()
+_engines: dict[type, Engine] = {Tensor: SYMBOLIC, Param: SYMBOLIC}
+
+
+def register_engine(tensor_type: type, engine: Engine) -> None:
+    """Let operands of `tensor_type` be served by `engine`."""
+    _engines[tensor_type] = engine
+
+
+def engine_of(*operands: Any) -> Engine:
+    """The engine of the tensors among `operands`; the symbolic one where there is none."""
+    found: Engine | None = None
+    for operand in operands:
+        engine = _engines.get(type(operand))
+        if engine is not None:
+            if found is not None and engine is not found:
+                raise TraceError(
+                    message(
+                        "symbolic and eager tensors cannot be mixed",
+                        at=user_line(),
+                        created=False,
+                        hint="pass data in as an input, or use .numpy() of the eager tensor as a constant",
+                    )
+                )
+            found = engine
+    return found or SYMBOLIC
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether `value` is a tensor of any engine."""
+    return type(value) in _engines
+
+
+def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
+    """`op` of tensors that already have the dtypes and shapes it wants."""
+    return engine_of(*inputs).apply(op, inputs, attrs)
+
+
+def lift(*operands: Any, dtype: DType | None = None, beside: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    """Every operand as a tensor of one engine (that of the tensors among them and `beside`); data become constants."""
+    engine = engine_of(*operands, *beside)
+    return tuple([o if type(o) in _engines else engine.constant(_plain(o), dtype) for o in operands])
+
+
+def lift_promoted(*operands: Any, to_float: bool = False, beside: tuple[Any, ...] = ()) -> tuple[Any, ...]:
+    """Every operand as a tensor, all of the promoted dtype; Python scalars are weak, NumPy scalars strong."""
+    engine = engine_of(*operands, *beside)
+    plain = [o if type(o) in _engines else _plain(o) for o in operands]
+    strong = [o.dtype for o in plain if not isinstance(o, (*WeakScalar, DimScalar))]
+    weak = [0 if isinstance(o, DimScalar) else o for o in plain if isinstance(o, (*WeakScalar, DimScalar))]
+    dtype = promote([as_dtype(s) for s in strong], weak)
+    if to_float and dtype.kind != "f":
+        dtype = np.dtype("float64")
+    for scalar in weak:
+        check_fits(scalar, dtype)
+    return tuple([cast(o, dtype) if type(o) in _engines else engine.constant(o, dtype) for o in plain])
+
+
+def _plain(value: Any) -> Any:
+    """A Python scalar, a NumPy array, or something with `dtype` that `Engine.constant` understands."""
+    if isinstance(value, WeakScalar):
+        return value
+    if isinstance(value, Dim):
+        return DimScalar(value)
+    array = np.asarray(value)
+    if array.dtype.kind == "O" or array.dtype.kind in "USVMm":
+        raise DTypeError(
+            message(
+                "cannot use as a tensor",
+                got=f"{type(value).__name__} {value!r}"[:120],
+                expected="a number, an array of numbers, or a tensor",
+                at=user_line(),
+                created=False,
+            )
+        )
+    as_dtype(array.dtype)
+    return array
+
+
+def cast(x: Any, dtype: DType) -> Any:
+    """`x` as `dtype` (the ``astype`` op), or `x` itself."""
+    if x.dtype == dtype:
+        return x
+    return apply(_cast_op[0], x, dtype=dtype)
+
+
+_cast_op: list[Op] = []
+
+
+def set_cast(op: Op) -> None:
+    """Tell `cast` which row is ``astype``; called once by the op table."""
+    _cast_op[:] = [op]

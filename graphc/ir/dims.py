@@ -1,0 +1,327 @@
+"""Sizes of axes: ints, or integer expressions over named symbols, kept as canonical polynomials.
+
+Equal expressions are equal objects in the sense of ``==``; sizes are known to be >= 0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Union
+
+from ..errors import ShapeError, TraceError, message
+
+DimLike = Union[int, "Dim"]
+Shape = tuple[DimLike, ...]
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+class Atom:
+    """An indivisible factor: a named symbol, or floor(a / b), ceil(a / b), max(0, a)."""
+
+    __slots__ = ("_hash", "args", "kind", "text")
+
+    def __init__(self, kind: str, args: tuple[Any, ...]):
+        self.kind, self.args = kind, args
+        self.text = {
+            "symbol": lambda: args[0],
+            "floordiv": lambda: f"({args[0]} // {args[1]})",
+            "ceildiv": lambda: f"ceildiv({args[0]}, {args[1]})",
+            "max0": lambda: f"max(0, {args[0]})",
+        }[kind]()
+        self._hash = hash((kind, args))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Atom) and self.kind == other.kind and self.args == other.args
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> Any:
+        return Atom, (self.kind, self.args)
+
+    def evaluate(self, env: Mapping[str, int]) -> int:
+        if self.kind == "symbol":
+            return env[self.args[0]]
+        values = [evaluate(a, env) for a in self.args]
+        if self.kind == "floordiv":
+            return values[0] // values[1]
+        if self.kind == "ceildiv":
+            return -(-values[0] // values[1])
+        return max(0, values[0])
+
+
+Monomial = tuple[Atom, ...]  # sorted by text; a repeated atom is a power
+
+
+class Dim:
+    """A symbolic size: a sum of integer multiples of products of atoms. Build one with `symbol` and arithmetic."""
+
+    __slots__ = ("_hash", "terms")
+
+    def __init__(self, terms: tuple[tuple[Monomial, int], ...]):
+        self.terms = terms
+        self._hash = hash(terms)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dim) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> Any:
+        return Dim, (self.terms,)
+
+    def __add__(self, other: DimLike) -> DimLike:
+        return _combine(self, other, 1) if isinstance(other, (int, Dim)) else NotImplemented
+
+    __radd__ = __add__
+
+    def __sub__(self, other: DimLike) -> DimLike:
+        return _combine(self, other, -1) if isinstance(other, (int, Dim)) else NotImplemented
+
+    def __rsub__(self, other: DimLike) -> DimLike:
+        return _combine(other, self, -1) if isinstance(other, (int, Dim)) else NotImplemented
+
+    def __neg__(self) -> DimLike:
+        return _combine(0, self, -1)
+
+    def __mul__(self, other: DimLike) -> DimLike:
+        return _multiply(self, other) if isinstance(other, (int, Dim)) else NotImplemented
+
+    __rmul__ = __mul__
+
+    def __floordiv__(self, other: DimLike) -> DimLike:
+        return floordiv(self, other) if isinstance(other, (int, Dim)) else NotImplemented
+
+    def __rfloordiv__(self, other: DimLike) -> DimLike:
+        return floordiv(other, self) if isinstance(other, (int, Dim)) else NotImplemented
+
+    def __index__(self) -> int:
+        raise TraceError(
+            message(
+                "a runtime size is not known while building",
+                got=f"dim {self}",
+                hint="use it as a dim or in an expression (x / x.shape[0]), or declare the input with an int size",
+            )
+        )
+
+    __int__ = __index__
+
+    def __bool__(self) -> bool:
+        self.__index__()
+        return False
+
+    __lt__ = __le__ = __gt__ = __ge__ = lambda self, other: self.__index__()
+
+    def __str__(self) -> str:
+        parts = []
+        for monomial, coefficient in self.terms:
+            factors = [a.text for a in monomial]
+            if not factors:
+                parts.append(str(coefficient))
+            elif coefficient == 1:
+                parts.append("*".join(factors))
+            elif coefficient == -1:
+                parts.append("-" + "*".join(factors))
+            else:
+                parts.append("*".join([str(coefficient), *factors]))
+        return " + ".join(parts).replace("+ -", "- ")
+
+    __repr__ = __str__
+
+
+def symbol(name: str) -> Dim:
+    """The runtime dim called `name` (a Python identifier)."""
+    if not _NAME.match(name):
+        raise ShapeError(message("bad dim name", got=repr(name), expected="a Python identifier such as 'batch'"))
+    return Dim((((Atom("symbol", (name,)),), 1),))
+
+
+def as_dim(value: Any) -> DimLike:
+    """An int >= 0, a `Dim`, or the symbol a string names."""
+    if isinstance(value, Dim):
+        return value
+    if isinstance(value, str):
+        return symbol(value)
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ShapeError(message("bad size", got=repr(value), expected="an int >= 0 or a dim name"))
+    size = value.__index__()
+    if size < 0:
+        raise ShapeError(message("bad size", got=str(size), expected="an int >= 0 or a dim name"))
+    return size
+
+
+def as_shape(spec: Any) -> Shape:
+    """A shape from an int, a name, a dim, or a sequence of these."""
+    if isinstance(spec, (str, Dim)) or hasattr(spec, "__index__"):
+        return (as_dim(spec),)
+    try:
+        return tuple(as_dim(s) for s in spec)
+    except TypeError as error:
+        if isinstance(error, (ShapeError, TraceError)):
+            raise
+        raise ShapeError(message("bad shape", got=repr(spec), expected="a tuple of ints and dim names")) from None
+
+
+def _terms(value: DimLike) -> tuple[tuple[Monomial, int], ...]:
+    if isinstance(value, Dim):
+        return value.terms
+    return (((), value),) if value else ()
+
+
+def _make(terms: Mapping[Monomial, int]) -> DimLike:
+    kept = sorted(((m, c) for m, c in terms.items() if c), key=lambda t: (not t[0], [a.text for a in t[0]]))
+    if not kept:
+        return 0
+    if len(kept) == 1 and not kept[0][0]:
+        return kept[0][1]
+    return Dim(tuple(kept))
+
+
+def _combine(a: DimLike, b: DimLike, sign: int) -> DimLike:
+    terms = dict(_terms(a))
+    for monomial, coefficient in _terms(b):
+        terms[monomial] = terms.get(monomial, 0) + sign * coefficient
+    return _make(terms)
+
+
+def _multiply(a: DimLike, b: DimLike) -> DimLike:
+    terms: dict[Monomial, int] = {}
+    for m1, c1 in _terms(a):
+        for m2, c2 in _terms(b):
+            monomial = tuple(sorted(m1 + m2, key=lambda atom: atom.text))
+            terms[monomial] = terms.get(monomial, 0) + c1 * c2
+    return _make(terms)
+
+
+def _exact_quotient(a: DimLike, b: DimLike) -> DimLike | None:
+    """a / b where it is a polynomial with integer coefficients and b a single term; else None."""
+    divisor = _terms(b)
+    if len(divisor) != 1:
+        return 1 if a == b else None
+    factors, scale = divisor[0]
+    result: dict[Monomial, int] = {}
+    for monomial, coefficient in _terms(a):
+        left = list(monomial)
+        for factor in factors:
+            if factor not in left:
+                return None
+            left.remove(factor)
+        if coefficient % scale:
+            return None
+        result[tuple(left)] = coefficient // scale
+    return _make(result)
+
+
+def _division(kind: str, a: DimLike, b: DimLike) -> DimLike:
+    if b == 0:
+        raise ShapeError(message("division of a size by zero", got=f"{a} // {b}"))
+    exact = _exact_quotient(a, b)
+    if exact is not None:
+        return exact
+    if isinstance(a, int) and isinstance(b, int):
+        return a // b if kind == "floordiv" else -(-a // b)
+    return _atom(kind, (a, b))
+
+
+def _atom(kind: str, args: tuple[Any, ...]) -> Dim:
+    return Dim((((Atom(kind, args),), 1),))
+
+
+def floordiv(a: DimLike, b: DimLike) -> DimLike:
+    return _division("floordiv", a, b)
+
+
+def ceildiv(a: DimLike, b: DimLike) -> DimLike:
+    return _division("ceildiv", a, b)
+
+
+def max0(a: DimLike) -> DimLike:
+    """max(0, a); `a` itself where no term can make it negative."""
+    if isinstance(a, int):
+        return max(0, a)
+    if all(c >= 0 for _, c in a.terms):
+        return a
+    if all(c <= 0 for _, c in a.terms):
+        return 0
+    return _atom("max0", (a,))
+
+
+def minimum(a: DimLike, b: DimLike) -> DimLike:
+    return a - max0(a - b)
+
+
+def evaluate(dim: DimLike, env: Mapping[str, int]) -> int:
+    """The value of `dim` where `env` gives the symbols' sizes."""
+    if isinstance(dim, int):
+        return dim
+    total = 0
+    for monomial, coefficient in dim.terms:
+        product = coefficient
+        for atom in monomial:
+            product *= atom.evaluate(env)
+        total += product
+    return total
+
+
+def symbols(dim: DimLike) -> list[str]:
+    """Names of the symbols in `dim`, in order of first appearance."""
+    found: dict[str, None] = {}
+    stack: list[Any] = [dim]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Dim):
+            stack.extend(atom for monomial, _ in reversed(item.terms) for atom in reversed(monomial))
+        elif isinstance(item, Atom):
+            if item.kind == "symbol":
+                found.setdefault(item.args[0])
+            else:
+                stack.extend(reversed(item.args))
+    return list(found)
+
+
+def equal(a: DimLike, b: DimLike) -> bool | None:
+    """True or False where it can be decided while building, else None (then it is checked at call time)."""
+    if a == b:
+        return True
+    difference = a - b
+    if isinstance(difference, int):
+        return False
+    constant = sum(c for m, c in difference.terms if not m)
+    signs = {c > 0 for m, c in difference.terms if m}
+    if len(signs) == 1 and constant and (constant > 0) == signs.pop():
+        return False  # every term pulls the same way and the constant is not 0
+    return None
+
+
+def substitute(dim: DimLike, env: Mapping[str, DimLike]) -> DimLike:
+    """`dim` with symbols replaced by other dims."""
+    if isinstance(dim, int):
+        return dim
+    total: DimLike = 0
+    for monomial, coefficient in dim.terms:
+        product: DimLike = coefficient
+        for atom in monomial:
+            product = product * _substitute_atom(atom, env)
+        total = total + product
+    return total
+
+
+def _substitute_atom(atom: Atom, env: Mapping[str, DimLike]) -> DimLike:
+    if atom.kind == "symbol":
+        return env.get(atom.args[0], symbol(atom.args[0]))
+    args = [substitute(a, env) for a in atom.args]
+    return {"floordiv": floordiv, "ceildiv": ceildiv, "max0": max0}[atom.kind](*args)
+
+
+def product(shape: Iterable[DimLike]) -> DimLike:
+    size: DimLike = 1
+    for dim in shape:
+        size = size * dim
+    return size
+
+
+def shape_text(shape: Shape) -> str:
+    """``[3, batch]``, as shapes are written in all of graphc's texts."""
+    return "[" + ", ".join(str(s) for s in shape) + "]"

@@ -1,0 +1,161 @@
+"""`Graph`: a closed program (inputs, outputs, updates of params), with the provenance of its nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from . import dims
+from .leaves import INPUT, PARAM, Param
+from .op import Check, Op
+from .tensor import Origin, Tensor, build, tracing_origin
+from .traversal import rebuild, topological
+
+
+class Graph:
+    """An immutable program over tensors.
+
+    inputs    the input nodes, in the order of the call
+    outputs   the tensors it returns
+    updates   pairs (param, new value), committed together after everything was read
+    origin    node -> `Origin`; carried by `replace`
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence[Tensor],
+        outputs: Sequence[Tensor],
+        updates: Sequence[tuple[Param, Tensor]] = (),
+        name: str = "step",
+        origin: Mapping[Tensor, Origin] | None = None,
+    ):
+        self.name = name
+        self.inputs = tuple(inputs)
+        self.outputs = tuple(outputs)
+        self.updates = tuple(updates)
+        self.nodes = tuple(topological([*self.inputs, *self.outputs, *[v for _, v in self.updates]]))
+        known = origin or {}
+        self.origin = {node: known.get(node, node.origin) for node in self.nodes}
+
+    @property
+    def roots(self) -> tuple[Tensor, ...]:
+        """Outputs, then the new values of params."""
+        return (*self.outputs, *[value for _, value in self.updates])
+
+    @property
+    def params(self) -> tuple[Param, ...]:
+        """Every param that is read or updated, in order of first use."""
+        found = {node: None for node in self.nodes if node.op is PARAM}
+        found.update({p: None for p, _ in self.updates})
+        return tuple(found)  # type: ignore[arg-type]
+
+    @property
+    def checks(self) -> tuple[Check, ...]:
+        """Conditions on runtime sizes, without repeats."""
+        return tuple(dict.fromkeys(check for node in self.nodes for check in node.checks))
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Names of the runtime dims, in order of the inputs that declare them."""
+        found: dict[str, None] = {}
+        for node in self.inputs:
+            for dim in node.shape:
+                found.update(dict.fromkeys(dims.symbols(dim)))
+        return tuple(found)
+
+    def replace(self, rule: Callable[[Tensor], Tensor | None]) -> Graph:
+        """Rewrite operands first: `rule` sees each node with its new operands and may return another one.
+
+        This is the one way to change a graph: the result carries the provenance of what it replaces.
+        """
+        origin: dict[Tensor, Origin] = {}
+
+        def visit(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+            with tracing_origin(self.origin[node]):
+                new = node if _same(inputs, node.inputs) else build(node.op, inputs, node.attrs)
+                for _ in range(_MAX_REWRITES):
+                    better = rule(new)
+                    if better is None or better is new:
+                        break
+                    new = better
+            origin[new] = merge_origins(origin.get(new), self.origin[node])
+            return new
+
+        mapped = rebuild(self.nodes, visit)
+        return Graph(
+            [mapped[i] for i in self.inputs],
+            [mapped[o] for o in self.outputs],
+            [(p, mapped[v]) for p, v in self.updates],
+            self.name,
+            origin,
+        )
+
+    def __str__(self) -> str:
+        from .printer import graph_text
+
+        return graph_text(self)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+
+_MAX_REWRITES = 64
+
+
+def _same(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> bool:
+    return all(x is y for x, y in zip(a, b, strict=True))
+
+
+def merge_origins(first: Origin | None, second: Origin) -> Origin:
+    """The union, in order, of the provenance of two nodes that became one."""
+    if first is None:
+        return second
+    return first._replace(lines=tuple(dict.fromkeys((*first.lines, *second.lines))), of=first.of or second.of)
+
+
+Packed = tuple[tuple[Any, ...], ...]
+
+
+def pack(roots: Iterable[Tensor]) -> tuple[Packed, tuple[int, ...]]:
+    """Tensors as one flat list of rows, so that pickling a deep graph does not recurse."""
+    order = topological(roots)
+    position = {node: k for k, node in enumerate(order)}
+    rows = tuple(
+        (
+            node.op.name,
+            tuple(position[i] for i in node.inputs),
+            node.attrs,
+            isinstance(node, Param),
+            (
+                node.origin.section,
+                node.origin.lines,
+                position.get(node.origin.of) if node.origin.of is not None else None,
+            ),
+        )
+        for node in order
+    )
+    return rows, tuple(position[r] for r in roots)
+
+
+_op_named: list[Callable[[str], Op]] = []
+
+
+def set_op_lookup(lookup: Callable[[str], Op]) -> None:
+    """Tell `unpack` how to find a row by name; called once by the op table."""
+    _op_named[:] = [lookup]
+
+
+def unpack(packed: tuple[Packed, tuple[int, ...]], which: int | None = None) -> Any:
+    """The tensors that `pack` flattened: all roots, or root number `which`."""
+    rows, positions = packed
+    nodes: list[Tensor] = []
+    for name, operands, attrs, is_param, (section, lines, of) in rows:
+        origin = Origin(section, lines, nodes[of] if of is not None and of < len(nodes) else None)
+        with tracing_origin(origin):
+            op = _op_named[0](name)
+            nodes.append(build(op, tuple([nodes[k] for k in operands]), attrs, Param if is_param else Tensor))
+    roots = [nodes[k] for k in positions]
+    return roots if which is None else roots[which]
+
+
+__all__ = ["INPUT", "PARAM", "Graph", "merge_origins", "pack", "set_op_lookup", "unpack"]

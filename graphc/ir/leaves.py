@@ -1,0 +1,256 @@
+"""The leaves of graphs: inputs, params (state), constants, and the value of a dim."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import keyword
+import re
+import threading
+from typing import Any
+
+import numpy as np
+
+from ..errors import DTypeError, InputError, ShapeError, message, user_line
+from . import dims
+from .dims import DimLike
+from .dtypes import INT64, DType, WeakScalar, as_dtype, check_fits
+from .expr import Size, cast, lit
+from .lowering import Generate, Refused
+from .op import Aval, Op, Require
+from .tensor import Tensor, build
+
+_uids = itertools.count()
+_LEAF = Refused("it is a leaf: nothing flows through it")
+
+
+class Uid:
+    """The identity of an input: two inputs of one name and shape are still two inputs."""
+
+    __slots__ = ("intern_key",)
+
+    def __init__(self) -> None:
+        self.intern_key = next(_uids)
+
+    def __reduce__(self) -> Any:
+        return Uid, ()
+
+
+class ParamState:
+    """The memory of a param, shared by every step that uses it.
+
+    `array` is C-contiguous and never replaced, so that compiled steps can keep its address.
+    """
+
+    __slots__ = ("__weakref__", "array", "intern_key", "lock", "trainable")
+
+    def __init__(self, array: np.ndarray, trainable: bool):
+        self.array = array
+        self.trainable = trainable
+        self.lock = threading.RLock()
+        self.intern_key = next(_uids)
+
+    def __reduce__(self) -> Any:
+        with self.lock:
+            return ParamState, (self.array.copy(), self.trainable)
+
+
+class ArrayData:
+    """A constant's data: an owned read-only copy, keyed by dtype, shape and content."""
+
+    __slots__ = ("__weakref__", "array", "intern_key")
+
+    def __init__(self, array: np.ndarray):
+        copy = np.array(array, order="C", copy=True, subok=False)
+        copy.flags.writeable = False
+        self.array = copy
+        digest = hashlib.blake2b(copy.tobytes(), digest_size=16).digest()
+        self.intern_key = (copy.dtype.str, copy.shape, digest)
+
+    def __reduce__(self) -> Any:
+        return ArrayData, (self.array,)
+
+
+def _leaf_infer(require: Require, **attrs: Any) -> Aval:
+    return Aval(attrs["shape"], attrs["dtype"])
+
+
+def _const_infer(require: Require, data: ArrayData) -> Aval:
+    return Aval(data.array.shape, data.array.dtype)
+
+
+def _not_computed(**attrs: Any) -> Any:
+    raise InputError(message("no value for a leaf", got=f"input {attrs.get('name')!r}", expected="an array for it"))
+
+
+def _leaf(name: str, infer: Any, numpy: Any, lower: Any = _LEAF) -> Op:
+    return Op(name, infer, numpy, lower, vjp=(), jvp=(), sympy=_LEAF, traits=frozenset({"leaf"}))
+
+
+INPUT = _leaf("input", _leaf_infer, _not_computed)
+PARAM = _leaf("param", _leaf_infer, lambda state, **_: state.array)
+CONSTANT = _leaf(
+    "constant",
+    _const_infer,
+    lambda data: data.array,
+    Generate(lambda index, shape, dtype, data: lit(data.array[()], dtype)),
+)
+DIM_VALUE = _leaf(
+    "dim_value",
+    lambda require, dim, dtype: Aval((), dtype),
+    lambda dim, dtype: np.asarray(dim).astype(dtype),
+    Generate(lambda index, shape, dtype, dim: cast(Size(dim), dtype)),
+)
+ROWS = (INPUT, PARAM, CONSTANT, DIM_VALUE)
+
+
+class Param(Tensor):
+    """A tensor that owns state: `value` copies it out and in; a step with `updates` changes it in place."""
+
+    __slots__ = ()
+
+    @property
+    def state(self) -> ParamState:
+        return self.attrs["state"]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether optimisers and `gc.grad` of a module's parameters should take it."""
+        return self.state.trainable
+
+    @property
+    def value(self) -> np.ndarray:
+        """A copy of the current value."""
+        with self.state.lock:
+            return self.state.array.copy()
+
+    @value.setter
+    def value(self, new: Any) -> None:
+        array = np.asarray(new)
+        state = self.state
+        want = Aval(state.array.shape, state.array.dtype)
+        if array.shape != want.shape:
+            raise ShapeError(
+                message(f"cannot set param {self.name!r}", got=f"{array.dtype}{list(array.shape)}", expected=str(want))
+            )
+        weak = isinstance(new, WeakScalar) and np.result_type(want.dtype, new) == want.dtype
+        if not weak and not np.can_cast(array.dtype, want.dtype, "safe"):
+            raise DTypeError(
+                message(
+                    f"cannot set param {self.name!r}",
+                    got=f"{array.dtype}{list(array.shape)}",
+                    expected=str(want),
+                    hint="nothing narrows silently: convert it first, with .astype",
+                )
+            )
+        with state.lock:
+            state.array[...] = array
+
+
+def input(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
+    """A symbolic input of a step.
+
+    name   what errors and generated code call it; any text is accepted and sanitised where it becomes code
+    shape  ints and dim names: ``("batch", 3)`` takes any batch size at call time, without recompiling
+    dtype  bool, an integer type, float32 or float64
+
+    >>> input("x", ("batch", 3), "float32")
+    <Tensor 'x' input float32[batch, 3]>
+    """
+    if not isinstance(name, str) or not name.strip():
+        raise InputError(
+            message("bad input name", got=repr(name), expected="a non-empty string", at=user_line(), created=False)
+        )
+    return build(INPUT, (), {"name": name, "uid": Uid(), "shape": dims.as_shape(shape), "dtype": as_dtype(dtype)})
+
+
+def param(value: Any, name: str | None = None, trainable: bool = True) -> Param:
+    """State owned by the returned param: a step reads it, and updates it in place where `updates` says so.
+
+    value      its first value; copied. A Python float or int becomes a 0-d float64 or int64
+    name       what errors and generated code call it
+    trainable  False freezes it for optimisers
+
+    >>> param(0.5, name="w").value
+    array(0.5)
+    """
+    array = np.asarray(value.value if isinstance(value, Param) else value)
+    if array.dtype.kind in "OUSVMm":
+        raise DTypeError(
+            message(
+                "cannot make a param",
+                got=repr(value)[:80],
+                expected="a number or array of numbers",
+                at=user_line(),
+                created=False,
+            )
+        )
+    if name is not None and not isinstance(name, str):
+        raise InputError(message("bad param name", got=repr(name), expected="a string", at=user_line(), created=False))
+    array = np.array(array, dtype=as_dtype(array.dtype), order="C", copy=True)
+    state = ParamState(array, bool(trainable))
+    attrs = {"name": name or f"param{state.intern_key}", "state": state, "shape": array.shape, "dtype": array.dtype}
+    return build(PARAM, (), attrs, Param)  # type: ignore[return-value]
+
+
+class DimScalar:
+    """A dim used as a number: a weak int whose value is known at call time."""
+
+    def __init__(self, dim: Any):
+        self.dim = dim
+
+
+def constant(value: Any, dtype: Any = None) -> Tensor:
+    """Data in the graph: a copy of `value`; a dim becomes its runtime value. Tensors are returned as they are.
+
+    >>> constant([1.0, 2.0])
+    <Tensor constant float64[2]>
+    """
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, dims.Dim):
+        value = DimScalar(value)
+    wanted = None if dtype is None else as_dtype(dtype)
+    if isinstance(value, DimScalar):
+        return build(DIM_VALUE, (), {"dim": value.dim, "dtype": wanted or INT64})
+    if wanted is not None and isinstance(value, WeakScalar):
+        check_fits(value, wanted)
+    array = np.asarray(value)
+    if array.dtype.kind in "OUSVMm":
+        raise DTypeError(
+            message(
+                "cannot make a constant",
+                got=repr(value)[:80],
+                expected="a number or array of numbers",
+                at=user_line(),
+                created=False,
+            )
+        )
+    return build(CONSTANT, (), {"data": ArrayData(array.astype(wanted or as_dtype(array.dtype)))})
+
+
+def dim_scalar(dim: DimLike, dtype: DType) -> Tensor:
+    """The value of `dim` as a 0-d tensor of `dtype`."""
+    if isinstance(dim, int):
+        return constant(np.asarray(dim, dtype))
+    return build(DIM_VALUE, (), {"dim": dim, "dtype": dtype})
+
+
+def constant_value(node: Tensor) -> np.ndarray | None:
+    """The data of a constant node, else None."""
+    return node.attrs["data"].array if node.op is CONSTANT else None
+
+
+_WORD = re.compile(r"[^A-Za-z0-9_]+")
+
+
+def identifier(name: str) -> str:
+    """A safe Python identifier for a user's name: what is not a letter, digit or underscore becomes one underscore.
+
+    >>> identifier("class"), identifier("a b'"), identifier("1x")
+    ('class_', 'a_b_', '_1x')
+    """
+    text = _WORD.sub("_", name)
+    if not text or text[0].isdigit():
+        text = "_" + text
+    return text + "_" if keyword.iskeyword(text) or keyword.issoftkeyword(text) else text

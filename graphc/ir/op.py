@@ -1,0 +1,109 @@
+"""`Op`: the row type of the op table. Everything graphc knows about an op is a field of its row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Union
+
+from ..errors import ShapeError, message
+from . import dims
+from .dims import DimLike, Shape, shape_text
+from .dtypes import DType
+from .lowering import Lowering, Refused
+
+
+class Aval(NamedTuple):
+    """What is known of a value while building: its shape and dtype."""
+
+    shape: Shape
+    dtype: DType
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{shape_text(self.shape)}"
+
+
+class Check(NamedTuple):
+    """A condition on sizes that only a call can decide: ``left == right`` (or ``left >= right``)."""
+
+    left: DimLike
+    right: DimLike
+    what: str
+    relation: str = "=="
+
+
+class Require:
+    """Collects the conditions an op puts on its operands' sizes; raises at once where they are known to fail."""
+
+    def __init__(self, op_name: str):
+        self.op_name = op_name
+        self.checks: list[Check] = []
+
+    def equal(self, left: DimLike, right: DimLike, what: str) -> None:
+        """`left` must equal `right`; `what` says of which operands and axes they are the sizes."""
+        decided = dims.equal(left, right)
+        if decided is False:
+            raise ShapeError(message(f"cannot {self.op_name}", got=f"sizes {left} and {right}", expected=what))
+        if decided is None:
+            self.checks.append(Check(left, right, what))
+
+    def at_least(self, left: DimLike, least: int, what: str) -> None:
+        if isinstance(left, int):
+            if left < least:
+                raise ShapeError(message(f"cannot {self.op_name}", got=f"size {left}", expected=what))
+        else:
+            self.checks.append(Check(left, least, what, ">="))
+
+
+Rule = Callable[..., Any]
+Rules = Union[Sequence[Rule], Rule, Refused]
+
+
+class Arr(NamedTuple):
+    """How a test makes an operand: uniform in [low, high] (floats), ints in the same range, or given `values`."""
+
+    shape: tuple[int, ...] = (3, 4)
+    low: float = -2.0
+    high: float = 2.0
+    dtype: str = "float64"
+    values: Any = None
+
+
+class Sample(NamedTuple):
+    """One call of an op for the table-driven tests: operands, attrs, and whether derivatives exist there."""
+
+    operands: tuple[Arr, ...]
+    attrs: dict[str, Any] = {}
+    differentiable: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """A primitive. Rules call graphc's own functions, so they run on symbolic and eager tensors alike.
+
+    name     the op's name, as the Array API spells it
+    infer    ``infer(require, *avals, **attrs) -> Aval`` (a tuple of them if `multi`); raises with operand names
+    numpy    ``numpy(*arrays, **attrs)``: the definition; dims in attrs are ints by then
+    lower    see `ir.lowering`
+    vjp      one rule per operand, ``rule(ct, out, *operands, **attrs) -> cotangent``; or one callable giving all
+    jvp      one rule per operand, ``rule(tangent, out, *operands, **attrs) -> contribution``; or one callable
+             of the tuple of tangents
+    sympy    ``sympy(sp, *symbols, **attrs)``: the mathematical meaning of one element; `sp` is the module
+    samples  calls for the tests
+    traits   facts passes may use: "commutative", "linear", "boolean", "random", "integer" ...
+    """
+
+    name: str
+    infer: Callable[..., Any]
+    numpy: Callable[..., Any]
+    lower: Lowering
+    vjp: Rules
+    jvp: Rules
+    sympy: Callable[..., Any] | Refused
+    samples: tuple[Sample, ...] = ()
+    traits: frozenset[str] = field(default_factory=frozenset)
+    multi: bool = False
+    tolerance: float = 1e-12
+
+    def __repr__(self) -> str:
+        return f"Op({self.name})"

@@ -1,0 +1,178 @@
+"""`Tensor`: the symbolic value a user holds, and the node of the graph. Immutable and hash-consed.
+
+Two tensors built from the same op, inputs and attrs are the same object, so common subexpressions never exist
+twice and a rewrite is tested with ``is``. The node table is weak: what nobody holds is forgotten.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import TraceError, UserLine, message, user_line
+from .dims import Dim, DimLike, Shape
+from .dtypes import DType
+from .op import Aval, Check, Op, Require
+
+_serials = itertools.count()
+_lock = threading.RLock()
+_table: weakref.WeakValueDictionary[Any, Tensor] = weakref.WeakValueDictionary()
+
+
+class Origin(NamedTuple):
+    """Where a node comes from: the part of the step it belongs to, the user's lines, and what it is the gradient of."""
+
+    section: str = "forward"
+    lines: tuple[UserLine, ...] = ()
+    of: Tensor | None = None
+
+
+_origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+_MAX_LINES = 8
+
+
+class tracing_origin:  # noqa: N801 - a context manager, used as a verb
+    """``with tracing_origin(Origin(...)):`` nodes made inside get that origin instead of the user's line."""
+
+    def __init__(self, origin: Origin):
+        self.origin = origin
+
+    def __enter__(self) -> None:
+        self._token = _origin.set(self.origin)
+
+    def __exit__(self, *exc: object) -> None:
+        _origin.reset(self._token)
+
+
+class Tensor:
+    """A symbolic array. Build one with `gc.input`, `gc.param`, `gc.constant`, or from others by expressions.
+
+    op, inputs, attrs   what computes it; inputs are tensors
+    avals               shape and dtype of each output (one, unless `op.multi`)
+    checks              conditions on runtime sizes that it adds
+    serial              creation number: hashable identity, since ``==`` builds a node
+    origin              provenance, see `Origin`; not part of the node's identity
+    """
+
+    __slots__ = ("__weakref__", "attrs", "avals", "checks", "inputs", "op", "origin", "serial")
+    op: Op
+    inputs: tuple[Tensor, ...]
+    attrs: dict[str, Any]
+    avals: tuple[Aval, ...]
+    checks: tuple[Check, ...]
+    serial: int
+    origin: Origin
+
+    @property
+    def aval(self) -> Aval:
+        if len(self.avals) != 1:
+            raise TraceError(message(f"{self.op.name} has {len(self.avals)} outputs; take one with item(i)"))
+        return self.avals[0]
+
+    @property
+    def shape(self) -> Shape:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.aval.shape)
+
+    @property
+    def size(self) -> DimLike:
+        """Number of elements: an int, or a dim expression."""
+        size: DimLike = 1
+        for dim in self.shape:
+            size = size * dim
+        return size
+
+    @property
+    def name(self) -> str | None:
+        """The name of an input or param; None for anything computed."""
+        return self.attrs.get("name") if self.op.name in ("input", "param") else None
+
+    def __hash__(self) -> int:
+        return self.serial
+
+    def __reduce__(self) -> Any:
+        from .graph import pack, unpack  # a graph travels as one flat list: pickle must not recurse over inputs
+
+        return unpack, (pack([self]), 0)
+
+    def __repr__(self) -> str:
+        label = f" {self.name!r}" if self.name else ""
+        return f"<Tensor{label} {self.op.name} {', '.join(map(str, self.avals))}>"
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TraceError(message("len() of a 0-d tensor", at=user_line(), created=False))
+        return int(self.shape[0])
+
+
+def intern_key(value: Any) -> Any:
+    """A hashable key in which 0.0, -0.0, 0 and False differ and equal bits agree."""
+    if value is None or isinstance(value, (str, Dim)):
+        return value
+    if isinstance(value, (bool, int)):
+        return (type(value).__name__, value)
+    if isinstance(value, (float, np.floating)):
+        return ("float", np.float64(value).tobytes())
+    if isinstance(value, np.integer):
+        return ("int", int(value))
+    if isinstance(value, np.dtype):
+        return ("dtype", value.str)
+    if isinstance(value, tuple):
+        return tuple([intern_key(v) for v in value])
+    key = getattr(value, "intern_key", None)
+    if key is None:
+        raise TypeError(f"attr {value!r} of type {type(value).__name__} cannot be part of a node")
+    return key
+
+
+def _current_origin() -> Origin:
+    chosen = _origin.get()
+    return chosen if chosen is not None else Origin("forward", (user_line(),))
+
+
+def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[Tensor] = Tensor) -> Tensor:
+    """The node for `op` of `inputs`: the existing one, or a new one."""
+    key = (op.name, tuple([i.serial for i in inputs]), tuple([(k, intern_key(attrs[k])) for k in sorted(attrs)]))
+    with _lock:
+        found = _table.get(key)
+    if found is not None:
+        _remember_line(found)
+        return found
+    require = Require(op.name)
+    inferred = op.infer(require, *[i.aval for i in inputs], **attrs)
+    node = object.__new__(cls)
+    node.op, node.inputs, node.attrs = op, inputs, attrs
+    node.avals = inferred if op.multi else (inferred,)
+    node.checks = tuple(require.checks)
+    node.origin = _current_origin()
+    with _lock:
+        found = _table.get(key)
+        if found is not None:
+            return found
+        node.serial = next(_serials)
+        _table[key] = node
+    return node
+
+
+def _remember_line(node: Tensor) -> None:
+    origin = node.origin
+    new = _current_origin().lines
+    if new and new[0] not in origin.lines and len(origin.lines) < _MAX_LINES:
+        node.origin = origin._replace(lines=(*origin.lines, *new))
+
+
+def clone_origin(node: Tensor, origin: Origin) -> None:
+    """Give a node that a rewrite made the provenance of what it replaces."""
+    node.origin = origin

@@ -1,0 +1,1 @@
+"""What each op means: the rows of the op table, and the functions users call."""
