@@ -61,12 +61,17 @@ class CompileError(GraphcError, RuntimeError):
     """A graph that cannot be compiled as asked."""
 
 
+def is_internal(file: str) -> bool:
+    """Whether a source file belongs to graphc, NumPy or the import machinery rather than to the user."""
+    return file.startswith(_PACKAGE) or "<frozen " in file or f"{os.sep}numpy{os.sep}" in file
+
+
 def user_line() -> UserLine:
     """The innermost frame outside graphc and NumPy: the line the user wrote."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and "<frozen " not in name and f"{os.sep}numpy{os.sep}" not in name:
+        if not is_internal(name):
             return UserLine(name, frame.f_lineno)
         if frame.f_back is None:
             return UserLine(name, frame.f_lineno)

@@ -13,21 +13,34 @@ Uncompiled, the functions may emit NumPy's floating-point warnings: run them und
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from graphc.codegen import vecmath_plain
-from graphc.codegen.vecmath_row import Function
+from graphc.codegen import (
+    vecmath_arc,
+    vecmath_double,
+    vecmath_erf,
+    vecmath_exp,
+    vecmath_log,
+    vecmath_log1p,
+    vecmath_plain,
+    vecmath_pow,
+    vecmath_trig_f32,
+    vecmath_trig_f64,
+)
+from graphc.codegen.vecmath_row import Function, Key
 
-Key = tuple[str, str]
+_MODULES = (
+    vecmath_plain,
+    vecmath_double,
+    vecmath_exp,
+    vecmath_log,
+    vecmath_log1p,
+    vecmath_pow,
+    vecmath_trig_f32,
+    vecmath_trig_f64,
+    vecmath_arc,
+    vecmath_erf,
+)
 
-FUNCTIONS: Mapping[Key, Function] = MappingProxyType({
-    row.key: row for module in (vecmath_plain,) for row in module.ROWS
-})  # fmt: skip
-
-_KEY_OF_NAME: Mapping[str, Key] = MappingProxyType({row.name: key for key, row in FUNCTIONS.items()})
-
-
-def needs(key: Key) -> tuple[Key, ...]:
-    """The keys of the functions that `key`'s function calls, in order of first use."""
-    return tuple(_KEY_OF_NAME[name] for name in FUNCTIONS[key].calls if name in _KEY_OF_NAME)
+FUNCTIONS: Mapping[Key, Function] = MappingProxyType({row.key: row for module in _MODULES for row in module.ROWS})
 
 
 def closure(keys: Iterable[Key]) -> tuple[Key, ...]:
@@ -36,7 +49,7 @@ def closure(keys: Iterable[Key]) -> tuple[Key, ...]:
     pending = sorted(set(keys), reverse=True)
     while pending:
         key = pending[-1]
-        missing = [need for need in needs(key) if need not in ordered]
+        missing = [need for need in FUNCTIONS[key].needs if need not in ordered]
         if missing and key not in ordered:
             pending.extend(reversed(missing))
         else:
@@ -47,11 +60,13 @@ def closure(keys: Iterable[Key]) -> tuple[Key, ...]:
 def source_for(names: Iterable[Key]) -> str:
     """The text of the named functions and all they call, each `def` preceded by a line `@helper`.
 
-    The text uses the names `np`, `math` and `helper` and nothing else from outside.
+    The text uses the names `np`, `math` and `helper` and nothing else from outside. Constant tables come first.
 
     >>> print(source_for([("trunc", "float64")]), end="")
     @helper
     def trunc_f64(x: np.float64) -> np.float64:
         return np.trunc(x)
     """
-    return "\n\n".join(f"@helper\n{FUNCTIONS[key].source}" for key in closure(names))
+    rows = [FUNCTIONS[key] for key in closure(names)]
+    tables = dict.fromkeys(table for row in rows for table in row.tables)
+    return "\n\n".join([table.source for table in tables] + [f"@helper\n{row.source}" for row in rows])

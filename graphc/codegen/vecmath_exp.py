@@ -34,21 +34,20 @@ def _exp_tail_f32(r: np.float32) -> np.float32:
     return r * r * p
 
 
-def _exp_parts_f32(x: np.float32) -> tuple[np.int32, np.float32, np.float32]:
-    # (k, a, b) with exp(x) = 2^k (1 + a + b), |b| < |a| / 4; Cody-Waite
+def _exp_parts_f32(x: np.float32, rest: np.float32) -> tuple[np.int32, np.float32, np.float32]:
+    # (k, a, b) with exp(x + rest) = 2^k (1 + a + b); Cody-Waite
     z = x * np.float32(1.44269504) + np.float32(12582912.0)
     n = z - np.float32(12582912.0)
     high = x - n * np.float32(0.693145752)
-    low = n * np.float32(1.42860677e-6)
+    low = n * np.float32(1.42860677e-6) - rest
     r = high - low
-    rest = (high - r) - low
-    return np.int32(z.view(np.int32) - 0x4B400000), r, rest + _exp_tail_f32(r)
+    return np.int32(np.float32(z).view(np.int32) - 0x4B400000), r, ((high - r) - low) + _exp_tail_f32(r)
 
 
 def exp_f32(x: np.float32) -> np.float32:
     x = np.float32(90.0) if x > np.float32(90.0) else x
     x = np.float32(-105.0) if x < np.float32(-105.0) else x
-    k, a, b = _exp_parts_f32(x)
+    k, a, b = _exp_parts_f32(x, np.float32(0.0))
     s = np.float32(1.0) + a
     return _ldexp_f32(s + (a - (s - np.float32(1.0)) + b), k)
 
@@ -58,7 +57,7 @@ def exp2_f32(x: np.float32) -> np.float32:
     x = np.float32(-152.0) if x < np.float32(-152.0) else x
     z = x + np.float32(12582912.0)
     r = (x - (z - np.float32(12582912.0))) * np.float32(0.693147181)
-    k = np.int32(z.view(np.int32) - 0x4B400000)
+    k = np.int32(np.float32(z).view(np.int32) - 0x4B400000)
     return _ldexp_f32(np.float32(1.0) + (r + _exp_tail_f32(r)), k)
 
 
@@ -66,7 +65,7 @@ def expm1_f32(x: np.float32) -> np.float32:
     # 2^k ((1 - 2^-k) + a + b), the sum compensated
     clamped = np.float32(90.0) if x > np.float32(90.0) else x
     clamped = np.float32(-20.0) if clamped < np.float32(-20.0) else clamped
-    k, a, b = _exp_parts_f32(clamped)
+    k, a, b = _exp_parts_f32(clamped, np.float32(0.0))
     c = np.float32(1.0) - _pow2_f32(np.int32(-(k if k < 120 else 120)))
     s = c + a
     y = _ldexp_f32(s + (a - (s - c) + b), k)
@@ -77,7 +76,7 @@ def sinh_f32(x: np.float32) -> np.float32:
     # with t = expm1(|x|) = 2^k m: (t + t / (t + 1)) / 2 = 2^(k-1) (m + 2^-k m / (1 + a + b))
     size = abs(x)
     size = np.float32(90.0) if size > np.float32(90.0) else size
-    k, a, b = _exp_parts_f32(size)
+    k, a, b = _exp_parts_f32(size, np.float32(0.0))
     inverse = _pow2_f32(np.int32(-(k if k < 60 else 60)))
     c = np.float32(1.0) - inverse
     s = c + a
@@ -90,7 +89,7 @@ def cosh_f32(x: np.float32) -> np.float32:
     # with q = 1 + a + b: 2^(k-1) (q + 4^-k / q)
     size = abs(x)
     size = np.float32(90.0) if size > np.float32(90.0) else size
-    k, a, b = _exp_parts_f32(size)
+    k, a, b = _exp_parts_f32(size, np.float32(0.0))
     inverse = _pow2_f32(np.int32(-(k if k < 60 else 60)))
     s = np.float32(1.0) + a
     q = s + (a - (s - np.float32(1.0)) + b)
@@ -98,23 +97,33 @@ def cosh_f32(x: np.float32) -> np.float32:
 
 
 def tanh_f32(x: np.float32) -> np.float32:
-    # with exp(2|x|) = 2^k (1 + a + b): (1 - 2^-k + a + b) / (1 + 2^-k + a + b)
+    # below 0.55: size + size z P(z) / Q(z), z = x^2, rational fit with error 2^-28; above: 1 - 2 / (exp(2 size) + 1)
     size = abs(x)
-    size = np.float32(10.0) if size > np.float32(10.0) else size
-    k, a, b = _exp_parts_f32(size + size)
+    small = size < np.float32(0.55)
+    z = x * x
+    twice = size + size
+    k, a, b = _exp_parts_f32(np.float32(20.0) if twice > np.float32(20.0) else twice, np.float32(0.0))
     inverse = _pow2_f32(np.int32(-k))
-    c = np.float32(1.0) - inverse
-    s = c + a
-    top = s + (a - (s - c) + b)
-    d = np.float32(1.0) + inverse
-    t = d + a
-    return np.copysign(top / (t + (a - (t - d) + b)), x)
+    top = np.float32(-0.333333194) + z * np.float32(-0.00154773321)
+    bottom = np.float32(1.0) + z * np.float32(0.404634058)
+    above = np.float32(1.0) + inverse + (a + b)
+    ratio = (z * top if small else inverse + inverse) / (bottom if small else above)
+    return np.copysign(size + size * ratio if small else np.float32(1.0) - ratio, x)
 
 
 def sigmoid_f32(x: np.float32) -> np.float32:
-    # 1 / (1 + e) or e / (1 + e), e = exp(-|x|): no cancellation, no overflow
-    e = exp_f32(-abs(x))
-    return (np.float32(1.0) if x > np.float32(0.0) else e) / (np.float32(1.0) + e)
+    # 1 / (1 + exp(-x)) = 2^-k / (2^-k + 1 + a + b), the rounding error of the sum put back at the end
+    x = np.float32(25.0) if x > np.float32(25.0) else x
+    x = np.float32(-105.0) if x < np.float32(-105.0) else x
+    k, a, b = _exp_parts_f32(-x, np.float32(0.0))
+    inverse = _pow2_f32(np.int32(-(k if k < 60 else 60)))
+    c = np.float32(1.0) + inverse
+    t = c - inverse
+    s = c + a
+    rest = a - (s - c) + (b + (np.float32(1.0) - t + (inverse - (c - t))))
+    d = s + rest
+    y = np.float32(1.0) / d
+    return _ldexp_f32(y - y * (y * (rest - (d - s))), np.int32(-k))
 
 
 # float64
@@ -148,7 +157,7 @@ def _exp_tail_f64(r: np.float64) -> np.float64:
 
 
 def _exp_parts_f64(x: np.float64, rest: np.float64) -> tuple[np.int64, np.float64, np.float64]:
-    # (k, a, b) with exp(x + rest) = 2^k (1 + a + b), |b| < |a| / 4; Cody-Waite
+    # (k, a, b) with exp(x + rest) = 2^k (1 + a + b); Cody-Waite
     z = x * 1.4426950408889634 + 6755399441055744.0
     n = z - 6755399441055744.0
     high = x - n * 0.6931471803691238
@@ -208,23 +217,32 @@ def cosh_f64(x: np.float64) -> np.float64:
 
 
 def tanh_f64(x: np.float64) -> np.float64:
-    # with exp(2|x|) = 2^k (1 + a + b): (1 - 2^-k + a + b) / (1 + 2^-k + a + b)
+    # below 0.55: size + size z P(z) / Q(z), z = x^2, rational fit with error 2^-61; above: 1 - 2 / (exp(2 size) + 1)
     size = abs(x)
-    size = 22.0 if size > 22.0 else size
-    k, a, b = _exp_parts_f64(size + size, 0.0)
+    small = size < 0.55
+    z = x * x
+    twice = size + size
+    k, a, b = _exp_parts_f64(40.0 if twice > 40.0 else twice, 0.0)
     inverse = _pow2_f64(-k)
-    c = 1.0 - inverse
-    s = c + a
-    top = s + (a - (s - c) + b)
-    d = 1.0 + inverse
-    t = d + a
-    return np.copysign(top / (t + (a - (t - d) + b)), x)
+    top = -0.3333333333333333 + z * (-0.020499415867224268 + z * -0.0001992053744012563)
+    bottom = 1.0 + z * (0.4614982476016676 + z * (0.02329215325922637 + z * 0.00020656301357799232))
+    ratio = (z * top if small else inverse + inverse) / (bottom if small else 1.0 + inverse + (a + b))
+    return np.copysign(size + size * ratio if small else 1.0 - ratio, x)
 
 
 def sigmoid_f64(x: np.float64) -> np.float64:
-    # 1 / (1 + e) or e / (1 + e), e = exp(-|x|): no cancellation, no overflow
-    e = exp_f64(-abs(x))
-    return (1.0 if x > 0.0 else e) / (1.0 + e)
+    # 1 / (1 + exp(-x)) = 2^-k / (2^-k + 1 + a + b), the rounding error of the sum put back at the end
+    x = 45.0 if x > 45.0 else x
+    x = -746.0 if x < -746.0 else x
+    k, a, b = _exp_parts_f64(-x, 0.0)
+    inverse = _pow2_f64(-(k if k < 500 else 500))
+    c = 1.0 + inverse
+    t = c - inverse
+    s = c + a
+    rest = a - (s - c) + (b + (1.0 - t + (inverse - (c - t))))
+    d = s + rest
+    y = 1.0 / d
+    return _ldexp_f64(y - y * (y * (rest - (d - s))), -k)
 
 
 ROWS = (

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import DTypeError, TraceError, message, user_line
+from ..errors import DTypeError, message, user_line
 from .dims import Dim
 from .dtypes import DType, WeakScalar, as_dtype, check_fits, promote
 from .leaves import DimScalar, Param, constant
@@ -46,22 +46,15 @@ def register_engine(tensor_type: type, engine: Engine) -> None:
 
 
 def engine_of(*operands: Any) -> Engine:
-    """The engine of the tensors among `operands`; the symbolic one where there is none."""
-    found: Engine | None = None
+    """The engine of the tensors among `operands`; the symbolic one where there is none.
+
+    Beside tensors of another engine symbolic ones count as data: that engine's `constant` takes or refuses them.
+    """
     for operand in operands:
         engine = _engines.get(type(operand))
-        if engine is not None:
-            if found is not None and engine is not found:
-                raise TraceError(
-                    message(
-                        "symbolic and eager tensors cannot be mixed",
-                        at=user_line(),
-                        created=False,
-                        hint="pass data in as an input, or use .numpy() of the eager tensor as a constant",
-                    )
-                )
-            found = engine
-    return found or SYMBOLIC
+        if engine is not None and engine is not SYMBOLIC:
+            return engine
+    return SYMBOLIC
 
 
 def is_tensor(value: Any) -> bool:
@@ -96,7 +89,7 @@ def lift_promoted(*operands: Any, to_float: bool = False, beside: tuple[Any, ...
 
 def _plain(value: Any) -> Any:
     """A Python scalar, a NumPy array, or something with `dtype` that `Engine.constant` understands."""
-    if isinstance(value, WeakScalar):
+    if isinstance(value, WeakScalar) and not isinstance(value, np.generic):  # np.float64 is a float, yet strong
         return value
     if isinstance(value, Dim):
         return DimScalar(value)

@@ -5,6 +5,7 @@ Equal expressions are equal objects in the sense of ``==``; sizes are known to b
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Union
@@ -238,14 +239,47 @@ def ceildiv(a: DimLike, b: DimLike) -> DimLike:
 
 
 def max0(a: DimLike) -> DimLike:
-    """max(0, a); `a` itself where no term can make it negative."""
-    if isinstance(a, int):
-        return max(0, a)
-    if all(c >= 0 for _, c in a.terms):
+    """max(0, a); `a` itself, or 0, where its sign is known."""
+    if nonnegative(a):
         return a
-    if all(c <= 0 for _, c in a.terms):
+    if nonnegative(-a):
         return 0
+    assert isinstance(a, Dim)
+    for monomial, coefficient in a.terms:
+        if coefficient == 1 and len(monomial) == 1 and monomial[0].kind == "max0":
+            rest = a - Dim(((monomial, 1),))
+            if nonnegative(-rest):  # max0(max0(e) - r) is max0(e - r)
+                return max0(monomial[0].args[0] + rest)
     return _atom("max0", (a,))
+
+
+@functools.lru_cache(maxsize=4096)
+def nonnegative(a: DimLike) -> bool:
+    """Whether `a` >= 0 can be seen while building, whatever the sizes are.
+
+    A term with a minus and ``max(0, e)`` is tried with 0 and with e (both must do), one with a quotient with its
+    dividend, which is no smaller; a term with a plus and ``max(0, e)`` is at least e.
+    """
+    if isinstance(a, int):
+        return a >= 0
+    if all(c > 0 and all(map(_nonnegative_atom, m)) for m, c in a.terms):
+        return True
+    for monomial, coefficient in a.terms:
+        for k, atom in enumerate(monomial):
+            others = monomial[:k] + monomial[k + 1 :]
+            if atom.kind == "symbol" or not _nonnegative_atom(atom) or not all(map(_nonnegative_atom, others)):
+                continue
+            bounds = [atom.args[0]] if atom.kind != "max0" or coefficient > 0 else [0, atom.args[0]]
+            if coefficient > 0 and atom.kind != "max0":
+                continue
+            rest, factor = a - Dim(((monomial, coefficient),)), _make({others: coefficient})
+            if all(nonnegative(rest + factor * bound) for bound in bounds):
+                return True
+    return False
+
+
+def _nonnegative_atom(atom: Atom) -> bool:
+    return atom.kind in ("symbol", "max0") or all(map(nonnegative, atom.args))
 
 
 def minimum(a: DimLike, b: DimLike) -> DimLike:

@@ -60,7 +60,10 @@ class Reduce:
 
 @dataclass(frozen=True)
 class Scan:
-    """Running combination along ``attrs["axis"]``, from the end if ``attrs["reverse"]``: add, mul."""
+    """Running combination along ``attrs["axis"]``, from the end if ``attrs["reverse"]``: add, mul, or linear.
+
+    linear has two operands a, b: ``acc = ct_mul(acc, a) + b``, from 0.
+    """
 
     combine: str
 

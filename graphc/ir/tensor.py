@@ -151,7 +151,7 @@ def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[T
         _remember_line(found)
         return found
     require = Require(op.name)
-    inferred = op.infer(require, *[i.aval for i in inputs], **attrs)
+    inferred = op.infer(require, *[i.avals if i.op.multi else i.aval for i in inputs], **attrs)
     node = object.__new__(cls)
     node.op, node.inputs, node.attrs = op, inputs, attrs
     node.avals = inferred if op.multi else (inferred,)

@@ -1,4 +1,4 @@
-"""Moving elements without computing: reshape, broadcast, permute, slice, flip, pad, concat, and what they compose."""
+"""The primitives that move elements without computing: reshape, broadcast, permute, slice, flip, pad."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from ..errors import ShapeError, message
 from ..ir import dims
-from ..ir.apply import apply, lift, lift_promoted
-from ..ir.dims import DimLike, Shape
-from ..ir.expr import Expr, call, index
-from ..ir.lowering import Alias, Concat, Index, View
+from ..ir.apply import apply, lift
+from ..ir.dims import DimLike, Shape, shape_text
+from ..ir.dtypes import BOOL
+from ..ir.expr import Expr, call, index, lit
+from ..ir.lowering import Alias, Index, View
 from ..ir.op import Arr, Aval, Op, Require, Sample
 from .common import axes_tuple, axis_index, broadcast_shapes, shape_error
-from .cotangent import ZERO
 
 _LINEAR = frozenset({"linear"})
 
@@ -45,23 +45,28 @@ RESHAPE = Op(
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
     """`x` with the same elements in C order under another shape; one size may be -1.
 
+    A size may be a dim; where the numbers of elements cannot be compared while building, a call checks them.
+    Raises `ShapeError` where they differ. `copy` is accepted and means nothing: tensors are immutable.
+
     >>> import graphc as gc
     >>> gc.reshape(gc.input("x", ("n", 4)), (-1, 2)).shape
     (2*n, 2)
     """
     (x,) = lift(x)
     listed = list(shape) if isinstance(shape, (tuple, list)) else [shape]
-    unknown = [k for k, s in enumerate(listed) if isinstance(s, int) and s == -1]
+    unknown = [k for k, s in enumerate(listed) if not isinstance(s, (str, dims.Dim)) and s == -1]
     if len(unknown) > 1:
         raise shape_error("reshape", (x,), f"at most one -1, not {tuple(listed)}")
+    total = dims.product(x.shape)
+    sizes = [1 if k in unknown else dims.as_dim(s) for k, s in enumerate(listed)]
     if unknown:
-        known = dims.product(dims.as_dim(s) for k, s in enumerate(listed) if k != unknown[0])
-        if isinstance(known, int) and known == 0:
+        known = dims.product(sizes)
+        if known == 0:
             raise shape_error("reshape", (x,), f"a size that -1 can stand for in {tuple(listed)}")
-        listed[unknown[0]] = dims.floordiv(dims.product(x.shape), known)
-    new = tuple(dims.as_dim(s) for s in listed)
-    if dims.equal(dims.product(x.shape), dims.product(new)) is False:
-        raise shape_error("reshape", (x,), f"as many elements as {tuple(listed)} has")
+        sizes[unknown[0]] = dims.floordiv(total, known)
+    new = tuple(sizes)
+    if dims.equal(total, dims.product(new)) is False:
+        raise shape_error("reshape", (x,), f"as many elements as the shape {tuple(listed)} has")
     return x if new == tuple(x.shape) else apply(RESHAPE, x, shape=new)
 
 
@@ -88,8 +93,10 @@ def _broadcast_vjp(ct: Any, out: Any, x: Any, shape: Shape) -> Any:
 
     offset = len(shape) - len(x.shape)
     stretched = [k + offset for k, size in enumerate(x.shape) if size == 1 and shape[k + offset] != 1]
-    axes = (*range(offset), *stretched)
-    return reshape(sum_(ct, axis=axes), x.shape) if axes else ct
+    if offset or stretched:
+        kept = tuple(1 if k in stretched else size for k, size in enumerate(shape) if k >= offset)
+        ct = reshape(sum_(ct, axis=(*range(offset), *stretched)), kept)
+    return with_shape(ct, x.shape)
 
 
 BROADCAST_TO = Op(
@@ -106,19 +113,42 @@ BROADCAST_TO = Op(
 
 
 def broadcast_to(x: Any, /, shape: Any) -> Any:
-    """`x` stretched to `shape`: sizes declared as 1 repeat, new leading axes are added."""
+    """`x` stretched to `shape`: sizes declared as 1 repeat, new leading axes are added.
+
+    A named size never stretches: it must equal the new one, which is checked at call time. Raises `ShapeError`.
+
+    >>> import graphc as gc
+    >>> gc.broadcast_to(gc.input("x", (3, 1)), ("n", 3, 2)).shape
+    (n, 3, 2)
+    """
     (x,) = lift(x)
     new = dims.as_shape(shape)
     if new == tuple(x.shape):
         return x
     offset = len(new) - len(x.shape)
     if offset < 0 or any(s != 1 and dims.equal(s, n) is False for s, n in zip(x.shape, new[offset:], strict=True)):
-        raise shape_error("broadcast_to", (x,), f"a shape that broadcasts to {list(new)}")
+        raise shape_error("broadcast_to", (x,), f"a shape that broadcasts to {shape_text(new)}")
     return apply(BROADCAST_TO, x, shape=new)
 
 
+def with_shape(x: Any, shape: Any) -> Any:
+    """`x`, whose sizes are those of `shape` at every call, under that spelling of them.
+
+    Rules need it: a cotangent has exactly the shape of its operand, and equal dims are not always seen to be equal.
+    """
+    shape = tuple(shape)
+    return x if tuple(x.shape) == shape else apply(BROADCAST_TO, x, shape=shape)
+
+
 def broadcast_arrays(*arrays: Any) -> list[Any]:
-    """All operands stretched to their common shape."""
+    """All operands stretched to their common shape; dtypes stay as they are.
+
+    >>> import graphc as gc
+    >>> [a.shape for a in gc.broadcast_arrays(gc.input("x", (3, 1)), gc.input("y", (4,)))]
+    [(3, 4), (3, 4)]
+    """
+    if not arrays:
+        return []
     lifted = lift(*arrays)
     shape = broadcast_shapes("broadcast_arrays", *lifted)
     return [broadcast_to(a, shape) for a in lifted]
@@ -146,37 +176,50 @@ PERMUTE_DIMS = Op(
 
 
 def permute_dims(x: Any, /, axes: Any) -> Any:
-    """`x` with its axes in another order: axis k of the result is axis ``axes[k]`` of `x`."""
+    """`x` with its axes in another order: axis k of the result is axis ``axes[k]`` of `x`.
+
+    >>> import graphc as gc
+    >>> gc.permute_dims(gc.input("x", (2, 3, "n")), (2, 0, 1)).shape
+    (n, 2, 3)
+    """
     (x,) = lift(x)
-    order = tuple(axis_index(a, len(x.shape), "permute_dims") for a in axes)
+    listed = tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
+    order = tuple(axis_index(a, len(x.shape), "permute_dims") for a in listed)
     if sorted(order) != list(range(len(x.shape))):
-        raise shape_error("permute_dims", (x,), f"each axis once, not {tuple(axes)}")
+        raise shape_error("permute_dims", (x,), f"each axis once, not {listed}")
     return x if order == tuple(range(len(order))) else apply(PERMUTE_DIMS, x, axes=order)
 
 
-# slice (step > 0), flip, pad: each is the derivative of another
+# slice, flip, pad: each is the derivative of another
 
 
-def _slice_shape(x: Aval, start: Shape, stop: Shape, step: tuple[int, ...]) -> Shape:
-    return tuple(dims.ceildiv(b - a, s) for a, b, s in zip(start, stop, step, strict=True))
+def _slice_shape(start: Shape, stop: Shape, step: Shape) -> Shape:
+    return tuple(dims.ceildiv(dims.max0(b - a), s) for a, b, s in zip(start, stop, step, strict=True))
 
 
-def _slice_index(out: Index, in_shape: Shape, out_shape: Shape, start: Shape, stop: Shape, step: Any) -> Index:
-    return tuple(index(a) + i * s for i, a, s in zip(out, start, step, strict=True))
+def _slice_numpy(x: np.ndarray, start: Any, stop: Any, step: Any) -> np.ndarray:
+    return x[tuple(slice(a, max(a, b), s) for a, b, s in zip(start, stop, step, strict=True))]
 
 
-def _slice_vjp(ct: Any, out: Any, x: Any, start: Shape, stop: Shape, step: tuple[int, ...]) -> Any:
-    high = tuple(
-        n - a - dims.max0((m - 1) * s + 1) if m != 0 else n - a
-        for n, a, s, m in zip(x.shape, start, step, out.shape, strict=True)
-    )
-    return pad_interior(ct, start, high, tuple(s - 1 for s in step), shape=x.shape)
+def _slice_index(out: Index, in_shape: Shape, out_shape: Shape, start: Shape, stop: Shape, step: Shape) -> Index:
+    return tuple(index(a) + i * index(s) for i, a, s in zip(out, start, step, strict=True))
 
 
-SLICE = Op(
+def span(size: DimLike, interior: DimLike) -> DimLike:
+    """How many places `size` elements take with `interior` places between each two."""
+    return size + dims.max0(size - 1) * interior
+
+
+def _slice_vjp(ct: Any, out: Any, x: Any, start: Shape, stop: Shape, step: Shape) -> Any:
+    interior = tuple(s - 1 for s in step)
+    taken = [span(m, i) for m, i in zip(out.shape, interior, strict=True)]
+    return pad_interior(ct, start, tuple(n - a - t for n, a, t in zip(x.shape, start, taken, strict=True)), interior)
+
+
+SLICE = Op(  # start >= 0, stop <= size, step >= 1; where stop <= start nothing is taken, and start may be anything
     "slice",
-    lambda require, x, start, stop, step: Aval(_slice_shape(x, start, stop, step), x.dtype),
-    lambda x, start, stop, step: x[tuple(slice(*t) for t in zip(start, stop, step, strict=True))],
+    lambda require, x, start, stop, step: Aval(_slice_shape(start, stop, step), x.dtype),
+    _slice_numpy,
     View(_slice_index),
     vjp=(_slice_vjp,),
     jvp=(lambda t, out, x, **attrs: apply(SLICE, t, **attrs),),
@@ -185,6 +228,7 @@ SLICE = Op(
         Sample((Arr((5, 4)),), {"start": (1, 0), "stop": (5, 3), "step": (2, 1)}),
         Sample((Arr((6,)),), {"start": (2,), "stop": (2,), "step": (1,)}),
         Sample((Arr((7,)),), {"start": (0,), "stop": (7,), "step": (3,)}),
+        Sample((Arr((9,)),), {"start": (1,), "stop": (8,), "step": (4,)}),
     ),
     traits=_LINEAR,
 )
@@ -206,30 +250,32 @@ FLIP = Op(
 )
 
 
-def flip(x: Any, /, *, axis: Any = None) -> Any:
-    """`x` with the order of elements reversed along `axis` (None: all axes)."""
+def flip(x: Any, /, axis: Any = None) -> Any:
+    """`x` with the order of elements reversed along `axis` (an int, several, or None for all).
+
+    >>> import graphc as gc
+    >>> gc.flip(gc.input("x", ("n", 3)), axis=0).shape
+    (n, 3)
+    """
     (x,) = lift(x)
     axes = axes_tuple(axis, len(x.shape), "flip")
     return apply(FLIP, x, axes=axes) if axes else x
 
 
-def _pad_infer(require: Require, x: Aval, low: Shape, high: Shape, interior: Shape, value: Any, shape: Any) -> Aval:
-    natural = tuple(a + b + n + dims.max0(n - 1) * i for n, a, b, i in zip(x.shape, low, high, interior, strict=True))
-    return Aval(natural if shape is None else shape, x.dtype)
+def _pad_infer(require: Require, x: Aval, low: Shape, high: Shape, interior: Shape, value: Any) -> Aval:
+    return Aval(tuple(a + span(n, i) + b for n, a, b, i in zip(x.shape, low, high, interior, strict=True)), x.dtype)
 
 
-def _pad_numpy(x: np.ndarray, low: Any, high: Any, interior: Any, value: Any, shape: Any) -> np.ndarray:
-    size = [a + b + n + max(0, n - 1) * i for n, a, b, i in zip(x.shape, low, high, interior, strict=True)]
-    result = np.full(size, value, x.dtype)
-    result[
-        tuple(slice(a, a + n + max(0, n - 1) * i, i + 1) for n, a, i in zip(x.shape, low, interior, strict=True))
-    ] = x
+def _pad_numpy(x: np.ndarray, low: Any, high: Any, interior: Any, value: Any) -> np.ndarray:
+    taken = [n + max(0, n - 1) * i for n, i in zip(x.shape, interior, strict=True)]
+    result = np.full([a + t + b for a, t, b in zip(low, taken, high, strict=True)], value, x.dtype)
+    result[tuple(slice(a, a + t, i + 1) for a, t, i in zip(low, taken, interior, strict=True))] = x
     return result
 
 
 def _pad_index(out: Index, in_shape: Shape, out_shape: Shape, low: Shape, interior: Shape, **_: Any) -> Index:
     return tuple(
-        call("floordiv_nonneg", o - index(a), i + 1) if i != 0 else o - index(a)
+        o - index(a) if i == 0 else call("floordiv_nonneg", o - index(a), index(i + 1))
         for o, a, i in zip(out, low, interior, strict=True)
     )
 
@@ -238,27 +284,25 @@ def _pad_guard(
     out: Index, in_shape: Shape, out_shape: Shape, low: Shape, high: Shape, interior: Shape, **_: Any
 ) -> Expr:
     conditions: list[Expr] = []
-    for o, n, a, b, i, total in zip(out, in_shape, low, high, interior, out_shape, strict=True):
+    for o, n, a, b, i in zip(out, in_shape, low, high, interior, strict=True):
         if a != 0:
             conditions.append(o >= index(a))
-        if b != 0 or i != 0:
-            conditions.append(o < index(a) + index(n + dims.max0(n - 1) * i))
+        if b != 0:
+            conditions.append(o < index(a + span(n, i)))
         if i != 0:
-            conditions.append(call("eq", call("mod_nonneg", o - index(a), i + 1), 0))
-        assert total is not None
-    guard = conditions[0] if conditions else call("eq", index(0), index(0))
+            conditions.append(call("eq", call("mod_nonneg", o - index(a), index(i + 1)), 0))
+    guard = conditions[0] if conditions else lit(True, BOOL)
     for condition in conditions[1:]:
         guard = call("logical_and", guard, condition)
     return guard
 
 
-def _pad_vjp(ct: Any, out: Any, x: Any, low: Shape, high: Shape, interior: Shape, value: Any, shape: Any) -> Any:
-    stop = tuple(a + n + dims.max0(n - 1) * i for n, a, i in zip(x.shape, low, interior, strict=True))
-    taken = apply(SLICE, ct, start=low, stop=stop, step=tuple(i + 1 for i in interior))
-    return taken if tuple(taken.shape) == tuple(x.shape) else apply(BROADCAST_TO, taken, shape=tuple(x.shape))
+def _pad_vjp(ct: Any, out: Any, x: Any, low: Shape, high: Shape, interior: Shape, value: Any) -> Any:
+    stop = tuple(a + span(n, i) for n, a, i in zip(x.shape, low, interior, strict=True))
+    return with_shape(apply(SLICE, ct, start=low, stop=stop, step=tuple(i + 1 for i in interior)), x.shape)
 
 
-PAD = Op(
+PAD = Op(  # an empty operand may come with low > the result's size and high < 0: nothing of it is read
     "pad",
     _pad_infer,
     _pad_numpy,
@@ -267,99 +311,30 @@ PAD = Op(
     jvp=(lambda t, out, x, **attrs: apply(PAD, t, **{**attrs, "value": 0.0}),),
     sympy=lambda sp, x, **attrs: x,
     samples=(
-        Sample((Arr((2, 3)),), {"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 1.5, "shape": None}),
-        Sample((Arr((3,)),), {"low": (0,), "high": (1,), "interior": (2,), "value": 0.0, "shape": None}),
+        Sample((Arr((2, 3)),), {"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 1.5}),
+        Sample((Arr((3,)),), {"low": (0,), "high": (1,), "interior": (2,), "value": 0.0}),
+        Sample((Arr((3,)),), {"low": (0,), "high": (0,), "interior": (1,), "value": 0.0}),
+        Sample((Arr((0, 2)),), {"low": (2, 0), "high": (1, 0), "interior": (3, 0), "value": 0.0}),
     ),
 )
 
 
-def pad_interior(x: Any, low: Shape, high: Shape, interior: Shape, value: Any = 0.0, shape: Any = None) -> Any:
-    """`x` with `value` before, after and between its elements along each axis; `shape`, if known, names the result's."""
+def pad_interior(x: Any, low: Shape, high: Shape, interior: Shape, value: Any = 0.0) -> Any:
+    """`x` with `value` before, after and between its elements: `low`, `high` and `interior` places for each axis."""
     if all(a == 0 and b == 0 and i == 0 for a, b, i in zip(low, high, interior, strict=True)):
         return x
-    return apply(
-        PAD,
-        x,
-        low=tuple(low),
-        high=tuple(high),
-        interior=tuple(interior),
-        value=value,
-        shape=None if shape is None else tuple(shape),
-    )
-
-
-# concat
-
-
-def _concat_infer(require: Require, *avals: Aval, axis: int) -> Aval:
-    first = avals[0]
-    total: DimLike = 0
-    for other in avals:
-        if len(other.shape) != len(first.shape):
-            raise ShapeError(message("cannot concat", got=", ".join(map(str, avals)), expected="equal ranks"))
-        for k, (a, b) in enumerate(zip(first.shape, other.shape, strict=True)):
-            if k != axis:
-                require.equal(a, b, f"equal sizes on axis {k} of all operands of concat")
-        total = total + other.shape[axis]
-    return Aval((*first.shape[:axis], total, *first.shape[axis + 1 :]), first.dtype)
-
-
-def _concat_vjp(ct: Any, out: Any, *xs: Any, axis: int) -> tuple[Any, ...]:
-    parts, start = [], 0
-    for x in xs:
-        stop = start + x.shape[axis]
-        parts.append(slice_axis(ct, axis, start, stop))
-        start = stop
-    return tuple(parts)
-
-
-def _concat_jvp(tangents: tuple[Any, ...], out: Any, *xs: Any, axis: int) -> Any:
-    from .creation import zeros_like
-
-    return concat([zeros_like(x) if t is ZERO else t for t, x in zip(tangents, xs, strict=True)], axis=axis)
-
-
-CONCAT = Op(
-    "concat",
-    _concat_infer,
-    lambda *xs, axis: np.concatenate(xs, axis),
-    Concat(),
-    vjp=_concat_vjp,
-    jvp=_concat_jvp,
-    sympy=lambda sp, *xs, axis: xs[0],
-    samples=(
-        Sample((Arr((2, 3)), Arr((1, 3)), Arr((4, 3))), {"axis": 0}),
-        Sample((Arr((2, 1)), Arr((2, 3))), {"axis": 1}),
-    ),
-    traits=_LINEAR,
-)
+    return apply(PAD, x, low=tuple(low), high=tuple(high), interior=tuple(interior), value=value)
 
 
 def slice_axis(x: Any, axis: int, start: DimLike, stop: DimLike, step: int = 1) -> Any:
     """Elements `start` .. `stop` of one axis; both within its size, `step` > 0."""
-    full = (0,) * len(x.shape)
-    starts = tuple(start if k == axis else 0 for k in range(len(full)))
-    stops = tuple(stop if k == axis else n for k, n in enumerate(x.shape))
-    steps = tuple(step if k == axis else 1 for k in range(len(full)))
     if start == 0 and stop == x.shape[axis] and step == 1:
         return x
-    return apply(SLICE, x, start=starts, stop=stops, step=steps)
+    rank = range(len(x.shape))
+    starts = tuple(start if k == axis else 0 for k in rank)
+    stops = tuple(stop if k == axis else n for k, n in enumerate(x.shape))
+    return apply(SLICE, x, start=starts, stop=stops, step=tuple(step if k == axis else 1 for k in rank))
 
 
-def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
-    """Tensors one after another along `axis` (None: flattened first)."""
-    lifted = lift_promoted(*arrays)
-    if axis is None:
-        lifted, axis = tuple([reshape(a, (-1,)) for a in lifted]), 0
-    k = axis_index(axis, len(lifted[0].shape), "concat")
-    for other in lifted[1:]:
-        if len(other.shape) != len(lifted[0].shape) or any(
-            j != k and dims.equal(a, b) is False
-            for j, (a, b) in enumerate(zip(lifted[0].shape, other.shape, strict=True))
-        ):
-            raise shape_error("concat", lifted, f"equal shapes but for axis {k}")
-    return lifted[0] if len(lifted) == 1 else apply(CONCAT, *lifted, axis=k)
-
-
-ROWS = (RESHAPE, BROADCAST_TO, PERMUTE_DIMS, SLICE, FLIP, PAD, CONCAT)
-__all__ = ["broadcast_arrays", "broadcast_to", "concat", "flip", "permute_dims", "reshape"]
+ROWS = (RESHAPE, BROADCAST_TO, PERMUTE_DIMS, SLICE, FLIP, PAD)
+__all__ = ["broadcast_arrays", "broadcast_to", "flip", "permute_dims", "reshape"]

@@ -6,9 +6,27 @@ from types import MappingProxyType
 
 from ..ir import graph, leaves
 from ..ir.op import Op
-from . import cotangent, creation, elementwise, indexing, linalg, movement, reduction
+from . import (
+    cotangent,
+    creation,
+    cumulative,
+    elementwise,
+    exponential,
+    indexing,
+    linalg,
+    logic,
+    movement,
+    piecewise,
+    power,
+    reduction,
+    rounding,
+    special,
+    structure,
+    trigonometry,
+)
 
-_MODULES = (leaves, cotangent, elementwise, creation, movement, reduction, linalg, indexing)
+_ELEMENTWISE = (elementwise, power, exponential, trigonometry, special, rounding, piecewise, logic)
+_MODULES = (leaves, cotangent, *_ELEMENTWISE, creation, movement, cumulative, reduction, linalg, indexing, structure)
 
 
 def _table() -> dict[str, Op]:

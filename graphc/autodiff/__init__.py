@@ -1,0 +1,1 @@
+"""Derivatives as graph transformations: a graph goes in, a graph comes out, so they nest."""

@@ -1,0 +1,348 @@
+"""The CPU printer: loop IR to the text of one Python file that numba compiles.
+
+A kernel's text uses local names only (a0 arrays, n0 sizes, v0 values, s0 accumulators), never the user's, so equal
+kernels have equal text and are compiled once. `#@k` marks statement k; `inspect.source` renders the marks.
+
+All of a program's integers and addresses stand in one int64 table `m`: the error code, sizes of runtime dims,
+addresses of buffers, and for every kernel call a row of positions in that table. With jit disabled, `m` is a list
+that holds arrays where the table has addresses, and the same kernels run as plain Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir.dims import DimLike
+from ..ir.dtypes import BOOL
+from ..ir.expr import Expr, Lit, Var
+from ..ir.loops import (
+    ArgsortRow,
+    Combine,
+    Dot,
+    For,
+    If,
+    Init,
+    Kernel,
+    Let,
+    Statement,
+    Store,
+    StoreCombine,
+)
+from ..ir.tensor import Tensor
+from ..schedule.plan import Plan
+from . import intmath, vecmath
+from .scalar import FunctionKey, Printer
+
+DOT_ROWS = 256
+"""Rows of a matrix product that one BLAS call computes: fixed by the shape alone, so results are too."""
+
+
+@dataclass
+class KernelText:
+    """A printed kernel: its text without the name, what its call must pass, and what its marks stand for."""
+
+    text: str
+    arguments: list[tuple[str, object]]  # ("dim", dim), ("buffer", number), ("check", node)
+    marks: list[Tensor | None]
+    names: dict[str, Tensor]
+    functions: dict[FunctionKey, str]
+    helpers: set[str] = field(default_factory=set)
+
+
+class KernelPrinter:
+    """Prints one kernel."""
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        self.dims: dict[DimLike, str] = {}
+        self.printer = Printer(self.dim_name)
+        self.lines: list[tuple[int, str, Tensor | None]] = []
+        self.names: dict[str, Tensor] = {}
+        self.helpers: set[str] = set()
+
+    def dim_name(self, dim: DimLike) -> str:
+        return self.dims.setdefault(dim, f"n{len(self.dims)}")
+
+    def print(self) -> KernelText:
+        shapes = [self.shape_text(a.shape) for a in self.kernel.arrays]
+        self.block(self.kernel.body, 1)
+        arguments: list[tuple[str, object]] = [("dim", d) for d in self.dims]
+        head = [f"    n{k} = m[m[o + {k}]]" if k else "    n0 = m[m[o]]" for k in range(len(self.dims))]
+        for array, shape in zip(self.kernel.arrays, shapes, strict=True):
+            at = f"o + {len(arguments)}" if arguments else "o"
+            dtype = "bool_" if array.dtype == BOOL else array.dtype.name
+            head.append(f"    {array.name} = carray(pointer(m[m[{at}]]), {shape}, {dtype})")
+            arguments.append(("buffer", array.buffer))
+        for k, node in enumerate(self.kernel.checks):
+            head.append(f"    e{k} = m[o + {len(arguments)}]" if arguments else f"    e{k} = m[o]")
+            arguments.append(("check", node))
+        text, marks = self.finish()
+        return KernelText("\n".join([*head, *text]), arguments, marks, self.names, self.printer.functions, self.helpers)
+
+    def finish(self) -> tuple[list[str], list[Tensor | None]]:
+        marks: list[Tensor | None] = []
+        text = []
+        for depth, line, node in self.lines:
+            indented = "    " * depth + line
+            if node is not None:
+                indented = f"{indented}  #@{len(marks)}"
+                marks.append(node)
+            text.append(indented)
+        return text, marks
+
+    def shape_text(self, shape: tuple[DimLike, ...]) -> str:
+        if not shape:
+            return "(1,)"
+        return "(" + ", ".join(self.printer.size(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
+
+    def line(self, depth: int, text: str, node: Tensor | None = None) -> None:
+        self.lines.append((depth, text, node))
+
+    def block(self, body: list[Statement], depth: int) -> None:
+        for statement in body:
+            getattr(self, f"print_{type(statement).__name__.lower()}")(statement, depth)
+
+    # statements
+
+    def print_let(self, s: Let, depth: int) -> None:
+        if s.node is not None:
+            self.names[s.name] = s.node
+        self.line(depth, f"{s.name} = {self.printer.text(s.expr)}", s.node)
+
+    def print_init(self, s: Init, depth: int) -> None:
+        if s.node is not None:
+            self.names[s.name] = s.node
+        text = self.printer.literal(s.expr, typed=True) if isinstance(s.expr, Lit) else self.printer.text(s.expr)
+        self.line(depth, f"{s.name} = {text}", s.node)
+
+    def print_store(self, s: Store, depth: int) -> None:
+        self.line(depth, f"{s.array}[{self.printer.index(s.index)}] = {self.printer.text(s.expr)}", s.node)
+
+    def print_combine(self, s: Combine, depth: int) -> None:
+        if s.op.startswith("arg"):
+            self.arg_combine(s, depth)
+            return
+        self.line(depth, combine_text(self.printer, s.name, s.op, s.expr), s.node)
+
+    def arg_combine(self, s: Combine, depth: int) -> None:
+        value, position = s.name.split("|")
+        new = self.printer.text(s.expr)
+        sign = ">" if s.op == "argmax" else "<"
+        nan = f" or ({new} != {new} and {value} == {value})" if s.expr.dtype.kind == "f" else ""
+        self.line(depth, f"if {position} < 0 or {new} {sign} {value}{nan}:", s.node)
+        self.line(depth + 1, f"{value} = {new}")
+        assert s.position is not None
+        self.line(depth + 1, f"{position} = {self.printer.text(s.position)}")
+
+    def print_storecombine(self, s: StoreCombine, depth: int) -> None:
+        target = f"{s.array}[{self.printer.index(s.index)}]"
+        self.line(depth, combine_text(self.printer, target, s.op, s.expr), s.node)
+
+    def print_for(self, s: For, depth: int) -> None:
+        size = self.printer.size(s.extent)
+        bounds = f"{size} - 1, -1, -1" if s.reverse else size
+        self.line(depth, f"for {s.var} in range({bounds}):")
+        self.block(s.body, depth + 1)
+
+    def print_if(self, s: If, depth: int) -> None:
+        self.line(depth, f"if {self.printer.text(s.condition)}:")
+        self.block(s.body, depth + 1)
+
+    def print_dot(self, s: Dot, depth: int) -> None:
+        self.helpers.add("dot")
+        x, y, out = s.x, s.y, s.out
+        if s.batched:
+            batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
+            self.line(depth, f"for b in range({batch}):")
+            depth += 1
+            x, y, out = (f"{name}[b]" for name in (x, y, out))
+        m = self.printer.size(s.sizes[0])
+        x = f"{x}[:, r:r + {DOT_ROWS}].T" if s.x_transposed else f"{x}[r:r + {DOT_ROWS}]"
+        y = f"{y}.T" if s.y_transposed else y
+        self.line(depth, f"for r in range(0, {m}, {DOT_ROWS}):")
+        self.line(depth + 1, f"dot({x}, {y}, {out}[r:r + {DOT_ROWS}])", s.node)
+
+    def print_argsortrow(self, s: ArgsortRow, depth: int) -> None:
+        self.helpers.add("argsort")
+        at = ", ".join(":" if i is None else self.printer.text(i) for i in s.index)
+        order = f"argsort({s.x}[{at}], {s.descending})"
+        self.line(depth, f"{s.out}[{at}] = {order}", s.node)
+
+
+def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:
+    """``target = target (op) value``; nan wins in max and min."""
+    text = printer.text(value)
+    if op == "add" and value.dtype != BOOL:
+        return f"{target} += {text}"
+    if op == "mul" and value.dtype != BOOL:
+        return f"{target} *= {text}"
+    if op in ("or", "and", "add", "mul"):
+        word = {"add": "or", "mul": "and"}.get(op, op)
+        return f"{target} = {target} {word} {printer.text(value, 31)}"
+    sign = ">" if op == "max" else "<"
+    name = text if isinstance(value, (Var, Lit)) else printer.text(value, 41)
+    nan = f" or {name} != {name}" if value.dtype.kind == "f" else ""
+    return f"{target} = {name} if {name} {sign} {target}{nan} else {target}"
+
+
+@dataclass
+class ProgramText:
+    """The text of a program's file, and the layout of its table `m`.
+
+    source       the file
+    size         length of `m`
+    dims         runtime dims, values at m[1], m[2], ...
+    first_buffer position in `m` of buffer 0's address
+    rows         constant tail of `m`, from position `first_row` on: one row of positions per kernel call
+    errors       error code -> the node whose index was out of range
+    kernels      for each kernel call: (name, its text)
+    """
+
+    source: str
+    size: int
+    dims: list[DimLike]
+    first_buffer: int
+    first_row: int
+    rows: list[int]
+    errors: dict[int, Tensor]
+    kernels: list[tuple[str, KernelText]]
+
+
+HEADER = '''\
+"""Generated by graphc: one step as kernels, in the order of `step` at the end. Read it with `Step.source`."""
+
+import math
+
+import numba
+import numpy as np
+from numpy import bool_, float32, float64, inf, int8, int16, int32, int64, nan, uint8, uint16, uint32, uint64
+
+if numba.config.DISABLE_JIT:  # plain Python: `m` holds arrays where the compiled table has their addresses
+
+    def carray(memory, shape, dtype):
+        return memory.reshape(shape)
+
+    def pointer(memory):
+        return memory
+
+    def kernel(function):
+        return function
+
+    helper = program = kernel
+else:
+    from numba import carray, types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def pointer(typingctx, address):
+        """An int64 address as a pointer."""
+
+        def codegen(context, builder, signature, args):
+            return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+        return types.voidptr(types.int64), codegen
+
+    kernel = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+
+    def program(function):
+        """Compile `step` as a C function of the table's address, so that any loop can call it."""
+        compiled = kernel(function)
+
+        @numba.cfunc("int64(int64)", error_model="numpy", cache=True)
+        def entry(address):
+            return compiled(carray(pointer(address), (SIZE,), int64))
+
+        return entry
+'''
+
+HELPERS = {
+    "wrap": '''\
+@helper
+def wrap(k, n, code, m):
+    """Position k of n, counted from the end if negative; out of range sets the error code."""
+    if -n <= k < n:
+        return k + n if k < 0 else k
+    if m[0] == 0:
+        m[0] = code
+    return 0
+''',
+    "dot": '''\
+@kernel
+def dot(x, y, out):
+    """out = x @ y by BLAS."""
+    np.dot(x, y, out)
+''',
+    "argsort": '''\
+@kernel
+def argsort(row, descending):
+    """Stable order of a row, nan last; descending keeps the order of equals."""
+    n = row.size
+    values = np.empty(n, row.dtype)
+    for i in range(n):
+        values[i] = row[n - 1 - i] if descending else row[i]
+    order = np.argsort(values, kind="mergesort")
+    if descending:
+        result = np.empty(n, np.int64)
+        for i in range(n):
+            result[i] = n - 1 - order[n - 1 - i]
+        return result
+    return order
+''',
+}
+
+
+def print_program(plan: Plan) -> ProgramText:
+    """The file for `plan`: helpers, kernels without repeats, and `step` which calls them in order."""
+    printed = [KernelPrinter(k).print() for k in plan.kernels]
+    dims: dict[DimLike, int] = {}
+    for text in printed:
+        for kind, what in text.arguments:
+            if kind == "dim":
+                dims.setdefault(what, 1 + len(dims))  # type: ignore[arg-type]
+    first_buffer = 1 + len(dims)
+    first_row = first_buffer + len(plan.buffers)
+    rows: list[int] = []
+    errors: dict[int, Tensor] = {}
+    names: dict[str, str] = {}
+    definitions: list[str] = []
+    calls: list[str] = []
+    kernels: list[tuple[str, KernelText]] = []
+    for k, text in enumerate(printed):
+        if text.text not in names:
+            names[text.text] = f"k{len(names)}"
+            definitions.append(f"@kernel\ndef {names[text.text]}(m, o):\n{text.text}\n")
+        if k == plan.commit:
+            calls += ["    if m[0] != 0:", "        return m[0]"]
+        calls.append(f"    {names[text.text]}(m, {first_row + len(rows)})")
+        kernels.append((names[text.text], text))
+        rows += _row(text, dims, first_buffer, errors)
+    size = max(first_row + len(rows), 1)
+    functions = {key: name for text in printed for key, name in text.functions.items()}
+    helpers = {h for text in printed for h in text.helpers} | ({"wrap"} if errors else set())
+    parts = [HEADER.replace("SIZE", str(size)), *[HELPERS[h] for h in sorted(helpers)]]
+    parts += [_functions(functions), *definitions]
+    parts.append("@program\ndef step(m):\n" + "\n".join([*calls, "    return m[0]"]) + "\n")
+    source = "\n\n".join(p.rstrip("\n") for p in parts if p) + "\n"
+    return ProgramText(source, size, list(dims), first_buffer, first_row, rows, errors, kernels)
+
+
+def _row(text: KernelText, dims: dict[DimLike, int], first_buffer: int, errors: dict[int, Tensor]) -> list[int]:
+    """The positions a kernel call passes; checks get error codes, counted from 1."""
+    row: list[int] = []
+    for kind, what in text.arguments:
+        if kind == "dim":
+            row.append(dims[what])  # type: ignore[index]
+        elif kind == "buffer":
+            row.append(first_buffer + what)  # type: ignore[operator]
+        else:
+            errors[len(errors) + 1] = what  # type: ignore[assignment]
+            row.append(len(errors))
+    return row
+
+
+def _functions(functions: dict[FunctionKey, str]) -> str:
+    floats = [k for k in functions if k in vecmath.FUNCTIONS]
+    integers = [k for k in functions if k not in vecmath.FUNCTIONS]
+    return "\n\n".join(filter(None, [vecmath.source_for(floats), intmath.source_for(integers)]))

@@ -1,0 +1,168 @@
+"""The engine: runs an op with NumPy as it is called, and records it on the tape where a gradient may be asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import TraceError, message, user_line
+from ..ir.apply import register_engine
+from ..ir.dtypes import DType
+from ..ir.evaluate import constant_of
+from ..ir.op import Aval, Op, Require
+from ..ir.tensor import Tensor as Symbolic
+from .modes import is_grad_enabled, set_grad_enabled
+from .tape import OpNode
+from .core import Absent, Edge, Tensor
+
+_LIMIT = 8192
+_known_avals: dict[Any, tuple[Aval, ...]] = {}
+
+
+def infer(op: Op, arrays: list[np.ndarray], attrs: dict[str, Any]) -> tuple[Aval, ...]:
+    """Shape and dtype of each output, by the op's own rule; remembered, since loops repeat their calls."""
+    key = (op, tuple(attrs.items()), *[a.shape for a in arrays], *[a.dtype for a in arrays])
+    found = _known_avals.get(key)
+    if found is None:
+        inferred = op.infer(Require(op.name), *[Aval(a.shape, a.dtype) for a in arrays], **attrs)
+        found = tuple(inferred) if op.multi else (inferred,)
+        if len(_known_avals) >= _LIMIT:
+            _known_avals.clear()
+        _known_avals[key] = found
+    return found
+
+
+class Engine:
+    """Serves eager tensors to the op functions; see `ir.apply.Engine`."""
+
+    def constant(self, value: Any, dtype: DType | None = None) -> Tensor:
+        """`value` as a tensor of its own memory; what depends on symbolic constants alone is evaluated."""
+        if isinstance(value, Tensor):
+            return value
+        if isinstance(value, Symbolic):
+            value = _evaluated(value)
+        return Tensor(np.array(value, dtype))
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """The result of `op`, a tensor (a tuple of them if `op.multi`)."""
+        try:
+            arrays = [i._array for i in inputs]
+        except AttributeError:
+            inputs = tuple([self.constant(i) for i in inputs])
+            arrays = [i._array for i in inputs]
+        avals = infer(op, arrays, attrs)
+        with np.errstate(all="ignore"):
+            values = op.numpy(*arrays, **attrs)
+        if op.multi:
+            outputs = [_settled(v, a) for v, a in zip(values, avals, strict=True)]
+            outs = tuple([Tensor(o.copy() if _alias(o, inputs) else o) for o in outputs])
+        else:
+            outs = (_output(op, _settled(values, avals[0]), inputs, attrs),)
+        if is_grad_enabled():
+            _record(op, inputs, outs, attrs)
+        return outs if op.multi else outs[0]
+
+
+def _settled(value: Any, aval: Aval) -> np.ndarray:
+    """What `op.numpy` gave, as an array of the inferred dtype."""
+    if type(value) is np.ndarray and value.dtype == aval.dtype:
+        return value
+    return np.asarray(value, aval.dtype)
+
+
+def _root(array: np.ndarray) -> np.ndarray:
+    while type(array.base) is np.ndarray:
+        array = array.base
+    return array
+
+
+def _alias(value: np.ndarray, inputs: tuple[Tensor, ...]) -> Tensor | None:
+    """The input whose memory `value` is a view of, if any."""
+    for i in inputs:
+        if value is i._array:
+            return i
+    if value.base is not None:
+        memory = _root(value)
+        for i in inputs:
+            if _root(i._array) is memory:
+                return i
+    return None
+
+
+def _output(op: Op, value: np.ndarray, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:
+    """The result as a tensor: a view of its operand where NumPy gave one, else memory of its own."""
+    source = _alias(value, inputs)
+    if source is None:
+        return Tensor(value)
+    if len(inputs) != 1:
+        return Tensor(value.copy())
+    out = Tensor(value, source._storage)
+    if not is_grad_enabled() or source._sealed:
+        out._sealed = True
+        return out
+    base = source if source._base is None else source._base
+    out._base, out._chain, out._seen = base, (source._chain, op, attrs), base._history
+    return out
+
+
+def _record(op: Op, inputs: tuple[Tensor, ...], outs: tuple[Tensor, ...], attrs: dict[str, Any]) -> None:
+    """Put the call on the tape if an operand requires a gradient and a result can have one."""
+    edges: list[Edge | None] = []
+    wanted = False
+    for i in inputs:
+        if i._base is not None and i._seen != i._base._history:
+            i._refresh()
+        if i._requires:
+            wanted = True
+            edges.append(i if i._edge is None else i._edge)
+        else:
+            edges.append(None)
+    if not wanted:
+        return
+    floats = [o for o in outs if o._array.dtype.kind == "f"]
+    if not floats:
+        return
+    node = OpNode(op, inputs, outs, attrs, tuple(edges))
+    for k, out in enumerate(outs):
+        if out._array.dtype.kind == "f":
+            out._edge, out._requires = (node, k), True
+
+
+def rederive(base: Tensor, chain: Any) -> tuple[Edge | None, bool]:
+    """The edge of a view that comes from `base` by `chain`, recorded anew."""
+    view = base
+    with set_grad_enabled(True):
+        for op, attrs in unchained(chain):
+            view = ENGINE.apply(op, (view,), attrs)
+    return view._edge, view._requires
+
+
+def unchained(chain: Any) -> list[tuple[Op, dict[str, Any]]]:
+    """The ops, in order, by which a view comes from its base."""
+    steps = []
+    while chain is not None:
+        chain, op, attrs = chain
+        steps.append((op, attrs))
+    return steps[::-1]
+
+
+def _evaluated(value: Symbolic) -> np.ndarray:
+    """A symbolic tensor beside eager ones: only one that depends on nothing but constants has a value."""
+    try:
+        return constant_of(value)
+    except TraceError:
+        raise TraceError(
+            message(
+                "symbolic and eager tensors cannot be mixed",
+                got=repr(value),
+                at=user_line(),
+                created=False,
+                hint="pass data in as an input, or use .numpy() of the eager tensor as a constant",
+            )
+        ) from None
+
+
+ENGINE = Engine()
+register_engine(Tensor, ENGINE)
+register_engine(Absent, ENGINE)

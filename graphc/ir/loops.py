@@ -1,0 +1,154 @@
+"""The loop IR: kernels as trees of loops over typed scalar statements, between the schedule and the printers.
+
+A kernel is declarative about meaning (which axes map, which reduce, in which order values combine) and leaves to the
+target's printer how loops become machine loops or threads. Library statements (`Dot`, `Argsort`) name what they compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Union
+
+from .dims import DimLike, Shape
+from .dtypes import DType
+from .expr import Expr
+from .tensor import Tensor
+
+AXIS_KINDS = ("map", "reduce", "scan")
+
+
+@dataclass
+class ArrayArg:
+    """An array a kernel works on: C order, the given shape; `buffer` says which memory of the program it is."""
+
+    name: str
+    dtype: DType
+    shape: Shape
+    buffer: int
+    written: bool = False
+
+
+@dataclass
+class Let:
+    """``name = expr``: a value; `node` is the tensor it is the value of, for names and comments."""
+
+    name: str
+    expr: Expr
+    node: Tensor | None = None
+
+
+@dataclass
+class Store:
+    """``array[index] = expr``."""
+
+    array: str
+    index: tuple[Expr, ...]
+    expr: Expr
+    node: Tensor | None = None
+
+
+@dataclass
+class Init:
+    """``name = expr``: the start of an accumulator, changed by `Combine`."""
+
+    name: str
+    expr: Expr
+    node: Tensor | None = None
+
+
+@dataclass
+class Combine:
+    """``name = name (op) expr``; for argmax and argmin `position` is the index that goes with `expr`."""
+
+    name: str
+    op: str
+    expr: Expr
+    position: Expr | None = None
+    node: Tensor | None = None
+
+
+@dataclass
+class StoreCombine:
+    """``array[index] = array[index] (op) expr``: an accumulator that is an array."""
+
+    array: str
+    index: tuple[Expr, ...]
+    op: str
+    expr: Expr
+    node: Tensor | None = None
+
+
+@dataclass
+class For:
+    """A loop of `var` over 0 .. extent-1 (from the end if `reverse`); `kind` is what the axis does."""
+
+    var: str
+    extent: DimLike
+    kind: str
+    body: list[Statement] = field(default_factory=list)
+    reverse: bool = False
+
+
+@dataclass
+class If:
+    """`body` where `condition` holds."""
+
+    condition: Expr
+    body: list[Statement] = field(default_factory=list)
+
+
+@dataclass
+class Dot:
+    """``out = x @ y`` for every batch index; operands are transposed where their flag says so."""
+
+    x: str
+    y: str
+    out: str
+    x_transposed: bool
+    y_transposed: bool
+    batched: bool
+    sizes: tuple[DimLike, DimLike, DimLike]
+    dtype: DType
+    node: Tensor | None = None
+
+
+@dataclass
+class ArgsortRow:
+    """``out[...] = stable order of x[...]`` along one axis, at the given index of the other axes."""
+
+    x: str
+    out: str
+    index: tuple[Expr | None, ...]
+    extent: DimLike
+    descending: bool
+    dtype: DType
+    node: Tensor | None = None
+
+
+Statement = Union[Let, Store, Init, Combine, StoreCombine, For, If, Dot, ArgsortRow]
+
+
+@dataclass
+class Kernel:
+    """One kernel: its arrays, its body, and where its error codes come from.
+
+    checks   gathers and scatters that can fail: the graph nodes, by number; the kernel reports the first that did
+    title    what it does, for headers
+    """
+
+    arrays: list[ArrayArg]
+    body: list[Statement]
+    checks: list[Tensor] = field(default_factory=list)
+    title: str = ""
+    nodes: list[Tensor] = field(default_factory=list)
+
+
+def walk(body: list[Statement]) -> Iterator[Statement]:
+    """Every statement, outer before inner, in order."""
+    stack = list(reversed(body))
+    while stack:
+        statement = stack.pop()
+        yield statement
+        if isinstance(statement, (For, If)):
+            stack.extend(reversed(statement.body))

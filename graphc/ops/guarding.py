@@ -1,0 +1,50 @@
+"""`check_index`: the identity that makes a call check a position on an axis whose size is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir.apply import apply
+from ..ir.dims import DimLike
+from ..ir.lowering import View, identity_index
+from ..ir.op import Arr, Aval, Op, Require, Sample
+
+
+def _check_infer(require: Require, x: Aval, axis: int, index: DimLike, past: bool) -> Aval:
+    size, least = x.shape[axis], 0 if past else 1
+    what = f"{'bound' if past else 'index'} {index} within axis {axis} of {x}"
+    if isinstance(index, int):
+        require.at_least(size, index + least if index >= 0 else -index, what)
+    else:
+        require.at_least(index, 0, what)
+        require.at_least(size - index, least, what)
+    return x
+
+
+CHECK_INDEX = Op(
+    "check_index",
+    _check_infer,
+    lambda x, axis, index, past: x,
+    View(identity_index),
+    vjp=(lambda ct, out, x, **attrs: ct,),
+    jvp=(lambda t, out, x, **attrs: t,),
+    sympy=lambda sp, x, **attrs: x,
+    samples=(
+        Sample((Arr((3, 4)),), {"axis": 0, "index": 2, "past": False}),
+        Sample((Arr((3, 4)),), {"axis": 1, "index": -4, "past": False}),
+    ),
+    traits=frozenset({"linear"}),
+)
+
+
+def inside(x: Any, axis: int, index: DimLike, past: bool = False) -> Any:
+    """`x`, whose `axis` has a position `index` (an int may count from the end; `past`: or ends there).
+
+    Two ints are compared by who calls this; anything else is checked at call time.
+    """
+    if isinstance(x.shape[axis], int) and isinstance(index, int):
+        return x
+    return apply(CHECK_INDEX, x, axis=axis, index=index, past=past)
+
+
+ROWS = (CHECK_INDEX,)

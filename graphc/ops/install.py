@@ -1,0 +1,275 @@
+"""Operators, methods and the NumPy protocols on a tensor class, by name: the same for symbolic and eager tensors.
+
+What a class defines itself is left alone. Everything calls the functions of `functions.PUBLIC`, so ``x + y``,
+``np.add(x, y)`` and ``gc.add(x, y)`` are one node.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..errors import TraceError, UnsupportedError, message, user_line
+from ..ir.dims import Dim
+from .common import describe
+from .functions import PUBLIC
+from .numpy_calls import array_function, array_ufunc
+
+_BINARY = {
+    "add": "add",
+    "sub": "subtract",
+    "mul": "multiply",
+    "truediv": "divide",
+    "floordiv": "floor_divide",
+    "mod": "remainder",
+    "pow": "pow",
+    "matmul": "matmul",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "bitwise_left_shift",
+    "rshift": "bitwise_right_shift",
+}
+_COMPARISONS = {
+    "eq": "equal",
+    "ne": "not_equal",
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+}
+_UNARY = {
+    "neg": "negative",
+    "pos": "positive",
+    "abs": "abs",
+    "invert": "bitwise_invert",
+    "floor": "floor",
+    "ceil": "ceil",
+    "trunc": "trunc",
+}
+_METHODS = (
+    "all any argmax argmin argsort astype clip cumprod cumsum diagonal dot flatten max mean min prod ravel repeat "
+    "squeeze std sum swapaxes take trace var"
+)
+_RENAMED = {"ddof": "correction"}
+
+
+def _operand(other: Any) -> bool:
+    """Whether an operator takes `other`; otherwise Python is told NotImplemented."""
+    return isinstance(other, (numbers.Number, Dim, list, tuple)) or hasattr(other, "__array__")
+
+
+def _named(function: Callable[..., Any], name: str, of: str) -> Callable[..., Any]:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"See `gc.{of}`."
+    return function
+
+
+def _binary(of: str) -> Callable[[Any, Any], Any]:
+    return lambda self, other: PUBLIC[of](self, other) if _operand(other) else NotImplemented
+
+
+def _reflected(of: str) -> Callable[[Any, Any], Any]:
+    return lambda self, other: PUBLIC[of](other, self) if _operand(other) else NotImplemented
+
+
+def _unary(of: str) -> Callable[[Any], Any]:
+    return lambda self: PUBLIC[of](self)
+
+
+def _method(of: str) -> Callable[..., Any]:
+    return lambda self, *args, **kwargs: PUBLIC[of](self, *args, **{_RENAMED.get(k, k): v for k, v in kwargs.items()})
+
+
+def _operators() -> Iterator[tuple[str, Any]]:
+    for name, of in _BINARY.items():
+        yield f"__{name}__", _named(_binary(of), f"__{name}__", of)
+        yield f"__r{name}__", _named(_reflected(of), f"__r{name}__", of)
+    for name, of in _COMPARISONS.items():
+        yield f"__{name}__", _named(_binary(of), f"__{name}__", of)
+    for name, of in _UNARY.items():
+        yield f"__{name}__", _named(_unary(of), f"__{name}__", of)
+
+
+# subscripts and shapes
+
+
+def _getitem(self: Any, key: Any) -> Any:
+    """Basic slicing with steps and negative indices, integer arrays, None and ...: see `graphc.ops.subscript`."""
+    from .subscript import getitem
+
+    return getitem(self, key)
+
+
+def _setitem(self: Any, key: Any, value: Any) -> None:
+    raise TraceError(
+        message(
+            "cannot assign to elements",
+            got=describe(self),
+            expected="tensors, which are values, to stay as they are",
+            at=user_line(),
+            created=False,
+            hint="x = x.at[index].set(value) gives a changed copy; .add(value) adds",
+        )
+    )
+
+
+def _at(self: Any) -> Any:
+    """``x.at[index].set(value)`` and ``.add(value)``: a copy with elements changed."""
+    from .subscript import At
+
+    return At(self)
+
+
+def _iter(self: Any) -> Iterator[Any]:
+    """The slices along the first axis; its size must be known while building."""
+    shape = tuple(self.shape)
+    if not shape or isinstance(shape[0], Dim):
+        raise TraceError(
+            message(
+                "cannot iterate over a tensor",
+                got=describe(self),
+                expected="a first axis whose size is known while building",
+                at=user_line(),
+                created=False,
+                hint="write it for the whole axis at once; sizes of named dims are known only at call time",
+            )
+        )
+    return iter([self[k] for k in range(shape[0])])
+
+
+def _contains(self: Any, value: Any) -> bool:
+    return bool(PUBLIC["any"](PUBLIC["equal"](self, value)))
+
+
+def _shape_arguments(shape: tuple[Any, ...]) -> Any:
+    """``(2, 3)`` from ``f(2, 3)`` and from ``f((2, 3))``."""
+    return shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+
+
+def _reshape(self: Any, *shape: Any) -> Any:
+    """`gc.reshape`; the sizes in a tuple or one by one."""
+    return PUBLIC["reshape"](self, _shape_arguments(shape))
+
+
+def _transpose(self: Any, *axes: Any) -> Any:
+    """The axes in another order (reversed if none is given), in a tuple or one by one."""
+    chosen = _shape_arguments(axes)
+    return PUBLIC["transpose"](self, chosen or None)
+
+
+def _round(self: Any, ndigits: int | None = None) -> Any:
+    """`gc.round`: to the nearest integer, halves to even, in the dtype of the tensor."""
+    if ndigits:
+        raise UnsupportedError(
+            message(
+                "no rounding to digits",
+                got=f"{ndigits} digits",
+                expected="round(x)",
+                at=user_line(),
+                created=False,
+                hint="scale first: round(x * 100) / 100",
+            )
+        )
+    return PUBLIC["round"](self)
+
+
+# values
+
+
+def _scalars(value_of: Callable[[Any], np.ndarray]) -> dict[str, Any]:
+    """What needs the data of the tensor: conversions to Python's types and to NumPy's."""
+
+    def known(x: Any, failed: str, hint: str) -> np.ndarray:
+        try:
+            return value_of(x)
+        except TraceError:
+            text = message(failed, got=describe(x), at=user_line(), created=False, hint=hint)
+        raise TraceError(text)
+
+    def one(x: Any, what: str) -> Any:
+        value = known(x, f"a symbolic tensor has no {what} value", _DATA_HINT)
+        if value.size != 1:
+            raise TraceError(
+                message(f"no {what} value", got=describe(x), expected="one element", at=user_line(), created=False)
+            )
+        return value.reshape(())[()]
+
+    def truth(self: Any) -> bool:
+        value = known(self, "a symbolic tensor has no truth value", _TRUTH_HINT)
+        if value.size != 1:
+            raise TraceError(
+                message(
+                    "no truth value",
+                    got=describe(self),
+                    expected="one element",
+                    at=user_line(),
+                    created=False,
+                    hint="gc.any(x) or gc.all(x)",
+                )
+            )
+        return bool(value.reshape(())[()])
+
+    def to_index(self: Any) -> int:
+        value = one(self, "int")
+        if value.dtype.kind not in "iu":
+            raise TraceError(message("not an index", got=describe(self), expected="integers", at=user_line()))
+        return int(value)
+
+    def to_array(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        value = known(self, "a symbolic tensor is not an array", _DATA_HINT)
+        return np.array(value, dtype=dtype, copy=True)
+
+    def to_item(self: Any, *index: int) -> Any:
+        """A Python number: of the only element, or of that at `index`."""
+        if index:
+            return known(self, "a symbolic tensor has no elements", _DATA_HINT).item(*index)
+        return one(self, "number").item()
+
+    def to_list(self: Any) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return known(self, "a symbolic tensor has no elements", _DATA_HINT).tolist()
+
+    return {
+        "__bool__": truth,
+        "__int__": lambda self: int(one(self, "int")),
+        "__float__": lambda self: float(one(self, "float")),
+        "__complex__": lambda self: complex(one(self, "complex")),
+        "__index__": to_index,
+        "__array__": to_array,
+        "item": to_item,
+        "tolist": to_list,
+    }
+
+
+_DATA_HINT = "values exist when a compiled step runs: return it from gc.compile, or use gc.eager"
+_TRUTH_HINT = "choose with gc.where(condition, x, y); `if` and `while` on values need gc.eager"
+
+
+def install(cls: type, value_of: Callable[[Any], np.ndarray]) -> None:
+    """Set operators, methods and protocols on `cls`; `value_of` gives a tensor's data or raises `TraceError`."""
+    members: dict[str, Any] = {
+        **dict(_operators()),
+        **_scalars(value_of),
+        **{name: _named(_method(name), name, name) for name in _METHODS.split()},
+        "__getitem__": _getitem,
+        "__setitem__": _setitem,
+        "__iter__": _iter,
+        "__contains__": _contains,
+        "__round__": _round,
+        "__array_ufunc__": array_ufunc,
+        "__array_function__": array_function,
+        "__array_priority__": 1000,
+        "at": property(_at),
+        "T": property(lambda self: PUBLIC["transpose"](self), doc="The axes in reverse order."),
+        "mT": property(lambda self: PUBLIC["matrix_transpose"](self), doc="The last two axes exchanged."),
+        "reshape": _reshape,
+        "transpose": _transpose,
+        "round": _round,
+    }
+    for name, member in members.items():
+        if name not in cls.__dict__:
+            setattr(cls, name, member)

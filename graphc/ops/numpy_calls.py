@@ -1,0 +1,112 @@
+"""``np.exp(x)``, ``np.sum(x, axis=0)``, ``np.concatenate([x, y])`` on tensors: NumPy's calls brought to our functions.
+
+Arguments are bound by NumPy's own signature; what stands at its default is dropped, the rest goes to the parameter of
+the same name (or its name here). What we do not have is an error that names it, never a computation by NumPy.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..errors import UnsupportedError, message, user_line
+from .functions import PUBLIC
+
+_RENAMED = {"a_min": "min", "a_max": "max", "ddof": "correction", "newshape": "shape"}
+_SIGNATURES: dict[str, Callable[..., Any]] = {  # functions written in C: not every version of NumPy can tell
+    "concatenate": lambda arrays, axis=0, out=None: None,
+    "where": lambda condition, x, y: None,
+    "dot": lambda a, b, out=None: None,
+    "inner": lambda a, b: None,
+    "empty_like": lambda prototype, dtype=None: None,
+}
+_QUESTIONS: dict[str, Callable[[Any], Any]] = {
+    "shape": lambda x: tuple(x.shape),
+    "ndim": lambda x: len(x.shape),
+    "size": lambda x: x.size,
+}
+_MODULES = ("numpy", "numpy.linalg")
+
+
+def _unsupported(name: str, got: str = "", hint: str = "") -> UnsupportedError:
+    return UnsupportedError(
+        message(
+            f"{name} does not work on tensors",
+            got=got,
+            at=user_line(),
+            created=False,
+            hint=hint or "graphc's functions are those of gc.*; data alone goes through NumPy with np.asarray(x)",
+        )
+    )
+
+
+def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy's protocol for ufuncs: ``np.exp(x)``, ``array * x``."""
+    name = f"np.{ufunc.__name__}"
+    if method != "__call__":
+        raise _unsupported(f"{name}.{method}", hint="reductions and scans are gc.sum, gc.max, gc.cumulative_sum ...")
+    function = PUBLIC.get(ufunc.__name__)
+    if function is None:
+        raise _unsupported(name)
+    if kwargs.get("where", True) is True:
+        kwargs.pop("where", None)
+    if kwargs:
+        raise _unsupported(name, f"argument {', '.join(kwargs)}", _argument_hint(kwargs))
+    return function(*inputs)
+
+
+def _argument_hint(names: Any) -> str:
+    if "out" in names:
+        return "tensors are values: use what the function returns, x = x + y instead of x += y on an array"
+    if "where" in names:
+        return "select afterwards with gc.where"
+    return "leave the argument out"
+
+
+def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict) -> Any:
+    """NumPy's protocol for its other functions: ``np.sum(x, axis=0)``, ``np.concatenate([x, y])``."""
+    name = func.__name__
+    full = f"{'np' if func.__module__ == 'numpy' else func.__module__}.{name}"
+    if name in _QUESTIONS:
+        return _QUESTIONS[name](*args, **kwargs)
+    function = PUBLIC.get(name)
+    if function is None or func.__module__ not in _MODULES:
+        raise _unsupported(full)
+    if func is np.trace and len(args[0].shape) != 2:
+        raise _unsupported(full, f"{len(args[0].shape)} axes", "gc.trace takes the last two axes, np.trace the first two")
+    if name == "einsum" and not kwargs:
+        return function(*args)
+    return _call(function, full, _bound(func, args, kwargs))
+
+
+def _bound(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments by NumPy's names, without those that stand at their default."""
+    signature = inspect.signature(_SIGNATURES.get(func.__name__, func))
+    bound = signature.bind(*args, **kwargs)
+    given: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        parameter = signature.parameters[name]
+        if parameter.kind is parameter.VAR_KEYWORD:
+            given.update(value)
+        elif value is not parameter.default and not _equals_default(value, parameter.default):
+            given[name] = value
+    return given
+
+
+def _equals_default(value: Any, default: Any) -> bool:
+    return isinstance(value, (str, int, bool)) and type(value) is type(default) and value == default
+
+
+def _call(function: Callable[..., Any], name: str, given: dict[str, Any]) -> Any:
+    """`function` with the first arguments as its positional ones and the others by name."""
+    parameters = inspect.signature(function).parameters
+    positional = [p for p in parameters.values() if p.kind is p.POSITIONAL_ONLY]
+    names = list(given)[: len(positional)]
+    named = {_RENAMED.get(k, k): v for k, v in given.items() if k not in names}
+    unknown = [k for k in named if k not in parameters]
+    if unknown:
+        raise _unsupported(name, f"argument {', '.join(unknown)}", _argument_hint(unknown))
+    return function(*[given[k] for k in names], **named)

@@ -1,0 +1,236 @@
+"""``x[key]`` and ``x.at[key]``: a key read into windows of axes and index arrays, and turned into primitives.
+
+Reading is one `slice` (after a `flip` for negative steps), then one `gather` for the index arrays. Writing inverts
+each: a window is written by ``where(mask, pad(values), x)``, which costs no more than the copy that any write to an
+immutable tensor is, and fuses with what surrounds it; only index arrays cost a scatter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import DTypeError, OutOfBoundsError, ShapeError, UnsupportedError, message, user_line
+from ..ir import dims
+from ..ir.apply import apply, is_tensor, lift
+from ..ir.dims import Dim, DimLike, Shape
+from .common import broadcast_all, describe, shape_error
+from .creation import filled
+from .elementwise import add, where
+from .guarding import inside
+from .indexing import GATHER, SCATTER_ADD, SCATTER_SET, fitting, index_tensor, out_of_range
+from .movement import FLIP, SLICE, broadcast_to, pad_interior, permute_dims, reshape, span
+
+_ARRAYS = "arrays"  # in a layout: where the axes of the index arrays go
+
+
+class Window(NamedTuple):
+    """What a key takes of one axis: every `step`-th position of start .. stop, counted from the end if `flipped`."""
+
+    start: DimLike
+    stop: DimLike
+    step: int = 1
+    flipped: bool = False
+    dropped: bool = False  # an int: the axis is not in the result
+
+    @property
+    def size(self) -> DimLike:
+        return dims.ceildiv(dims.max0(self.stop - self.start), self.step)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A key, read against a tensor.
+
+    x        the tensor, with the checks that the key asks of its named sizes
+    windows  one for each axis; the whole of an axis that an array indexes
+    arrays   axis -> integer tensor; all of one shape
+    layout   where each axis of the result comes from: an axis of `x`, the arrays, or None (a new axis)
+    """
+
+    x: Any
+    windows: tuple[Window, ...]
+    arrays: dict[int, Any]
+    layout: tuple[Any, ...]
+
+    @property
+    def index_shape(self) -> Shape:
+        return tuple(next(iter(self.arrays.values())).shape) if self.arrays else ()
+
+    @property
+    def window_shape(self) -> Shape:
+        return tuple(w.size for w in self.windows)
+
+    @property
+    def rest(self) -> tuple[int, ...]:
+        """The axes of `x` that a slice takes, in order."""
+        return tuple(k for k, w in enumerate(self.windows) if not w.dropped and k not in self.arrays)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the result."""
+        parts = [
+            (1,) if a is None else self.index_shape if a == _ARRAYS else (self.windows[a].size,) for a in self.layout
+        ]
+        return tuple(size for part in parts for size in part)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The axes of a gather's result (arrays first, then `rest`) in the order of the layout."""
+        m, real = len(self.index_shape), [a for a in self.layout if a is not None]
+        places = [range(m) if a == _ARRAYS else [m + self.rest.index(a)] for a in real]
+        return tuple(k for part in places for k in part)
+
+
+# reading a key
+
+
+def select(op: str, x: Any, key: Any) -> Selection:
+    """`key` read against `x`; `op` is what errors call it."""
+    entries = _entries(op, x, key)
+    windows: list[Window] = []
+    arrays: dict[int, Any] = {}
+    layout: list[Any] = []  # axes, None, and for ints and arrays alike _ARRAYS: NumPy places them together
+    for entry in entries:
+        axis = len(windows)
+        if entry is None:
+            layout.append(None)
+        elif entry is Ellipsis:
+            layout.append(Ellipsis)
+        elif isinstance(entry, slice):
+            x, window = _slice_window(op, x, axis, entry)
+            windows.append(window)
+            layout.append(axis)
+        else:
+            layout.append(_ARRAYS)
+            index = _int_index(entry)
+            if index is None:
+                arrays[axis] = index_tensor(op, x, entry, axis)
+                windows.append(Window(0, x.shape[axis]))
+            else:
+                x, window = _int_window(op, x, axis, index)
+                windows.append(window)
+    if arrays:
+        arrays = dict(zip(arrays, broadcast_all(op, *arrays.values()), strict=True))
+    return Selection(x, tuple(windows), arrays, _placed(layout, bool(arrays)))
+
+
+def _entries(op: str, x: Any, key: Any) -> list[Any]:
+    """One entry for each axis of `x`, and None for new axes; an Ellipsis stays in front of what it stands for."""
+    listed = list(key) if isinstance(key, tuple) else [key]
+    for entry in listed:
+        _refuse(op, x, entry)
+    dots = [k for k, entry in enumerate(listed) if entry is Ellipsis]
+    if len(dots) > 1:
+        raise _bad_key(op, x, "two Ellipses", "at most one ...")
+    missing = len(x.shape) - sum(entry is not None and entry is not Ellipsis for entry in listed)
+    if missing < 0:
+        count = len(x.shape) - missing
+        raise OutOfBoundsError(
+            message(
+                f"too many indices in {op}",
+                got=f"{describe(x)}, {count} indices",
+                expected=f"at most {len(x.shape)}",
+                at=user_line(),
+                created=False,
+            )
+        )
+    where_to = dots[0] + 1 if dots else len(listed)
+    return [*listed[:where_to], *[slice(None)] * missing, *listed[where_to:]]
+
+
+def _refuse(op: str, x: Any, entry: Any) -> None:
+    """Refuse what NumPy takes for a mask, or does not take."""
+    if isinstance(entry, (bool, np.bool_)):
+        raise UnsupportedError(
+            message(
+                f"a bool index in {op}",
+                got=f"{describe(x)}, index {entry}",
+                expected="ints, slices, ..., None or integer arrays",
+                at=user_line(),
+                created=False,
+                hint="the size of a result must not depend on data; use gc.where(mask, x, other)",
+            )
+        )
+    if isinstance(entry, (float, np.floating, str, complex)):
+        raise _bad_key(op, x, f"index {entry!r}", "ints, slices, ..., None or integer arrays")
+
+
+def _bad_key(op: str, x: Any, got: str, expected: str) -> DTypeError:
+    return DTypeError(
+        message(f"bad index in {op}", got=f"{describe(x)}, {got}", expected=expected, at=user_line(), created=False)
+    )
+
+
+def _int_index(entry: Any) -> DimLike | None:
+    """An int or dim; None for what is an array (a 0-d integer tensor included)."""
+    if isinstance(entry, Dim):
+        return entry
+    if is_tensor(entry) or isinstance(entry, (list, tuple)) or np.ndim(entry):
+        return None
+    return entry.__index__() if hasattr(entry, "__index__") and np.asarray(entry).dtype.kind in "iu" else None
+
+
+def _int_window(op: str, x: Any, axis: int, index: DimLike) -> tuple[Any, Window]:
+    size = x.shape[axis]
+    if isinstance(size, int) and isinstance(index, int) and not -size <= index < size:
+        raise out_of_range(op, x, axis, index)
+    place = index if not isinstance(index, int) or index >= 0 else size + index
+    if not isinstance(index, int) and dims.nonnegative(-index):
+        place = size + index  # a negated dim counts from the end
+    x = inside(x, axis, place if isinstance(index, Dim) else index)
+    return x, Window(place, place + 1, dropped=True)
+
+
+def _slice_window(op: str, x: Any, axis: int, key: slice) -> tuple[Any, Window]:
+    start, stop, step = (_bound(op, x, v) for v in (key.start, key.stop, key.step))
+    step = 1 if step is None else step
+    if not isinstance(step, int) or step == 0:
+        raise _bad_key(op, x, f"a slice with step {step}", "an int step other than 0")
+    size = x.shape[axis]
+    for bound in (start, stop):
+        if isinstance(bound, Dim) and not dims.nonnegative(bound) and not dims.nonnegative(-bound):
+            x = inside(x, axis, bound, past=True)
+    flipped = step < 0
+    first = 0 if start is None else _position(start, size, flipped)
+    last = size if stop is None else _position(stop, size, flipped)
+    if isinstance(size, int) and not isinstance(last, Dim):
+        first = first if isinstance(first, Dim) else min(first, size)
+    return x, Window(first, last if last == size else _clamped(last, size), abs(step), flipped)
+
+
+def _bound(op: str, x: Any, bound: Any) -> DimLike | None:
+    if bound is None or isinstance(bound, Dim):
+        return bound
+    if is_tensor(bound) or not hasattr(bound, "__index__"):
+        what = f"{bound.dtype} tensor" if is_tensor(bound) else repr(bound)
+        raise _bad_key(op, x, f"a slice with bound {what}", "ints or dims as bounds: sizes must not depend on data")
+    return bound.__index__()
+
+
+def _position(bound: DimLike, size: DimLike, flipped: bool) -> DimLike:
+    """A bound as a position >= 0, by Python's rules; counted from the end of the axis if `flipped`.
+
+    Counted from the end, position k is -1 - k: then "from the start" and "from the end" change roles.
+    """
+    from_start = bound >= 0 if isinstance(bound, int) else not dims.nonnegative(-bound)
+    if flipped:
+        bound, from_start = -1 - bound, not from_start
+    return bound if from_start else dims.max0(size + bound)
+
+
+def _clamped(position: DimLike, size: DimLike) -> DimLike:
+    return size - dims.max0(size - position)
+
+
+def _placed(layout: list[Any], has_arrays: bool) -> tuple[Any, ...]:
+    """NumPy's rule: ints and arrays side by side are replaced where they stand; apart, the arrays' axes come first."""
+    if not has_arrays:
+        return tuple(a for a in layout if a is not Ellipsis and a != _ARRAYS)
+    found = [k for k, a in enumerate(layout) if a == _ARRAYS]
+    place = found[0] if found[-1] - found[0] == len(found) - 1 else 0
+    kept = [(k, a) for k, a in enumerate(layout) if a is not Ellipsis and a != _ARRAYS]
+    before, after = [a for k, a in kept if k < place], [a for k, a in kept if k >= place]
+    return (*before, _ARRAYS, *after)

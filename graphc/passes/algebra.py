@@ -1,0 +1,108 @@
+"""Algebraic identities that keep the bits of the result."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from ..ir.apply import apply
+from ..ir.graph import Graph
+from ..ir.tensor import Tensor
+from ..ops.elementwise import multiply, negative
+from ..ops.movement import reshape
+from .rules import Rule, is_scalar, rewrite, scalar_value
+
+
+def _times_one(node: Tensor) -> Tensor | None:
+    x, y = node.inputs
+    if node.dtype.kind == "b":
+        return None
+    return y if is_scalar(x, 1) else x if is_scalar(y, 1) else None
+
+
+def _over_one(node: Tensor) -> Tensor | None:
+    x, y = node.inputs
+    return x if is_scalar(y, 1) else None
+
+
+def _plus_zero(node: Tensor) -> Tensor | None:
+    """x + 0 for integers; for floats x + (-0.0), since -0.0 + 0.0 is 0.0."""
+    x, y = node.inputs
+    for a, b in ((x, y), (y, x)):
+        if node.dtype.kind in "iu" and is_scalar(b, 0) or node.dtype.kind == "f" and is_scalar(b, -0.0):
+            return a
+    return None
+
+
+def _minus_zero(node: Tensor) -> Tensor | None:
+    x, y = node.inputs
+    return x if is_scalar(y, 0) else None
+
+
+def _double_negative(node: Tensor) -> Tensor | None:
+    (x,) = node.inputs
+    return x.inputs[0] if x.op.name == "negative" else None
+
+
+def _plain_product(node: Tensor) -> Tensor | None:
+    """A cotangent product whose guard cannot matter: a finite constant derivative, or a constant cotangent not 0."""
+    ct, d = node.inputs
+    c, k = scalar_value(ct), scalar_value(d)
+    if k is not None and np.isfinite(k):
+        return multiply(ct, d)
+    if c is not None and c != 0:
+        return multiply(ct, d)
+    return None
+
+
+def _times_minus_one(node: Tensor) -> Tensor | None:
+    x, y = node.inputs
+    if node.dtype.kind not in "fi":
+        return None
+    return negative(y) if is_scalar(x, -1) else negative(x) if is_scalar(y, -1) else None
+
+
+def _plus_negative(node: Tensor) -> Tensor | None:
+    from ..ops.elementwise import SUBTRACT
+
+    x, y = node.inputs
+    if y.op.name == "negative":
+        return apply(SUBTRACT, x, y.inputs[0])
+    if x.op.name == "negative":
+        return apply(SUBTRACT, y, x.inputs[0])
+    return None
+
+
+def _where_constant(node: Tensor) -> Tensor | None:
+    c, x, y = node.inputs
+    value = scalar_value(c)
+    if value is not None:
+        return x if value else y
+    return x if x is y else None
+
+
+def _reduce_ones(node: Tensor) -> Tensor | None:
+    """A reduction over axes of size 1 only."""
+    (x,) = node.inputs
+    return reshape(x, node.shape) if all(x.shape[a] == 1 for a in node.attrs["axes"]) else None
+
+
+
+
+RULES = (
+    Rule("x * 1", "multiply", _times_one),
+    Rule("x * -1", "multiply", _times_minus_one),
+    Rule("x / 1", "divide", _over_one),
+    Rule("x + 0", "add", _plus_zero),
+    Rule("x + (-y)", "add", _plus_negative),
+    Rule("x - 0", "subtract", _minus_zero),
+    Rule("-(-x)", "negative", _double_negative),
+    Rule("plain cotangent product", "ct_mul", _plain_product),
+    Rule("where of a constant", "where", _where_constant),
+    *[Rule(f"{op} over size 1", op, _reduce_ones) for op in ("sum", "prod", "max", "min", "any", "all")],
+)
+
+
+def algebra(graph: Graph) -> tuple[Graph, Counter[str]]:
+    return rewrite(graph, RULES)

@@ -1,0 +1,61 @@
+"""Contractions as (batched) matrix products: axes in groups, in the order the product wants them."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ..ir import dims
+from ..ir.graph import Graph
+from ..ir.tensor import Tensor
+from ..ops.linalg import contract
+from ..ops.movement import permute_dims, reshape
+from .rules import Rule, rewrite
+
+_MATRIX = frozenset(
+    b + x + "," + b + y + "->" + b + "mn" for b in ("", "b") for x in ("mk", "km") for y in ("kn", "nk")
+)
+
+
+def _grouped(x: Tensor, letters: str, groups: tuple[str, str, str], transposed_too: bool) -> tuple[Tensor, bool]:
+    """`x` with its axes in (batch, first, second) order and one axis per group.
+
+    Returns whether the last two groups stay exchanged, where that needs no move of the batch axes.
+    """
+    batch, first, second = groups
+    swapped = transposed_too and letters == batch + second + first and first != "" and second != ""
+    order = batch + (second + first if swapped else first + second)
+    moved = permute_dims(x, tuple(letters.index(c) for c in order))
+    size = {c: s for c, s in zip(letters, x.shape, strict=True)}
+    parts = (batch, second, first) if swapped else (batch, first, second)
+    shape = tuple(dims.product(size[c] for c in part) for k, part in enumerate(parts) if k or batch)
+    return reshape(moved, shape), swapped
+
+
+def _to_matrices(node: Tensor) -> Tensor | None:
+    spec = node.attrs["spec"]
+    if spec in _MATRIX:
+        return None
+    x, y = node.inputs
+    operands, out = spec.split("->")
+    a, b = operands.split(",")
+    batch = "".join(c for c in out if c in a and c in b)
+    summed = "".join(c for c in a if c not in out)
+    rows = "".join(c for c in out if c in a and c not in b)
+    cols = "".join(c for c in out if c in b and c not in a)
+    if out.endswith(cols + rows) and rows and cols and not out.endswith(rows + cols):
+        x, y, a, b, rows, cols = y, x, b, a, cols, rows
+    left, left_swapped = _grouped(x, a, (batch, rows, summed), True)
+    right, right_swapped = _grouped(y, b, (batch, summed, cols), True)
+    p = "b" if batch else ""
+    product = contract(left, right, f"{p}{'km' if left_swapped else 'mk'},{p}{'nk' if right_swapped else 'kn'}->{p}mn")
+    size = {c: s for letters, t in ((a, x), (b, y)) for c, s in zip(letters, t.shape, strict=True)}
+    natural = batch + rows + cols
+    shaped = reshape(product, tuple(size[c] for c in natural))
+    return permute_dims(shaped, tuple(natural.index(c) for c in out))
+
+
+RULES = (Rule("contraction as matrix product", "contract", _to_matrices),)
+
+
+def contractions(graph: Graph) -> tuple[Graph, Counter[str]]:
+    return rewrite(graph, RULES)

@@ -1,0 +1,1 @@
+"""Running programs: generated files and their cache, memory, threads, and calls."""

@@ -1,0 +1,212 @@
+"""Fusion: units that can share loops become one kernel.
+
+Two units share a kernel when they have the same iteration space, or when one needs only the other's result for the
+current iteration of their common outer loops (a row's maximum, a row's sum): then the kernel runs its stages one
+after another inside those outer loops, while the row is in cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir.dims import Shape
+from ..ir.tensor import Tensor
+from .units import Index, Unit, alias_base, loop_vars
+
+MAX_SIZE = 384
+"""Statements in one kernel: compile time grows faster than linearly beyond."""
+_RECENT = 8
+_FUSIBLE = ("map", "reduce", "copy")
+
+
+@dataclass
+class Group:
+    """Units that run as one kernel.
+
+    domain  the longest iteration space among the units; the others' are prefixes of it or differ inside `depth`
+    depth   number of outer loops around all stages; None while there is one stage only
+    level   longest path of groups before it; a group depends on lower levels only
+    """
+
+    number: int
+    level: int
+    units: list[Unit]
+    domain: Shape
+    depth: int | None = None
+    size: int = 0
+    deps: set[int] = field(default_factory=set)
+
+
+class Fuser:
+    """Greedy fusion in topological order; `groups` is the result."""
+
+    def __init__(self) -> None:
+        self.groups: list[Group] = []
+        self.group_of: dict[Tensor, Group] = {}
+        self.unit_of: dict[Tensor, Unit] = {}
+        self._by_prefix: dict[Shape, list[Group]] = {}
+
+    def add(self, unit: Unit) -> Group:
+        """Put `unit` into an existing group, or a new one."""
+        deps = {self.group_of[b].number: self.group_of[b] for n in unit.reads if (b := alias_base(n)) in self.group_of}
+        group = self._find(unit, deps)
+        if group is None:
+            level = 1 + max((g.level for g in deps.values()), default=-1)
+            group = Group(len(self.groups), level, [], unit.domain)
+            self.groups.append(group)
+            if unit.kind in _FUSIBLE:
+                self._register(group)
+        group.units.append(unit)
+        group.size += unit.size
+        group.deps.update(k for k in deps if k != group.number)
+        if unit.kind != "copy":
+            self.group_of[unit.node] = group
+            self.unit_of[unit.node] = unit
+        return group
+
+    def _register(self, group: Group) -> None:
+        for k in range(len(group.domain) + 1):
+            if k or not group.domain:
+                listed = self._by_prefix.setdefault(group.domain[:k], [])
+                if group not in listed:
+                    listed.append(group)
+
+    def _find(self, unit: Unit, deps: dict[int, Group]) -> Group | None:
+        if unit.kind not in _FUSIBLE:
+            return None
+        candidates = list(self._by_prefix.get(unit.domain, [])[-_RECENT:])
+        for k in range(len(unit.domain) - 1, 0, -1):
+            candidates += [g for g in self._by_prefix.get(unit.domain[:k], [])[-_RECENT:] if g.domain == unit.domain[:k]]
+        for group in sorted(set_of(candidates), key=lambda g: -g.number):
+            if group.size + unit.size > MAX_SIZE:
+                continue
+            if any(d.level >= group.level for k, d in deps.items() if k != group.number):
+                continue
+            if self._merge(unit, group, group.number in deps):
+                return group
+        return None
+
+    def _merge(self, unit: Unit, group: Group, dependent: bool) -> bool:
+        """Whether `unit` may join; sets the group's depth and domain where it does."""
+        if not dependent:
+            return unit.domain == group.domain and self._fits(unit, group, group.depth)
+        need = self._needed_depth(unit, group)
+        if need == 0:
+            return False
+        depth = group.depth if need is None else need if group.depth is None else min(need, group.depth)
+        if depth is None:
+            return unit.domain == group.domain
+        if not all(self._fits(u, group, depth) for u in [*group.units, unit]):
+            return False
+        group.depth = depth
+        if len(unit.domain) > len(group.domain):
+            group.domain = unit.domain
+            self._register(group)
+        return True
+
+    def _fits(self, unit: Unit, group: Group, depth: int | None) -> bool:
+        return depth is None or (len(unit.domain) >= depth and unit.domain[:depth] == group.domain[:depth])
+
+    def _needed_depth(self, unit: Unit, group: Group) -> int | None:
+        """How many outer loops must be shared for all of the unit's readings of the group to be at hand.
+
+        None: the values flow within one iteration. 0: they are not at hand.
+        """
+        need: int | None = None
+        for node, indices in unit.reads.items():
+            if self.group_of.get(alias_base(node)) is not group:
+                continue
+            if alias_base(node) is not node:
+                return 0
+            producer = self.unit_of[node]
+            for at in indices:
+                if at is None:
+                    return 0
+                found = _depth_at(producer, unit, at)
+                if found is not None:
+                    need = found if need is None else min(need, found)
+        if need is not None and unit.domain[:need] != group.domain[:need]:
+            return 0
+        return need
+
+
+def _depth_at(producer: Unit, unit: Unit, at: Index) -> int | None:
+    own = loop_vars(len(unit.domain))
+    if producer.kind == "map" and producer.domain == unit.domain and at == own:
+        return None
+    if producer.kind == "reduce":
+        first = producer.reduced[0]
+        return first if producer.trailing and at == own[:first] and len(at) == first else 0
+    shared = 0
+    while shared < min(len(at), len(own)) and at[shared] == own[shared]:
+        shared += 1
+    return shared
+
+
+def set_of(groups: list[Group]) -> list[Group]:
+    """Without repeats, in order."""
+    return list({g.number: g for g in groups}.values())
+
+
+def fuse(units: list[Unit]) -> Fuser:
+    """Group `units` (topological order) into kernels."""
+    fuser = Fuser()
+    for unit in units:
+        fuser.add(unit)
+    return fuser
+
+
+Stage = tuple[Shape, list[Unit]]
+
+
+def group_depth(group: Group) -> int:
+    """How many loops are around all stages of the group."""
+    return len(group.domain) if group.depth is None else group.depth
+
+
+def stages_of(group: Group) -> list[Stage]:
+    """The group's units by stage: inner loops, and the units that share them, in order of execution.
+
+    A unit stands in a later stage than those whose finished inner loops it needs. Units without inner loops come
+    first within a level, so the others of that level may use them.
+    """
+    levels = stage_levels(group)
+    depth = group_depth(group)
+    stages: dict[tuple[int, Shape], list[Unit]] = {}
+    for unit in group.units:
+        stages.setdefault((levels[unit.number], unit.domain[depth:]), []).append(unit)
+    ordered = sorted(stages.items(), key=lambda item: (item[0][0], len(item[0][1])))
+    return [(inner, units) for (_, inner), units in ordered]
+
+
+def stage_levels(group: Group) -> dict[int, int]:
+    """For each unit number of the group, how many finished stages it needs."""
+    depth = group_depth(group)
+    producers = {u.node: u for u in group.units if u.kind != "copy"}
+    levels: dict[int, int] = {}
+    for unit in group.units:
+        mine = 0
+        for node, indices in unit.reads.items():
+            producer = producers.get(node)
+            if producer is not None:
+                mine = max(mine, levels[producer.number] + (0 if _flows(producer, unit, indices, depth) else 1))
+        levels[unit.number] = mine
+    return levels
+
+
+def _flows(producer: Unit, unit: Unit, indices: list[Index | None], depth: int) -> bool:
+    """Whether the producer's value is at hand within the iteration, without a finished inner loop."""
+    if producer.kind != "map":
+        return False
+    if not producer.domain[depth:]:
+        return True
+    return producer.domain == unit.domain and all(at == loop_vars(len(unit.domain)) for at in indices)
+
+
+def local_in(group: Group, producer: Unit, reader: Unit) -> bool:
+    """Whether `reader`, of the same group, gets the producer's value from a local variable and not from memory."""
+    depth, levels = group_depth(group), stage_levels(group)
+    if producer.kind == "reduce" or not producer.domain[depth:]:
+        return True
+    indices = reader.reads[producer.node]
+    return levels[producer.number] == levels[reader.number] and _flows(producer, reader, indices, depth)

@@ -1,0 +1,229 @@
+"""The plan of a step: kernels in order, what memory each works on, and what is committed last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir import dims
+from ..ir.dtypes import DType
+from ..ir.graph import Graph
+from ..ir.leaves import CONSTANT, PARAM, Param
+from ..ir.loops import Kernel
+from ..ir.op import Check
+from ..ir.tensor import Tensor
+from ..ir.traversal import users
+from .fuse import Fuser, Group, fuse, local_in
+from .lower import KernelBuilder
+from .memory import Buffer
+from .storage import Storage, decide
+from .units import Unit, alias_base, copy_unit, loop_vars, make_units
+
+
+@dataclass
+class Plan:
+    """What codegen prints and the runtime runs.
+
+    kernels   in order; those from `commit` on run only if no error was flagged
+    buffers   all memory, by number
+    checks    conditions on runtime sizes, decided before the first kernel
+    """
+
+    graph: Graph
+    kernels: list[Kernel]
+    groups: list[Group]
+    commit: int
+    buffers: list[Buffer]
+    checks: tuple[Check, ...] = ()
+    in_place: tuple[Param, ...] = ()
+
+
+@dataclass
+class Buffers:
+    """Assigns memory while kernels are built; the interface `KernelBuilder` sees."""
+
+    table: list[Buffer] = field(default_factory=list)
+    by_node: dict[Tensor, int] = field(default_factory=dict)
+    by_copy: dict[int, tuple[int | None, int]] = field(default_factory=dict)
+    kept_units: set[int] = field(default_factory=set)
+
+    def new(self, kind: str, dtype: DType, size: dims.DimLike, position: int = 0, label: str = "") -> int:
+        self.table.append(Buffer(len(self.table), kind, dtype, size, position, label=label))
+        return len(self.table) - 1
+
+    def of(self, node: Tensor) -> int:
+        base = alias_base(node)
+        if base not in self.by_node:
+            self.by_node[base] = self.new("temp", base.dtype, dims.product(base.shape), label=base.op.name)
+        return self.by_node[base]
+
+    def of_copy(self, unit: Unit) -> tuple[int | None, int]:
+        """Where a copy unit reads (None: the node's own memory) and writes."""
+        return self.by_copy[unit.number]
+
+    def scratch(self, unit: Unit, dtype: DType) -> int:
+        return self.new("temp", dtype, dims.product(unit.node.shape), label=f"{unit.node.op.name} accumulator")
+
+    def kept(self, unit: Unit) -> bool:
+        """Whether the unit's value must reach memory (and not only local variables)."""
+        return unit.number in self.kept_units
+
+
+class Planner:
+    """Builds the plan of one graph."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self.storage: Storage = decide(graph)
+        self.stored = self.storage.stored | self.storage.soft
+        self.units = make_units(graph, self.storage)
+        self.fuser: Fuser = fuse(self.units)
+        self.buffers = Buffers()
+        self.count = len(self.units)
+        self.commits: list[Group] = []
+        self.in_place: list[Param] = []
+
+    def plan(self) -> Plan:
+        self.leaves()
+        self.outputs()
+        commit_groups = self.choose_in_place(list(self.fuser.groups))
+        groups = self.fuser.groups
+        self.find_kept([*groups, *self.commits])
+        normal = sorted((g for g in groups if g not in commit_groups), key=lambda g: (g.level, g.number))
+        ordered = [*normal, *commit_groups, *self.commits]
+        kernels = [self.lower(g) for g in ordered]
+        for position, kernel in enumerate(kernels):
+            for array in kernel.arrays:
+                self.buffers.table[array.buffer].use(position)
+        return Plan(self.graph, kernels, ordered, len(normal), self.buffers.table, self.graph.checks,
+                    tuple(self.in_place))
+
+    def leaves(self) -> None:
+        """Buffers of inputs, params and array constants."""
+        table = self.buffers
+        for k, node in enumerate(self.graph.inputs):
+            table.by_node[node] = table.new("input", node.dtype, node.size, k, node.name or "")
+        for k, node in enumerate(self.graph.params):
+            table.by_node[node] = table.new("param", node.dtype, node.size, k, node.name or "")
+        constants = [n for n in self.graph.nodes if n.op is CONSTANT and n.shape != ()]
+        for k, node in enumerate(constants):
+            table.by_node[node] = table.new("constant", node.dtype, node.size, k, "constant")
+
+    def outputs(self) -> None:
+        """Outputs are computed where they are returned; leaves and repeated outputs are copied there."""
+        table = self.buffers
+        for k, node in enumerate(self.graph.outputs):
+            number = table.new("output", node.dtype, node.size, k, f"output {k}")
+            base = alias_base(node)
+            if base in table.by_node:
+                self.fuser.add(self.copy_unit(node, number))
+            else:
+                table.by_node[base] = number
+
+    def copy_unit(self, node: Tensor, target: int, source: int | None = None) -> Unit:
+        """A unit that copies `node` (from memory of its own, or from `source`) to buffer `target`."""
+        unit = copy_unit(self.count, node)
+        self.count += 1
+        self.buffers.by_copy[unit.number] = (source, target)
+        return unit
+
+    def commit_value(self, param: Param, value: Tensor) -> None:
+        """A copy kernel behind everything else; another param's old value is first copied aside, so swaps work."""
+        source = None
+        if alias_base(value).op is PARAM:
+            source = self.buffers.new("temp", value.dtype, value.size, label=f"old {alias_base(value).name}")
+            self.fuser.add(self.copy_unit(value, source))
+        unit = self.copy_unit(value, self.buffers.by_node[param], source)
+        self.commits.append(Group(len(self.fuser.groups) + len(self.commits), 0, [unit], unit.domain))
+
+    def choose_in_place(self, groups: list[Group]) -> list[Group]:
+        """Decide per update: computed straight into its param, or committed by a copy. Returns the groups that move
+        behind the error check because all they write is committed or returned."""
+        moved: list[Group] = []
+        for param, value in self.graph.updates:
+            if value is param:
+                continue
+            group = self.fuser.group_of.get(value)
+            if group is not None and self.may_move(group, groups) and self.may_overwrite(param, value, group, groups):
+                self.buffers.by_node[value] = self.buffers.by_node[param]
+                self.in_place.append(param)
+                if group not in moved:
+                    moved.append(group)
+            else:
+                self.commit_value(param, value)
+        return moved
+
+    def commit_value(self, param: Param, value: Tensor) -> None:
+        base = alias_base(value)
+        if is_leaf(base) and base.op is PARAM:
+            aside = self.buffers.new("temp", value.dtype, value.size, label=f"old {base.name}")
+            group = self.copy_to(value, aside)
+            group.units[-1].number, number = group.units[-1].number, group.units[-1].number
+            unit = copy_unit(self.count, value)
+            self.aside = getattr(self, "aside", {})
+            self.aside[self.count] = aside
+            assert number >= 0
+            self.commit_copy(value, unit, param)
+        else:
+            self.commit_copy(value, None, param)
+
+    def may_move(self, group: Group, groups: list[Group]) -> bool:
+        """No other kernel needs what the group writes, and it cannot fail."""
+        if any(u.gathers for u in group.units):
+            return False
+        own = {u.node for u in group.units if u.kind != "copy"}
+        return not any(alias_base(n) in own for g in groups if g is not group for u in g.units for n in u.reads)
+
+    def may_overwrite(self, param: Param, value: Tensor, group: Group, groups: list[Group]) -> bool:
+        """Every reading of the param in the kernels behind the check is at the element being written, before it."""
+        if value in self.graph.outputs or any(v is value for p, v in self.graph.updates if p is not param):
+            return False
+        unit = self.fuser.unit_of[value]
+        if unit.kind != "map" or unit not in group.units or group.depth is not None:
+            return False
+        movable = {self.fuser.group_of[v].number for _, v in self.graph.updates if v in self.fuser.group_of}
+        own = loop_vars(len(unit.domain))
+        for other in groups:
+            if other is not group and other.number not in movable:
+                continue
+            for reader in other.units:
+                for node, indices in reader.reads.items():
+                    if alias_base(node) is not param:
+                        continue
+                    if other is not group or node is not param or any(at != own for at in indices):
+                        return False
+                    if reader.kind == "copy" or reader.number > unit.number:
+                        return False
+        return True
+
+    def find_kept(self, groups: list[Group]) -> None:
+        """Values that must reach memory: roots, hard-stored ones that others read, and soft ones read elsewhere."""
+        kept = self.buffers.kept_units
+        unit_of, group_of = self.fuser.unit_of, self.fuser.group_of
+        roots = {alias_base(r) for r in self.graph.roots}
+        for node in roots:
+            if node in unit_of:
+                kept.add(unit_of[node].number)
+        for group in groups:
+            for unit in group.units:
+                for node in unit.reads:
+                    base = alias_base(node)
+                    producer = unit_of.get(base)
+                    if producer is None:
+                        continue
+                    same = group_of[base] is group and base is node
+                    if not same or not local_in(group, producer, unit):
+                        kept.add(producer.number)
+
+    def lower(self, group: Group) -> Kernel:
+        return KernelBuilder(group, self.stored, self.buffers, self.uses()).build()
+
+    def uses(self) -> dict[Tensor, int]:
+        """How often each node is read; computed once."""
+        if not hasattr(self, "_uses"):
+            self._uses = {n: len(r) for n, r in users(self.graph.nodes).items()}
+        return self._uses
+
+
+def make_plan(graph: Graph) -> Plan:
+    """Schedule `graph`: which kernels, in which order, on which memory."""
+    return Planner(graph).plan()

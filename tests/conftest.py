@@ -1,0 +1,31 @@
+"""Settings of every test run: a cache folder of its own, the graph verifier on, fixed seeds."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("GRAPHC_CHECK", "1")
+_OWN_CACHE = "GRAPHC_CACHE_DIR" not in os.environ
+if _OWN_CACHE:
+    _FOLDER = tempfile.TemporaryDirectory(prefix="graphc-tests-")
+    os.environ["GRAPHC_CACHE_DIR"] = _FOLDER.name
+
+
+def pytest_unconfigure() -> None:
+    if _OWN_CACHE:
+        _FOLDER.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    np.random.seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers that do not depend on which tests ran before."""
+    return np.random.default_rng(20240607)
