@@ -33,10 +33,6 @@ from ..schedule.plan import Plan
 from . import intmath, vecmath
 from .scalar import FunctionKey, Printer
 
-DOT_ROWS = 256
-"""Rows of a matrix product that one BLAS call computes: fixed by the shape alone, so results are too."""
-
-
 @dataclass
 class KernelText:
     """A printed kernel: its text without the name, what its call must pass, and what its marks stand for."""
@@ -156,11 +152,9 @@ class KernelPrinter:
             self.line(depth, f"for b in range({batch}):")
             depth += 1
             x, y, out = (f"{name}[b]" for name in (x, y, out))
-        m = self.printer.size(s.sizes[0])
-        x = f"{x}[:, r:r + {DOT_ROWS}].T" if s.x_transposed else f"{x}[r:r + {DOT_ROWS}]"
+        x = f"{x}.T" if s.x_transposed else x
         y = f"{y}.T" if s.y_transposed else y
-        self.line(depth, f"for r in range(0, {m}, {DOT_ROWS}):")
-        self.line(depth + 1, f"dot({x}, {y}, {out}[r:r + {DOT_ROWS}])", s.node)
+        self.line(depth, f"dot({x}, {y}, {out})", s.node)
 
     def print_argsortrow(self, s: ArgsortRow, depth: int) -> None:
         self.helpers.add("argsort")

@@ -165,8 +165,13 @@ def literal_text(value: object, dtype: DType, typed: bool = False) -> str:
         number = float(value)  # type: ignore[arg-type]
         text = "nan" if number != number else ("inf" if number > 0 else "-inf") if number in (np.inf, -np.inf) else ""
         if not text:
-            text = repr(number) if dtype == FLOAT64 else np.format_float_positional(
-                np.float32(number), unique=True, trim="0") if 1e-4 <= abs(number) < 1e7 or number == 0 else str(np.float32(number))
+            text = (
+                repr(number)
+                if dtype == FLOAT64
+                else np.format_float_positional(np.float32(number), unique=True, trim="0")
+                if 1e-4 <= abs(number) < 1e7 or number == 0
+                else str(np.float32(number))
+            )
         return text if dtype == FLOAT64 and not typed else f"{dtype.name}({text})"
     text = str(int(value))  # type: ignore[call-overload]
     return text if dtype == INT64 and not typed else f"{dtype.name}({text})"

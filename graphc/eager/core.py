@@ -55,6 +55,8 @@ class Tensor:
     _sealed: bool = False  # a view made under no_grad: its base would not learn of a recorded change
 
     def __init__(self, array: np.ndarray, storage: Storage | None = None):
+        if type(array) is not np.ndarray:
+            raise TypeError(message("Tensor(...)", got=type(array).__name__, expected="eager.tensor(data)"))
         self._array = array
         self._storage = storage or Storage()
 

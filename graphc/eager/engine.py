@@ -93,10 +93,8 @@ def _alias(value: np.ndarray, inputs: tuple[Tensor, ...]) -> Tensor | None:
 def _output(op: Op, value: np.ndarray, inputs: tuple[Tensor, ...], attrs: dict[str, Any]) -> Tensor:
     """The result as a tensor: a view of its operand where NumPy gave one, else memory of its own."""
     source = _alias(value, inputs)
-    if source is None:
-        return Tensor(value)
-    if len(inputs) != 1:
-        return Tensor(value.copy())
+    if source is None or len(inputs) != 1:
+        return Tensor(value if source is None and value.flags.writeable else value.copy())
     out = Tensor(value, source._storage)
     if not is_grad_enabled() or source._sealed:
         out._sealed = True

@@ -1,4 +1,4 @@
-"""In-place changes: `add_`, `+=`, `copy_`, `x[...] = v`, `out=`. All are `assign`: write a value, tell the tape.
+"""In-place changes: `add_`, `+=`, `copy_`, `out=` (and `x[key] = v`, in `indexing`). All are `assign`: write a value, tell the tape.
 
 A recorded change gives the tensor (through a view: the tensor it is a view of) a new history, of which its other views
 learn when they are next used. What the tape had saved before notices the change by the version of the memory.
@@ -127,18 +127,21 @@ def snapshot(tensor: Tensor) -> Tensor:
     return copy
 
 
+def _shares(value: Any, target: Tensor) -> bool:
+    return isinstance(value, Tensor) and value._storage is target._storage
+
+
 def in_place(function: Callable[..., Any], name: str) -> Callable[..., Tensor]:
     """The method that writes ``function(self, ...)`` into `self`."""
 
     @functools.wraps(function)
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        operand = self
+        operands: list[Any] = [self, *args]
         if is_grad_enabled():
-            base = self if self._base is None else self._base
-            _refuse_leaf(self, base, name)
-            if self.requires_grad or any(isinstance(a, Tensor) and a.requires_grad for a in args):
-                operand = snapshot(self)
-        return assign(self, function(operand, *args, **kwargs), name, whole=True)
+            _refuse_leaf(self, self if self._base is None else self._base, name)
+            if any(isinstance(a, Tensor) and a.requires_grad for a in operands):
+                operands = [snapshot(a) if _shares(a, self) else a for a in operands]
+        return assign(self, function(*operands, **kwargs), name, whole=True)
 
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"`{name.strip('_')}`, written into this tensor; returns it."
@@ -166,33 +169,23 @@ def write_out(out: Any, result: Tensor, name: str) -> Tensor:
 
 def copy_(self: Tensor, source: Any) -> Tensor:
     """Write `source` (broadcast, converted within its kind) into this tensor; returns it."""
-    return assign(self, _as_value(self, source), "copy_")
+    return assign(self, as_value(self, source), "copy_")
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write one number everywhere into this tensor; returns it."""
-    return assign(self, _as_value(self, value), "fill_")
+    return assign(self, as_value(self, value), "fill_")
 
 
 def zero_(self: Tensor) -> Tensor:
     """Write zeros into this tensor; returns it."""
-    return assign(self, _as_value(self, 0), "zero_")
+    return assign(self, as_value(self, 0), "zero_")
 
 
-def _as_value(target: Tensor, value: Any) -> Tensor:
+def as_value(target: Tensor, value: Any) -> Tensor:
     """A number as a tensor of the target's dtype (where it has a value for it), anything else as it is."""
     if isinstance(value, Tensor):
         return value
     if type(value) in (bool, int) or (type(value) is float and target.dtype.kind == "f"):
         return ENGINE.constant(value, target.dtype)
     return ENGINE.constant(value)
-
-
-def setitem(self: Tensor, key: Any, value: Any) -> None:
-    """``x[key] = value``; by slices it is written through a view, by index arrays the last of repeated places wins."""
-    view = self[key]
-    source = _as_value(self, value)
-    if view._storage is self._storage or view._array.size == 0:
-        assign(view, source, "x[...] = value")
-    else:
-        assign(self, self.at[key].set(source), "x[...] = value", whole=True)

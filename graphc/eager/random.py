@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import DTypeError, message, user_line
 from .creation import finished, size_of
 from .dtypes import dtype_of
+from .inplace import assign
 from .core import Tensor
 
 
@@ -93,3 +94,15 @@ def rand_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False, devi
 def randn_like(x: Tensor, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
     """Normal numbers in the shape and dtype of `x`."""
     return randn(*x.shape, dtype=x.dtype if dtype is None else dtype, requires_grad=requires_grad, device=device)
+
+
+def uniform_(self: Tensor, low: float = 0.0, high: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Write uniform numbers in [low, high) into this tensor; returns it."""
+    values = _stream(generator).random(self.shape, _float_dtype(self.dtype, "uniform_"))
+    return assign(self, Tensor(np.asarray(values * (high - low) + low, self.dtype)), "uniform_")
+
+
+def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Write normal numbers into this tensor; returns it."""
+    values = _stream(generator).standard_normal(self.shape, _float_dtype(self.dtype, "normal_"))
+    return assign(self, Tensor(np.asarray(values * std + mean, self.dtype)), "normal_")

@@ -10,7 +10,7 @@ from ..ir.evaluate import constant_of
 from ..ir.tensor import Tensor as Symbolic
 from ..ops import install as operators
 from ..ops.functions import PUBLIC
-from . import creation, handling, inplace
+from . import creation, handling, indexing, inplace, quick, random
 from .core import Tensor
 
 ALIASES = {
@@ -102,9 +102,9 @@ def install(cls: type, found: dict[str, Callable[..., Any]]) -> None:
     handling.install(cls)
     for maker in ("new_zeros", "new_ones", "new_empty", "new_full", "new_tensor"):
         setattr(cls, maker, getattr(creation, maker))
-    for method in (inplace.copy_, inplace.fill_, inplace.zero_):
+    for method in (inplace.copy_, inplace.fill_, inplace.zero_, random.normal_, random.uniform_):
         setattr(cls, method.__name__, method)
-    cls.__setitem__ = inplace.setitem  # type: ignore[attr-defined]
+    cls.__getitem__, cls.__setitem__ = indexing.getitem, indexing.setitem  # type: ignore[attr-defined]
     for name in METHODS:
         if name in found and name not in cls.__dict__:
             setattr(cls, name, found[name])
@@ -114,5 +114,6 @@ def install(cls: type, found: dict[str, Callable[..., Any]]) -> None:
     for name, of in _AUGMENTED.items():
         setattr(cls, f"__{name}__", inplace.in_place(PUBLIC[of], f"{of}_"))
     operators.install(cls, lambda x: x._array)
+    quick.install(cls)
     for name in ("add", "mul"):  # 3 * v is recorded as v * 3, as PyTorch does: the tensor's node comes first
         setattr(cls, f"__r{name}__", cls.__dict__[f"__{name}__"])

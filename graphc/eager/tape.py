@@ -11,14 +11,14 @@ import itertools
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from .. import errors
 from ..autodiff.vjp import vjp_rules
 from ..errors import GradientError, UserLine, message, user_line
-from ..ir.op import Op
+from ..ir.op import Aval, Op
 from ..ops.cotangent import ZERO, ct_add
 from .modes import set_grad_enabled
 from .core import Absent, Edge, Storage, Tensor, backward_name, edge_of
@@ -29,19 +29,13 @@ _inside: dict[str, bool] = {}
 _RETAIN_HINT = "pass retain_graph=True to the first backward, or compute the result again"
 
 
-class Saved(NamedTuple):
-    """A value a rule may read: its array and the version it had. Without an array, only shape and dtype are kept."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    array: np.ndarray | None = None
-    storage: Storage | None = None
-    version: int = 0
+Saved = tuple[np.ndarray, Storage, int]
+"""A value a rule may read: its array, memory, and the version it had."""
 
 
 def save(tensor: Tensor) -> Saved:
-    array, storage = tensor._array, tensor._storage
-    return Saved(array.shape, array.dtype, array, storage, storage.version)
+    storage = tensor._storage
+    return tensor._array, storage, storage.version
 
 
 class Node:
@@ -136,9 +130,9 @@ class OpNode(Node):
     ):
         super().__init__(edges, len(outs))
         self.op, self.attrs = op, attrs
-        linear = "linear" in op.traits
-        self.saved: list[Saved] | None = [_shape_of(i) if linear and i.dtype.kind == "f" else save(i) for i in inputs]
-        self.saved_outputs = [_shape_of(o) if linear else save(o) for o in outs]
+        keep = save_unless_float if "linear" in op.traits else save
+        self.saved: list[Saved | Aval] | None = [keep(i) for i in inputs]
+        self.saved_outputs = [keep(o) for o in outs]
 
     def name(self) -> str:
         return backward_name(self.op, self.attrs)
@@ -159,25 +153,27 @@ class OpNode(Node):
         return vjp_rules(self.op, cts[0], outs[0], inputs, self.attrs, wanted)
 
     def release(self) -> None:
-        if self.saved is not None and any(s.array is not None for s in (*self.saved, *self.saved_outputs)):
+        if self.saved is not None and any(type(s) is tuple for s in (*self.saved, *self.saved_outputs)):
             self.saved, self.saved_outputs = None, []
 
-    def _restored(self, saved: Saved, what: str) -> Tensor:
-        if saved.array is None:
+    def _restored(self, saved: Saved | Aval, what: str) -> Tensor:
+        if type(saved) is Aval:
             return Absent(saved.shape, saved.dtype, lambda: unkept(self, what))
-        return restored(saved, self, f"its {what}")
+        return restored(saved, self, f"its {what}")  # type: ignore[arg-type]
 
 
-def _shape_of(tensor: Tensor) -> Saved:
-    return Saved(tensor._array.shape, tensor._array.dtype)
+def save_unless_float(tensor: Tensor) -> Saved | Aval:
+    """Shape and dtype of a float operand: rules of linear ops read no more; an index or a condition is kept."""
+    array = tensor._array
+    return Aval(array.shape, array.dtype) if array.dtype.kind == "f" else save(tensor)
 
 
 def restored(saved: Saved, node: Node, what: str) -> Tensor:
     """The value that was saved; where it was changed since, a stand-in that raises when it is read."""
-    assert saved.array is not None and saved.storage is not None
-    if saved.storage.version == saved.version:
-        return Tensor(saved.array, saved.storage)
-    return Absent(saved.shape, saved.dtype, lambda: changed(node, saved, what))
+    array, storage, version = saved
+    if storage.version == version:
+        return Tensor(array, storage)
+    return Absent(array.shape, array.dtype, lambda: changed(node, saved, what))
 
 
 def attach(tensor: Tensor, edge: Edge | None) -> None:
@@ -187,12 +183,12 @@ def attach(tensor: Tensor, edge: Edge | None) -> None:
 
 
 def changed(node: Node, saved: Saved, what: str) -> GradientError:
-    assert saved.storage is not None
+    array, storage, version = saved
     return GradientError(
         message(
             f"a value that {node.name()} needs was changed in place after it was used",
-            got=f"{what}, {saved.dtype}{list(saved.shape)}, at version {saved.storage.version}",
-            expected=f"version {saved.version}",
+            got=f"{what}, {array.dtype}{list(array.shape)}, at version {storage.version}",
+            expected=f"version {version}",
             at=node.lines[0],
             hint="change a copy instead (y = y + 1, or y.clone()), or change it after backward()",
         )
@@ -257,9 +253,8 @@ class Walk:
                 self._visit(node, self._pending.pop(node))
 
     def _visit(self, node: Node, cts: list[Any]) -> None:
-        for k in range(node.outputs):
-            if (node, k) in self.capture:
-                self.captured[node, k] = cts[k]
+        if self.capture:
+            self.captured.update({(node, k): ct for k, ct in enumerate(cts) if (node, k) in self.capture})
         if node.retained:
             _keep_retained(node, cts)
         path = self.path

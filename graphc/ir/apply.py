@@ -75,6 +75,8 @@ def lift(*operands: Any, dtype: DType | None = None, beside: tuple[Any, ...] = (
 
 def lift_promoted(*operands: Any, to_float: bool = False, beside: tuple[Any, ...] = ()) -> tuple[Any, ...]:
     """Every operand as a tensor, all of the promoted dtype; Python scalars are weak, NumPy scalars strong."""
+    if _agree(operands, to_float):
+        return operands
     engine = engine_of(*operands, *beside)
     plain = [o if type(o) in _engines else _plain(o) for o in operands]
     strong = [o.dtype for o in plain if not isinstance(o, (*WeakScalar, DimScalar))]
@@ -85,6 +87,19 @@ def lift_promoted(*operands: Any, to_float: bool = False, beside: tuple[Any, ...
     for scalar in weak:
         check_fits(scalar, dtype)
     return tuple([cast(o, dtype) if type(o) in _engines else engine.constant(o, dtype) for o in plain])
+
+
+def _agree(operands: tuple[Any, ...], to_float: bool) -> bool:
+    """Whether all operands are tensors of one dtype already, the usual case."""
+    dtype = None
+    for operand in operands:
+        if type(operand) not in _engines:
+            return False
+        if dtype is None:
+            dtype = operand.dtype
+        elif operand.dtype != dtype:
+            return False
+    return dtype is not None and (not to_float or dtype.kind == "f")
 
 
 def _plain(value: Any) -> Any:

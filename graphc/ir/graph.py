@@ -110,7 +110,9 @@ def merge_origins(first: Origin | None, second: Origin) -> Origin:
     """The union, in order, of the provenance of two nodes that became one."""
     if first is None:
         return second
-    return first._replace(lines=tuple(dict.fromkeys((*first.lines, *second.lines))), of=second.of if first.of is None else first.of)
+    return first._replace(
+        lines=tuple(dict.fromkeys((*first.lines, *second.lines))), of=second.of if first.of is None else first.of
+    )
 
 
 Packed = tuple[tuple[Any, ...], ...]

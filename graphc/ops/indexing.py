@@ -1,4 +1,4 @@
-"""Reading and writing by integer arrays: gather, scatter_add, scatter_set, and take, take_along_axis, one_hot over them.
+"""Reading and writing by integer arrays: gather, scatter_add, scatter_set; take, take_along_axis, one_hot over them.
 
 Negative indices wrap; an index out of range is an error on every target. Repeats: `scatter_set` keeps the last in
 row-major order, `scatter_add` sums in that order.
@@ -18,7 +18,7 @@ from ..ir.dims import DimLike, Shape
 from ..ir.dtypes import as_dtype
 from ..ir.lowering import Gather, Scatter
 from ..ir.op import Arr, Aval, Op, Require, Sample
-from .common import axis_index, broadcast_all, broadcast_shapes, describe, dtype_error, shape_error
+from .common import axis_index, broadcast_all, describe, dtype_error, shape_error
 from .cotangent import ZERO
 from .creation import filled, iota, zeros_like
 from .elementwise import equal, where

@@ -184,9 +184,7 @@ def tile(x: Any, repetitions: Any, /) -> Any:
     sizes = (1,) * (ndim - len(x.shape)) + tuple(x.shape)
     once = tuple(n for size in sizes for n in (1, size))
     often = tuple(n for pair in zip(counts, sizes, strict=True) for n in pair)
-    return reshape(
-        broadcast_to(reshape(x, once), often), tuple(c * n for c, n in zip(counts, sizes, strict=True))
-    )
+    return reshape(broadcast_to(reshape(x, once), often), tuple(c * n for c, n in zip(counts, sizes, strict=True)))
 
 
 def repeat(x: Any, repeats: Any, /, axis: int | None = None) -> Any:

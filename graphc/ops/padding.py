@@ -37,8 +37,13 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
     (x,) = lift(x)
     if mode not in MODES:
         raise UnsupportedError(
-            message("unknown mode in pad", got=repr(mode), expected="one of " + ", ".join(MODES), at=user_line(),
-                    created=False)
+            message(
+                "unknown mode in pad",
+                got=repr(mode),
+                expected="one of " + ", ".join(MODES),
+                at=user_line(),
+                created=False,
+            )
         )
     widths = [tuple(dims.as_dim(w) for w in pair) for pair in _pairs(x, "pad_width", pad_width)]
     if mode == "constant":
@@ -145,7 +150,7 @@ def _edge(x: Any, axis: int, low: int, high: int) -> Any:
 
 
 def _mirror(x: Any, axis: int, low: int, high: int, skip: int) -> Any:
-    """Mirrored at both ends, `skip` elements in; again, where more is wanted than there is: then the ends mirror too."""
+    """Mirrored at both ends, `skip` elements in; where more is wanted than there is, the longer one again."""
     while low or high:
         size = x.shape[axis]
         now = (min(low, size - skip), min(high, size - skip)) if isinstance(size, int) else (low, high)

@@ -12,8 +12,8 @@ from ..ir import dims
 from ..ir.apply import cast, is_tensor, lift
 from ..ir.dims import Dim, DimLike
 from ..ir.dtypes import FLOAT64, INT64, DType, as_dtype
-from .common import dtype_error, shape_error
-from .creation import filled, iota
+from .common import shape_error
+from .creation import iota
 from .elementwise import add, divide, equal, multiply, subtract, where
 from .movement import broadcast_to, reshape
 
@@ -39,11 +39,16 @@ def arange(start: Any, /, stop: Any = None, step: Any = 1, *, dtype: Any = None)
     if any(isinstance(v, float) for v in (start, stop, step)):
         return _float_range(start, stop, step, FLOAT64 if dtype is None else as_dtype(dtype))
     if isinstance(step, Dim):
-        raise DTypeError(message("arange", got=f"step {step}", expected="a plain number", at=user_line(), created=False))
+        raise DTypeError(
+            message("arange", got=f"step {step}", expected="a plain number", at=user_line(), created=False)
+        )
     length = dims.ceildiv(dims.max0(stop - start if step > 0 else start - stop), abs(step))
-    steps = iota((length,))
-    return cast(add(multiply(steps, step) if step != 1 else steps, start) if start != 0 or step != 1 else steps,
-                INT64 if dtype is None else as_dtype(dtype))
+    values = iota((length,))
+    if step != 1:
+        values = multiply(values, step)
+    if start != 0:
+        values = add(values, start)
+    return cast(values, INT64 if dtype is None else as_dtype(dtype))
 
 
 def _number(op: str, name: str, value: Any) -> int | float | Dim:
@@ -121,7 +126,9 @@ def meshgrid(*arrays: Any, indexing: str = "xy") -> list[Any]:
     """
     if indexing not in ("xy", "ij"):
         raise ShapeError(
-            message("bad indexing in meshgrid", got=repr(indexing), expected="'xy' or 'ij'", at=user_line(), created=False)
+            message(
+                "bad indexing in meshgrid", got=repr(indexing), expected="'xy' or 'ij'", at=user_line(), created=False
+            )
         )
     if not arrays:
         return []

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DTypeError, OutOfBoundsError, ShapeError, UnsupportedError, message, user_line
+from ..errors import DTypeError, OutOfBoundsError, UnsupportedError, message, user_line
 from ..ir import dims
 from ..ir.apply import apply, is_tensor, lift
 from ..ir.dims import Dim, DimLike, Shape
@@ -196,9 +196,9 @@ def _slice_window(op: str, x: Any, axis: int, key: slice) -> tuple[Any, Window]:
     flipped = step < 0
     first = 0 if start is None else _position(start, size, flipped)
     last = size if stop is None else _position(stop, size, flipped)
-    if isinstance(size, int) and not isinstance(last, Dim):
-        first = first if isinstance(first, Dim) else min(first, size)
-    return x, Window(first, last if last == size else _clamped(last, size), abs(step), flipped)
+    if isinstance(size, int) and isinstance(first, int):
+        first = min(first, size)
+    return x, Window(first, size - dims.max0(size - last), abs(step), flipped)
 
 
 def _bound(op: str, x: Any, bound: Any) -> DimLike | None:
@@ -221,10 +221,6 @@ def _position(bound: DimLike, size: DimLike, flipped: bool) -> DimLike:
     return bound if from_start else dims.max0(size + bound)
 
 
-def _clamped(position: DimLike, size: DimLike) -> DimLike:
-    return size - dims.max0(size - position)
-
-
 def _placed(layout: list[Any], has_arrays: bool) -> tuple[Any, ...]:
     """NumPy's rule: ints and arrays side by side are replaced where they stand; apart, the arrays' axes come first."""
     if not has_arrays:
@@ -234,3 +230,155 @@ def _placed(layout: list[Any], has_arrays: bool) -> tuple[Any, ...]:
     kept = [(k, a) for k, a in enumerate(layout) if a is not Ellipsis and a != _ARRAYS]
     before, after = [a for k, a in kept if k < place], [a for k, a in kept if k >= place]
     return (*before, _ARRAYS, *after)
+
+
+# reading
+
+
+def getitem(x: Any, key: Any, /) -> Any:
+    """``x[key]``, as NumPy has it: ints, slices, ``...``, None and integer arrays, alone or in a tuple.
+
+    Slices clamp, whatever the size turns out to be; their bounds may be dims (a negated dim counts from the end). An
+    int beyond a named size is an error of the call. Index arrays broadcast; their axes come first where a slice, None
+    or ``...`` stands between them. Raises `OutOfBoundsError` for a bad int or array index and too many indices,
+    `UnsupportedError` for masks, `DTypeError` for anything else.
+
+    >>> import graphc as gc
+    >>> x = gc.input("x", ("n", 4))
+    >>> x[1:, ::-2].shape, x[0].shape, x[:, [0, 1, 0]].shape
+    ((max(0, n - 1), 2), (4,), (n, 3))
+    """
+    (x,) = lift(x, beside=key if isinstance(key, tuple) else (key,))
+    return _read(select("x[...]", x, key))
+
+
+def _read(s: Selection) -> Any:
+    taken = _window(s)
+    if s.arrays:
+        taken = apply(GATHER, permute_dims(taken, _arrays_first(s)), *s.arrays.values())
+        taken = permute_dims(taken, s.order)
+    return reshape(taken, s.shape)
+
+
+def _window(s: Selection) -> Any:
+    """What the windows take, without the axes that ints drop."""
+    x, windows = s.x, s.windows
+    flips = tuple(k for k, w in enumerate(windows) if w.flipped)
+    if flips:
+        x = apply(FLIP, x, axes=flips)
+    if s.window_shape != tuple(x.shape):
+        start, stop, step = zip(*[w[:3] for w in windows], strict=True)
+        x = apply(SLICE, x, start=start, stop=stop, step=step)
+    return reshape(x, tuple(w.size for w in windows if not w.dropped))
+
+
+def _arrays_first(s: Selection) -> tuple[int, ...]:
+    kept = [k for k, w in enumerate(s.windows) if not w.dropped]
+    return tuple(kept.index(k) for k in (*s.arrays, *s.rest))
+
+
+# writing
+
+
+class At:
+    """``x.at``: ``x.at[key]`` names places of `x`, and its `set` and `add` give a tensor changed there.
+
+    >>> import graphc as gc
+    >>> x = gc.input("x", ("n", 3))
+    >>> x.at[0].set(1.0).shape
+    (n, 3)
+    """
+
+    __slots__ = ("_x",)
+
+    def __init__(self, x: Any):
+        self._x = x
+
+    def __getitem__(self, key: Any) -> Places:
+        return Places(self._x, key)
+
+    def __repr__(self) -> str:
+        return f"{self._x!r}.at"
+
+
+class Places:
+    """``x.at[key]``: the places of `x` that `key` selects, as `getitem` reads it."""
+
+    __slots__ = ("_key", "_x")
+
+    def __init__(self, x: Any, key: Any):
+        self._x, self._key = x, key
+
+    def set(self, values: Any) -> Any:
+        """A copy of `x` with `values` at these places; of places named twice, the last in row-major order counts.
+
+        `values` broadcasts to the shape of ``x[key]``, and must fit the dtype of `x` (Python scalars are weak): a
+        value that would narrow raises `DTypeError`. The gradient of `x` is zero at these places; `values` gets that
+        of what was kept of it.
+        """
+        return self._write("set", values)
+
+    def add(self, values: Any) -> Any:
+        """A copy of `x` with `values` added at these places, in row-major order: a place named twice gets both."""
+        return self._write("add", values)
+
+    def __repr__(self) -> str:
+        return f"{self._x!r}.at[{self._key!r}]"
+
+    def _write(self, mode: str, values: Any) -> Any:
+        key = self._key if isinstance(self._key, tuple) else (self._key,)
+        (x,) = lift(self._x, beside=(values, *key))
+        s = select(f"x.at[...].{mode}", x, self._key)
+        values = fitting(f"x.at[...].{mode}", x, values)
+        offset = len(s.shape) - len(values.shape)
+        if offset < 0 or any(
+            n != 1 and dims.equal(n, m) is False for n, m in zip(values.shape, s.shape[offset:], strict=True)
+        ):
+            places = dims.shape_text(s.shape)
+            raise shape_error(
+                f"x.at[...].{mode}", (x, values), f"values that broadcast to the {places} places selected"
+            )
+        return _written(s, mode, broadcast_to(values, s.shape))
+
+
+def _written(s: Selection, mode: str, values: Any) -> Any:
+    """The tensor with `values`, of the shape of the selection, in place: each step of `_read` undone."""
+    sizes = {k: w.size for k, w in enumerate(s.windows)}
+    if s.arrays:
+        real = tuple(n for a in s.layout if a is not None for n in (s.index_shape if a == _ARRAYS else (sizes[a],)))
+        updates = permute_dims(reshape(values, real), _inverse(s.order))
+        first = _arrays_first(s)
+        op = SCATTER_SET if mode == "set" else SCATTER_ADD
+        written = apply(op, permute_dims(_window(s), first), updates, *s.arrays.values())
+        values, mode = permute_dims(written, _inverse(first)), "set"
+    return _placed_back(s, mode, reshape(values, s.window_shape))
+
+
+def _inverse(order: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
+def _placed_back(s: Selection, mode: str, values: Any) -> Any:
+    """The windows of `x` replaced by `values`, or with them added.
+
+    What is added elsewhere is -0.0, the one number that changes no float, not even a zero's sign.
+    """
+    x = s.x
+    if mode == "add":
+        return add(x, _spread(s, values, -0.0 if x.dtype.kind == "f" else 0))
+    if s.window_shape == tuple(x.shape):
+        return _spread(s, values, 0)
+    return where(_spread(s, filled(s.window_shape, True, beside=(x,)), False), _spread(s, values, 0), x)
+
+
+def _spread(s: Selection, values: Any, elsewhere: Any) -> Any:
+    """`values` where the windows are, in the shape of `x`, and `elsewhere` around them."""
+    interior = tuple(w.step - 1 for w in s.windows)
+    low = tuple(w.start for w in s.windows)
+    high = tuple(n - w.start - span(w.size, i) for n, w, i in zip(s.x.shape, s.windows, interior, strict=True))
+    spread = pad_interior(values, low, high, interior, elsewhere)
+    flips = tuple(k for k, w in enumerate(s.windows) if w.flipped)
+    return apply(FLIP, spread, axes=flips) if flips else spread
+
+
+__all__ = ["At", "getitem"]

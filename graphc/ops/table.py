@@ -12,7 +12,9 @@ from . import (
     cumulative,
     elementwise,
     exponential,
+    guarding,
     indexing,
+    joining,
     linalg,
     logic,
     movement,
@@ -20,13 +22,15 @@ from . import (
     power,
     reduction,
     rounding,
+    sorting,
     special,
     structure,
     trigonometry,
 )
 
 _ELEMENTWISE = (elementwise, power, exponential, trigonometry, special, rounding, piecewise, logic)
-_MODULES = (leaves, cotangent, *_ELEMENTWISE, creation, movement, cumulative, reduction, linalg, indexing, structure)
+_MOVING = (creation, movement, joining, guarding, indexing, sorting)
+_MODULES = (leaves, cotangent, *_ELEMENTWISE, *_MOVING, cumulative, reduction, linalg, structure)
 
 
 def _table() -> dict[str, Op]:

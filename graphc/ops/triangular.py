@@ -19,7 +19,9 @@ from .rearranging import moveaxis
 
 def _offset(k: Any, op: str) -> int:
     if isinstance(k, (bool, dims.Dim)) or not hasattr(k, "__index__"):
-        raise ShapeError(message(f"bad diagonal in {op}", got=repr(k), expected="an int", at=user_line(), created=False))
+        raise ShapeError(
+            message(f"bad diagonal in {op}", got=repr(k), expected="an int", at=user_line(), created=False)
+        )
     return k.__index__()
 
 

@@ -88,8 +88,6 @@ def _reduce_ones(node: Tensor) -> Tensor | None:
     return reshape(x, node.shape) if all(x.shape[a] == 1 for a in node.attrs["axes"]) else None
 
 
-
-
 RULES = (
     Rule("x * 1", "multiply", _times_one),
     Rule("x * -1", "multiply", _times_minus_one),

@@ -43,7 +43,9 @@ def pointer(typingctx, address):
     return types.voidptr(types.int64), codegen
 '''
 
-LOOPS = _HEADER + '''
+LOOPS = (
+    _HEADER
+    + '''
 
 @numba.njit(["int64(int64, int64[::1], int64, int64, int64[:, ::1])"], nogil=True, cache=True)
 def repeat(entry, m, steps, kept, moves):
@@ -88,6 +90,7 @@ def batches(entry, m, first, steps, rows, order, sources, moves):
             m[moves[j, 0]] += moves[j, 1]
     return steps
 '''
+)
 
 
 def call_source(inputs: Sequence[Aval], outputs: Sequence[Aval]) -> str:
@@ -115,8 +118,10 @@ def call_source(inputs: Sequence[Aval], outputs: Sequence[Aval]) -> str:
     body += ["    m[0] = 0", *[f"    {b}" for b in binds], "    return invoke(entry, m.ctypes.data)"]
     arguments = ", ".join(["m", "entry", "sizes", "first_input", "first_output", *names])
     signature = f"int64({', '.join(types)})"
-    return _HEADER + f'\n\n@numba.njit(["{signature}"], nogil=True, cache=True)\ndef call({arguments}):\n' + (
-        "\n".join(body) + "\n"
+    return (
+        _HEADER
+        + f'\n\n@numba.njit(["{signature}"], nogil=True, cache=True)\ndef call({arguments}):\n'
+        + ("\n".join(body) + "\n")
     )
 
 

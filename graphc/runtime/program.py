@@ -60,8 +60,9 @@ class Program:
         self.first_input = text.first_buffer
         outputs = [b.number for b in plan.buffers if b.kind == "output"]
         self.first_output = text.first_buffer + (outputs[0] if outputs else 0)
-        self.constants = [np.ascontiguousarray(n.attrs["data"].array) for n in plan.graph.nodes
-                          if n.op is CONSTANT and n.shape != ()]
+        self.constants = [
+            np.ascontiguousarray(n.attrs["data"].array) for n in plan.graph.nodes if n.op is CONSTANT and n.shape != ()
+        ]
 
     def frame(self, env: Mapping[str, int]) -> Frame:
         """A new frame for these sizes: arena planned, constants and params in place."""

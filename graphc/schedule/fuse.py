@@ -76,7 +76,9 @@ class Fuser:
             return None
         candidates = list(self._by_prefix.get(unit.domain, [])[-_RECENT:])
         for k in range(len(unit.domain) - 1, 0, -1):
-            candidates += [g for g in self._by_prefix.get(unit.domain[:k], [])[-_RECENT:] if g.domain == unit.domain[:k]]
+            candidates += [
+                g for g in self._by_prefix.get(unit.domain[:k], [])[-_RECENT:] if g.domain == unit.domain[:k]
+            ]
         for group in sorted(set_of(candidates), key=lambda g: -g.number):
             if group.size + unit.size > MAX_SIZE:
                 continue

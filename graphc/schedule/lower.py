@@ -13,7 +13,18 @@ from ..ir.dtypes import BOOL, FLOAT64, INT64, DType
 from ..ir.expr import Call, Expr, Lit, Load, Size, Var, call, cast, index, lit, variables
 from ..ir.lowering import Gather, Generate, Map, View
 from ..ir.loops import (
-    ArgsortRow, ArrayArg, Combine, Dot, For, If, Init, Kernel, Let, Statement, Store, StoreCombine,
+    ArgsortRow,
+    ArrayArg,
+    Combine,
+    Dot,
+    For,
+    If,
+    Init,
+    Kernel,
+    Let,
+    Statement,
+    Store,
+    StoreCombine,
 )
 from ..ir.tensor import Tensor
 from .fuse import Group, stages_of
@@ -327,8 +338,13 @@ class KernelBuilder:
         def done(closing: Scope) -> None:
             if dtype != own:
                 final = self.memory(unit.node, True)
-                self.over_result(unit, closing, lambda inner, at: inner.body.append(
-                    Store(final.name, at, cast(Load(target.name, at, dtype), own), unit.node)))
+                self.over_result(
+                    unit,
+                    closing,
+                    lambda inner, at: inner.body.append(
+                        Store(final.name, at, cast(Load(target.name, at, dtype), own), unit.node)
+                    ),
+                )
 
         return done
 
@@ -415,8 +431,10 @@ class KernelBuilder:
         x, updates, *indices = node.inputs
         target, source = self.memory(node, True), self.memory(x)
         mode = node.op.lower.mode  # type: ignore[union-attr]
-        self.nest(node.shape, lambda scope, at: scope.body.append(
-            Store(target.name, at, Load(source.name, at, x.dtype), node)))
+        self.nest(
+            node.shape,
+            lambda scope, at: scope.body.append(Store(target.name, at, Load(source.name, at, x.dtype), node)),
+        )
         rank = len(indices[0].shape)
 
         def write(scope: Scope, at: Index) -> None:
@@ -472,9 +490,17 @@ class KernelBuilder:
         for k in others:
             place[k] = Var(f"i{scope.rank}")  # type: ignore[assignment]
             scope = self.open(scope, node.shape[k], "map")
-        scope.body.append(ArgsortRow(
-            self.memory(x).name, self.memory(node, True).name, tuple(place.values()), node.shape[axis],
-            bool(node.attrs.get("descending", False)), x.dtype, node))
+        scope.body.append(
+            ArgsortRow(
+                self.memory(x).name,
+                self.memory(node, True).name,
+                tuple(place.values()),
+                node.shape[axis],
+                bool(node.attrs.get("descending", False)),
+                x.dtype,
+                node,
+            )
+        )
         for _ in others:
             scope = self.close(scope)
 

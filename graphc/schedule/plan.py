@@ -94,8 +94,9 @@ class Planner:
         for position, kernel in enumerate(kernels):
             for array in kernel.arrays:
                 self.buffers.table[array.buffer].use(position)
-        return Plan(self.graph, kernels, ordered, len(normal), self.buffers.table, self.graph.checks,
-                    tuple(self.in_place))
+        return Plan(
+            self.graph, kernels, ordered, len(normal), self.buffers.table, self.graph.checks, tuple(self.in_place)
+        )
 
     def leaves(self) -> None:
         """Buffers of inputs, params and array constants."""

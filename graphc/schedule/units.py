@@ -157,5 +157,3 @@ def alias_base(node: Tensor) -> Tensor:
     while is_alias(node):
         node = node.inputs[0]
     return node
-
-

@@ -1,0 +1,226 @@
+"""`Step`: a compiled graph as a callable, and the checks a graph must pass to become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .codegen.cpu import print_program
+from .errors import DTypeError, InputError, ShapeError, message, user_line
+from .ir import dims
+from .ir.apply import engine_of, is_tensor, lift
+from .ir.graph import Graph
+from .ir.leaves import INPUT, Param
+from .ir.tensor import Origin, Tensor
+from .ir.traversal import depends_on, topological
+from .ir.tree import Tree, flatten
+from .passes.pipeline import optimise
+from .runtime.calls import Caller
+from .runtime.program import Program
+from .schedule.plan import make_plan
+
+
+class Step:
+    """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
+
+    Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`.
+    """
+
+    def __init__(self, graph: Graph, inputs: Tree, outputs: Tree, name: str):
+        self.name = name
+        self.traced = graph
+        self._in, self._out = inputs, outputs
+        self.graph, self.passes = optimise(graph)
+        self.plan = make_plan(self.graph)
+        self.text = print_program(self.plan)
+        self._caller = Caller(Program(self.plan, self.text))
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Run one step.
+
+        Raises `InputError` naming the input for a wrong dtype, rank or size, `ShapeError` for sizes that do not fit
+        together, `OutOfBoundsError` for an index out of range; then no param has changed.
+        """
+        return self._out.build(self._caller(self._arguments(args, named)))
+
+    def _arguments(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
+        """The arguments flat, in the order of the graph's inputs."""
+        return bind_arguments(self._in, self.graph.inputs, args, named)
+
+    def __repr__(self) -> str:
+        ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
+        return f"<Step {self.name}({ins}) {len(self.plan.kernels)} kernels>"
+
+
+def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
+    """Positional and named arguments of a call as a flat list, one per input."""
+    if not named and all(c.kind is None for c in tree.children) and len(args) == len(tree.children):
+        return list(args)
+    if tree.kind is dict:
+        labels = [str(n) for n in tree.names]
+    else:
+        labels = [_label(c, inputs, k, tree) for k, c in enumerate(tree.children)]
+    if len(args) > len(labels):
+        raise InputError(message("too many inputs", got=str(len(args)), expected=f"{len(labels)}: {', '.join(labels)}"))
+    values = dict(zip(labels, args, strict=False))
+    for label, value in named.items():
+        if label not in labels:
+            raise InputError(message("unknown input", got=repr(label), expected=f"one of {', '.join(labels)}"))
+        if label in values:
+            raise InputError(message(f"input {label!r} given twice", got="by position and by name"))
+        values[label] = value
+    missing = [label for label in labels if label not in values]
+    if missing:
+        raise InputError(
+            message(
+                "missing input",
+                got=f"{len(values)} of {len(labels)}",
+                expected=f"a value for {', '.join(map(repr, missing))}",
+            )
+        )
+    flat: list[Any] = []
+    for label, child in zip(labels, tree.children, strict=True):
+        flat += _like(child, values[label], label)
+    return flat
+
+
+def _label(child: Tree, inputs: Sequence[Tensor], k: int, tree: Tree) -> str:
+    start = sum(c.size for c in tree.children[:k])
+    return (inputs[start].name or f"argument {k}") if child.kind is None else f"argument {k}"
+
+
+def _like(tree: Tree, value: Any, label: str) -> list[Any]:
+    """The leaves of `value`, which must be nested as `tree`."""
+    if tree.kind is None:
+        return [value]
+    if tree.kind is dict:
+        if not isinstance(value, dict) or set(value) != set(tree.names):
+            raise InputError(message(f"{label} has the wrong structure", got=_structure(value), expected=str(tree)))
+        parts = [value[n] for n in tree.names]
+    else:
+        if not isinstance(value, (list, tuple)) or len(value) != len(tree.children):
+            raise InputError(message(f"{label} has the wrong structure", got=_structure(value), expected=str(tree)))
+        parts = list(value)
+    return [leaf for child, part in zip(tree.children, parts, strict=True) for leaf in _like(child, part, label)]
+
+
+def _structure(value: Any) -> str:
+    return str(flatten(value)[0]) if isinstance(value, (list, tuple, dict)) else type(value).__name__
+
+
+def compile_graph(inputs: Any, outputs: Any, updates: Mapping[Any, Any] | None, name: str | None) -> Step:
+    in_tree, in_leaves = flatten([] if inputs is None else inputs)
+    if in_tree.kind is None:
+        in_tree = Tree(list, (), (in_tree,))
+    out_tree, out_leaves = flatten([] if outputs is None else outputs)
+    _check_inputs(in_leaves)
+    results = [lift(o)[0] for o in out_leaves]
+    pairs = _check_updates(updates or {})
+    _check_closed([*results, *[v for _, v in pairs]], in_leaves)
+    graph = Graph(in_leaves, results, pairs, name or "step")
+    return Step(mark_updates(graph), in_tree, out_tree, name or "step")
+
+
+def mark_updates(graph: Graph) -> Graph:
+    """Nodes that serve only to compute new values of params, from gradients, belong to the update section."""
+    backward = depends_on(graph.nodes, [n for n in graph.nodes if graph.origin[n].section == "backward"])
+    needed = set(topological(graph.outputs))
+    for node in graph.nodes:
+        origin = graph.origin[node]
+        if node in backward and node not in needed and origin.section == "forward":
+            graph.origin[node] = Origin("update", origin.lines, origin.of)
+    return graph
+
+
+def _check_inputs(leaves: Sequence[Any]) -> None:
+    names: set[str] = set()
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor) or leaf.op is not INPUT:
+            raise InputError(
+                message(
+                    "inputs must be symbolic inputs",
+                    got=repr(leaf)[:80],
+                    expected="tensors made by gc.input",
+                    at=user_line(),
+                    created=False,
+                )
+            )
+        if leaf.name in names:
+            raise InputError(
+                message(
+                    "two inputs have one name",
+                    got=repr(leaf.name),
+                    expected="distinct names",
+                    at=user_line(),
+                    created=False,
+                )
+            )
+        names.add(leaf.name or "")
+
+
+def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
+    pairs: list[tuple[Param, Tensor]] = []
+    for param, value in updates.items():
+        if not isinstance(param, Param):
+            raise InputError(
+                message(
+                    "only params can be updated",
+                    got=repr(param)[:80],
+                    expected="a gc.param as key",
+                    at=user_line(),
+                    created=False,
+                )
+            )
+        engine = engine_of(value)
+        new = value if is_tensor(value) else engine.constant(value, param.dtype)
+        if new.dtype != param.dtype:
+            raise DTypeError(
+                message(
+                    f"update of param {param.name!r} changes its dtype",
+                    got=str(new.aval),
+                    expected=str(param.aval),
+                    at=user_line(),
+                    created=False,
+                    hint=f"convert it: gc.astype(value, {param.dtype.name!r})",
+                )
+            )
+        if len(new.shape) != len(param.shape) or any(
+            dims.equal(a, b) is not True for a, b in zip(new.shape, param.shape, strict=True)
+        ):
+            raise ShapeError(
+                message(
+                    f"update of param {param.name!r} changes its shape",
+                    got=str(new.aval),
+                    expected=str(param.aval),
+                    at=user_line(),
+                    created=False,
+                )
+            )
+        pairs.append((param, new))
+    return pairs
+
+
+def _check_closed(roots: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
+    known = set(inputs)
+    for node in topological(roots):
+        if node.op is INPUT and node not in known:
+            raise InputError(
+                message(
+                    "an output depends on an input that is not listed",
+                    got=repr(node.name),
+                    expected=f"inputs=[..., {node.name}]",
+                    at=node.origin.lines[0] if node.origin.lines else None,
+                )
+            )
+    declared = {s for i in inputs for d in i.shape for s in dims.symbols(d)}
+    for node in topological(roots):
+        for size in node.shape if not node.op.multi else ():
+            missing = [s for s in dims.symbols(size) if s not in declared]
+            if missing:
+                raise InputError(
+                    message(
+                        "a runtime dim that no input declares",
+                        got=repr(missing[0]),
+                        expected="an input whose shape has that name",
+                    )
+                )

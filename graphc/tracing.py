@@ -1,0 +1,199 @@
+"""Python functions as graphs: called once with symbolic inputs, then compiled, once per kind of arguments."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .autodiff import vjp as reverse
+from .errors import GradientError, TraceError, message, user_line
+from .ir.apply import is_tensor, lift
+from .ir.dims import DimLike, Shape, symbol
+from .ir.dtypes import as_dtype
+from .ir.graph import Graph
+from .ir.leaves import input as make_input
+from .ir.tensor import Tensor
+from .ir.tree import Tree, flatten
+from .step import Step, compile_graph
+
+_STATIC = (str, bytes, type(None), type)
+
+
+class Traced:
+    """A function that is traced and compiled at its first call with arrays; later calls run the compiled step.
+
+    There is one step per dtype, rank and pattern of equal sizes and 1s of its array arguments, and per value of its
+    string and None arguments. `steps` holds them. Called with symbolic or eager tensors, it is the plain function.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str | None = None):
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = name or getattr(function, "__name__", "step")
+        self.steps: dict[Any, Step] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """The function of arrays; see the class for when it is compiled."""
+        tree, leaves = flatten((args, named))
+        if any(is_tensor(leaf) for leaf in leaves):
+            return self.function(*args, **named)
+        arrays = [leaf if isinstance(leaf, _STATIC) or callable(leaf) else as_array(leaf) for leaf in leaves]
+        shapes = patterns([a for a in arrays if isinstance(a, np.ndarray)])
+        kinds = iter(shapes)
+        key = (tree, tuple((a.dtype.str, next(kinds)) if isinstance(a, np.ndarray) else ("static", a) for a in arrays))
+        step = self.steps.get(key)
+        if step is None:
+            with self._lock:
+                step = self.steps.get(key)
+                if step is None:
+                    step = self.steps[key] = self._compile(tree, arrays, shapes)
+        return step(*[a for a in arrays if isinstance(a, np.ndarray)])
+
+    def _compile(self, tree: Tree, arrays: Sequence[Any], shapes: Sequence[Shape]) -> Step:
+        """The step for one kind of arguments."""
+        specs = iter(shapes)
+        names = argument_names(self.function, tree)
+        symbolic = [
+            make_input(n, next(specs), a.dtype) if isinstance(a, np.ndarray) else a
+            for n, a in zip(names, arrays, strict=True)
+        ]
+        args, named = tree.build(symbolic)
+        outputs = self.function(*args, **named)
+        return compile_graph([s for s in symbolic if isinstance(s, Tensor)], outputs, None, self.name)
+
+    def __repr__(self) -> str:
+        return f"<Traced {self.name}, {len(self.steps)} steps>"
+
+
+def as_array(value: Any) -> np.ndarray:
+    """An argument of a traced function as an array; `TraceError` for what is none."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise TraceError(
+            message(
+                "cannot trace an argument",
+                got=f"{type(value).__name__} {value!r}"[:80],
+                expected="numbers, arrays, or nestings of them",
+                at=user_line(),
+                created=False,
+            )
+        )
+    as_dtype(array.dtype)
+    return array
+
+
+def patterns(arrays: Sequence[np.ndarray]) -> list[Shape]:
+    """Shapes with named dims: 1 stays 1, equal sizes get one name."""
+    names: dict[int, DimLike] = {1: 1}
+    result = []
+    for array in arrays:
+        for size in array.shape:
+            if size not in names:
+                names[size] = symbol(f"d{len(names) - 1}")
+        result.append(tuple(names[size] for size in array.shape))
+    return result
+
+
+def argument_names(function: Callable[..., Any], tree: Tree) -> list[str]:
+    """A name per leaf of ``(args, kwargs)``: the parameter's, with a number where it is nested."""
+    args, named = tree.children
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):  # builtins without a signature
+        parameters = []
+    names: list[str] = []
+    for k, child in enumerate(args.children):
+        positional = k < len(parameters) and parameters[k].kind in (
+            inspect.Parameter.POSITIONAL_ONLY,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+        )
+        names += _numbered(parameters[k].name if positional else f"x{k}", child)
+    for label, child in zip(named.names, named.children, strict=True):
+        names += _numbered(label, child)
+    return names
+
+
+def _numbered(name: str, tree: Tree) -> list[str]:
+    return [name] if tree.kind is None else [f"{name}_{k}" for k in range(tree.size)]
+
+
+def trace(function: Callable[..., Any], *args: Any, **named: Any) -> Graph:
+    """The graph of `function` for arguments like these: arrays, or symbolic inputs (used as they are).
+
+    >>> import graphc as gc
+    >>> len(gc.trace(lambda x: x * x, np.ones(3)).outputs)
+    1
+    """
+    if isinstance(function, Traced):
+        function = function.function
+    tree, leaves = flatten((args, named))
+    arrays = [leaf if is_tensor(leaf) or isinstance(leaf, _STATIC) else as_array(leaf) for leaf in leaves]
+    specs = iter(patterns([a for a in arrays if isinstance(a, np.ndarray)]))
+    symbolic = [
+        make_input(n, next(specs), a.dtype) if isinstance(a, np.ndarray) else a
+        for n, a in zip(argument_names(function, tree), arrays, strict=True)
+    ]
+    call_args, call_named = tree.build(symbolic)
+    _, outputs = flatten(function(*call_args, **call_named))
+    inputs = [s for s in symbolic if isinstance(s, Tensor)]
+    return Graph(inputs, [lift(o)[0] for o in outputs], (), getattr(function, "__name__", "step"))
+
+
+def gradient_function(function: Callable[..., Any], argnums: Any, with_value: bool) -> Traced:
+    """The function of the same arguments that computes the gradient (and the value) of `function`."""
+    numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    @functools.wraps(function)
+    def differentiated(*args: Any, **named: Any) -> Any:
+        for k in numbers:
+            if not -len(args) <= k < len(args):
+                raise GradientError(
+                    message(
+                        "argnums out of range",
+                        got=str(k),
+                        expected=f"one of {len(args)} positional arguments",
+                        at=user_line(),
+                        created=False,
+                    )
+                )
+        trees, leaves = [], []
+        for k in numbers:
+            tree, found = flatten(args[k])
+            trees.append(tree)
+            leaves += found
+        y = function(*args, **named)
+        bars = _gradients(y, leaves)
+        parts, start = [], 0
+        for tree in trees:
+            parts.append(tree.build(bars[start : start + tree.size]))
+            start += tree.size
+        result = parts[0] if isinstance(argnums, int) else tuple(parts)
+        return (y, result) if with_value else result
+
+    return Traced(differentiated, getattr(function, "__name__", "f") + "_grad")
+
+
+def _gradients(y: Any, leaves: Sequence[Any]) -> list[Any]:
+    """Gradients of `y`, symbolic or eager."""
+    if isinstance(y, Tensor):
+        for leaf in leaves:
+            if not isinstance(leaf, Tensor):
+                raise GradientError(
+                    message(
+                        "cannot differentiate with respect to",
+                        got=repr(leaf)[:80],
+                        expected="tensors as arguments",
+                        at=user_line(),
+                        created=False,
+                    )
+                )
+        return reverse.grad(y, leaves)
+    from .eager import grad as eager_grad
+
+    return list(eager_grad(y, leaves))
