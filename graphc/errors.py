@@ -5,16 +5,28 @@ from __future__ import annotations
 import linecache
 import os
 import sys
+from types import CodeType
 from typing import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+Span = tuple[int, int, int, int]
+"""Where an expression stands in its file: first line, column, last line, end column, as `ast` counts them."""
+
+
 class UserLine(NamedTuple):
-    """A line of the user's program: where a node was created."""
+    """A line of the user's program: where a node was created, and by which expression. One line is one `UserLine`."""
 
     file: str
     line: int
+    span: Span | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UserLine) and (self.file, self.line) == (other.file, other.line)
+
+    def __hash__(self) -> int:
+        return hash((self.file, self.line))
 
     def __str__(self) -> str:
         return f"{os.path.basename(self.file)}:{self.line}"
@@ -71,12 +83,22 @@ def user_line() -> UserLine:
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not is_internal(name):
-            return UserLine(name, frame.f_lineno)
-        if frame.f_back is None:
-            return UserLine(name, frame.f_lineno)
+        if not is_internal(name) or frame.f_back is None:
+            return UserLine(name, frame.f_lineno, _span(frame.f_code, frame.f_lasti // 2))
         frame = frame.f_back
     raise AssertionError("unreachable: a call always has a frame")
+
+
+_spans: dict[int, tuple[CodeType, list[Span | None]]] = {}
+
+
+def _span(code: CodeType, instruction: int) -> Span | None:
+    """Where the expression that `instruction` evaluates stands; None where Python was told to forget it."""
+    known = _spans.get(id(code))
+    if known is None or known[0] is not code:
+        spans = [None if None in p else (p[0], p[2], p[1], p[3]) for p in code.co_positions()]
+        known = _spans[id(code)] = (code, spans)  # type: ignore[assignment]
+    return known[1][instruction]
 
 
 def message(

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import GradientError, message, user_line
 from ..ir.lowering import Refused
 from ..ir.op import Op
-from ..ir.tensor import Origin, Tensor, tracing_origin
+from ..ir.tensor import Origin, Tensor, note_cotangent, tracing_origin
 from ..ir.traversal import depends_on, topological
 from ..ops.cotangent import ZERO, ct_add
 from ..ops.creation import ones_like, zeros_like
@@ -66,6 +66,7 @@ def pullback(outputs: Sequence[Tensor], cotangents: Sequence[Any], wrt: Sequence
         if node not in active:
             continue
         ct = _total(node, bars, parts)
+        note_cotangent(ct, node)
         if ct is None or (node in targets and not any(i in active for i in node.inputs)):
             continue
         _propagate(node, ct, active, bars, parts)

@@ -3,9 +3,11 @@
 A kernel's text uses local names only (a0 arrays, n0 sizes, v0 values, s0 accumulators), never the user's, so equal
 kernels have equal text and are compiled once. `#@k` marks statement k; `inspect.source` renders the marks.
 
-All of a program's integers and addresses stand in one int64 table `m`: the error code, sizes of runtime dims,
-addresses of buffers, and for every kernel call a row of positions in that table. With jit disabled, `m` is a list
-that holds arrays where the table has addresses, and the same kernels run as plain Python.
+All of a program's integers and addresses stand in one int64 table `m`: the error code, the kernels to call, sizes
+of runtime dims, addresses of buffers, and for every kernel call a row of positions in that table. A kernel is a C
+function of the table's address and of the position of its row; `step` is the order of the calls, which compiled
+loops read from the table (`runtime.drivers`). With jit disabled, `m` is a list that holds arrays where the table has
+addresses, and kernels and `step` run as plain Python.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from ..ir.dims import DimLike
 from ..ir.dtypes import BOOL
 from ..ir.expr import Expr, Lit, Var
 from ..ir.loops import (
-    ArgsortRow,
+    Argsort,
     Combine,
     Dot,
     For,
@@ -32,6 +34,11 @@ from ..ir.tensor import Tensor
 from ..schedule.plan import Plan
 from . import intmath, vecmath
 from .scalar import FunctionKey, Printer
+
+FIRST_CALL = 4
+"""Layout of `m`: the error code, the number of kernel calls before the error check, of all calls, the position of the
+first call; then an (address, row) pair per call, dims, buffers, rows."""
+
 
 @dataclass
 class KernelText:
@@ -72,6 +79,7 @@ class KernelPrinter:
         for k, node in enumerate(self.kernel.checks):
             head.append(f"    e{k} = m[o + {len(arguments)}]" if arguments else f"    e{k} = m[o]")
             arguments.append(("check", node))
+        head.insert(0, f"    m = carray(pointer(m), (o + {len(arguments)},), int64)")
         text, marks = self.finish()
         return KernelText("\n".join([*head, *text]), arguments, marks, self.names, self.printer.functions, self.helpers)
 
@@ -156,11 +164,9 @@ class KernelPrinter:
         y = f"{y}.T" if s.y_transposed else y
         self.line(depth, f"dot({x}, {y}, {out})", s.node)
 
-    def print_argsortrow(self, s: ArgsortRow, depth: int) -> None:
+    def print_argsort(self, s: Argsort, depth: int) -> None:
         self.helpers.add("argsort")
-        at = ", ".join(":" if i is None else self.printer.text(i) for i in s.index)
-        order = f"argsort({s.x}[{at}], {s.descending})"
-        self.line(depth, f"{s.out}[{at}] = {order}", s.node)
+        self.line(depth, f"argsort({s.values}, {s.order}, {s.other}, {s.descending})", s.node)
 
 
 def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:
@@ -185,7 +191,9 @@ class ProgramText:
 
     source       the file
     size         length of `m`
-    dims         runtime dims, values at m[1], m[2], ...
+    commit       number of kernel calls before the error check; the rest run only if m[0] is 0
+    calls        per kernel call: name of the kernel, position of its row
+    dims         runtime dims, values from m[first_dim] on
     first_buffer position in `m` of buffer 0's address
     rows         constant tail of `m`, from position `first_row` on: one row of positions per kernel call
     errors       error code -> the node whose index was out of range
@@ -194,7 +202,10 @@ class ProgramText:
 
     source: str
     size: int
+    commit: int
+    calls: list[tuple[str, int]]
     dims: list[DimLike]
+    first_dim: int
     first_buffer: int
     first_row: int
     rows: list[int]
@@ -214,7 +225,7 @@ from numpy import bool_, float32, float64, inf, int8, int16, int32, int64, nan, 
 if numba.config.DISABLE_JIT:  # plain Python: `m` holds arrays where the compiled table has their addresses
 
     def carray(memory, shape, dtype):
-        return memory.reshape(shape)
+        return memory if isinstance(memory, list) else memory.reshape(shape)
 
     def pointer(memory):
         return memory
@@ -222,7 +233,7 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` holds arrays where the compile
     def kernel(function):
         return function
 
-    helper = program = kernel
+    helper = kernel
 else:
     from numba import carray, types
     from numba.core import cgutils
@@ -237,18 +248,8 @@ else:
 
         return types.voidptr(types.int64), codegen
 
-    kernel = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    kernel = numba.cfunc("void(int64, int64)", error_model="numpy", cache=True)
     helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-
-    def program(function):
-        """Compile `step` as a C function of the table's address, so that any loop can call it."""
-        compiled = kernel(function)
-
-        @numba.cfunc("int64(int64)", error_model="numpy", cache=True)
-        def entry(address):
-            return compiled(carray(pointer(address), (SIZE,), int64))
-
-        return entry
 '''
 
 HELPERS = {
@@ -263,26 +264,41 @@ def wrap(k, n, code, m):
     return 0
 ''',
     "dot": '''\
-@kernel
+@helper
 def dot(x, y, out):
     """out = x @ y by BLAS."""
     np.dot(x, y, out)
 ''',
     "argsort": '''\
-@kernel
-def argsort(row, descending):
-    """Stable order of a row, nan last; descending keeps the order of equals."""
-    n = row.size
-    values = np.empty(n, row.dtype)
+@helper
+def argsort(values, order, other, descending):
+    """order = positions of `values`, sorted by a bottom-up merge: stable, nan last."""
+    n = values.size
     for i in range(n):
-        values[i] = row[n - 1 - i] if descending else row[i]
-    order = np.argsort(values, kind="mergesort")
-    if descending:
-        result = np.empty(n, np.int64)
-        for i in range(n):
-            result[i] = n - 1 - order[n - 1 - i]
-        return result
-    return order
+        order[i] = i
+    width = 1
+    while width < n:
+        for start in range(0, n, 2 * width):
+            middle = min(start + width, n)
+            end = min(start + 2 * width, n)
+            i = start
+            j = middle
+            for k in range(start, end):
+                left = j >= end
+                if i < middle and j < end:
+                    a = values[order[i]]
+                    b = values[order[j]]
+                    later = b > a if descending else b < a
+                    left = not (later or (a != a and b == b))
+                if left:
+                    other[k] = order[i]
+                    i += 1
+                else:
+                    other[k] = order[j]
+                    j += 1
+        for k in range(n):
+            order[k] = other[k]
+        width *= 2
 ''',
 }
 
@@ -290,36 +306,45 @@ def argsort(row, descending):
 def print_program(plan: Plan) -> ProgramText:
     """The file for `plan`: helpers, kernels without repeats, and `step` which calls them in order."""
     printed = [KernelPrinter(k).print() for k in plan.kernels]
+    first_dim = FIRST_CALL + 2 * len(printed)
     dims: dict[DimLike, int] = {}
     for text in printed:
         for kind, what in text.arguments:
             if kind == "dim":
-                dims.setdefault(what, 1 + len(dims))  # type: ignore[arg-type]
-    first_buffer = 1 + len(dims)
+                dims.setdefault(what, first_dim + len(dims))  # type: ignore[arg-type]
+    first_buffer = first_dim + len(dims)
     first_row = first_buffer + len(plan.buffers)
     rows: list[int] = []
     errors: dict[int, Tensor] = {}
     names: dict[str, str] = {}
     definitions: list[str] = []
-    calls: list[str] = []
+    calls: list[tuple[str, int]] = []
     kernels: list[tuple[str, KernelText]] = []
-    for k, text in enumerate(printed):
+    for text in printed:
         if text.text not in names:
             names[text.text] = f"k{len(names)}"
             definitions.append(f"@kernel\ndef {names[text.text]}(m, o):\n{text.text}\n")
-        if k == plan.commit:
-            calls += ["    if m[0] != 0:", "        return m[0]"]
-        calls.append(f"    {names[text.text]}(m, {first_row + len(rows)})")
+        calls.append((names[text.text], first_row + len(rows)))
         kernels.append((names[text.text], text))
         rows += _row(text, dims, first_buffer, errors)
     size = max(first_row + len(rows), 1)
     functions = {key: name for text in printed for key, name in text.functions.items()}
     helpers = {h for text in printed for h in text.helpers} | ({"wrap"} if errors else set())
-    parts = [HEADER.replace("SIZE", str(size)), *[HELPERS[h] for h in sorted(helpers)]]
+    parts = [HEADER, *[HELPERS[h] for h in sorted(helpers)]]
     parts += [_functions(functions), *definitions]
-    parts.append("@program\ndef step(m):\n" + "\n".join([*calls, "    return m[0]"]) + "\n")
+    parts.append(_step(calls, plan.commit))
     source = "\n\n".join(p.rstrip("\n") for p in parts if p) + "\n"
-    return ProgramText(source, size, list(dims), first_buffer, first_row, rows, errors, kernels)
+    return ProgramText(source, size, plan.commit, calls, list(dims), first_dim, first_buffer, first_row, rows, errors, kernels)
+
+
+def _step(calls: list[tuple[str, int]], commit: int) -> str:
+    """The order of kernel calls as a Python function; what updates params stands behind the error check."""
+    lines = ["def step(m):", '    """Run every kernel; params change only if no error was flagged (m[0])."""']
+    for k, (name, row) in enumerate(calls):
+        if k == commit:
+            lines += ["    if m[0] != 0:", "        return m[0]"]
+        lines.append(f"    {name}(m, {row})")
+    return "\n".join([*lines, "    return m[0]"]) + "\n"
 
 
 def _row(text: KernelText, dims: dict[DimLike, int], first_buffer: int, errors: dict[int, Tensor]) -> list[int]:

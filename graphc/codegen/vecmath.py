@@ -21,18 +21,17 @@ from graphc.codegen import (
     vecmath_gamma,
     vecmath_log,
     vecmath_log1p,
-    vecmath_plain,
     vecmath_pow,
+    vecmath_round,
     vecmath_trig_f32,
     vecmath_trig_f64,
 )
 from graphc.codegen.vecmath_row import Function, Key
 
 _MODULES = (
-    vecmath_plain,
+    vecmath_round,
     vecmath_double,
     vecmath_exp,
-    vecmath_gamma,
     vecmath_log,
     vecmath_log1p,
     vecmath_pow,
@@ -40,6 +39,7 @@ _MODULES = (
     vecmath_trig_f64,
     vecmath_arc,
     vecmath_erf,
+    vecmath_gamma,
 )
 
 FUNCTIONS: Mapping[Key, Function] = MappingProxyType({row.key: row for module in _MODULES for row in module.ROWS})

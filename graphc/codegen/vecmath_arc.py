@@ -58,13 +58,15 @@ def atan2_f32(y: np.float32, x: np.float32) -> np.float32:
     size_x, size_y = abs(x), abs(y)
     swap = size_y > size_x
     a, b = (size_x if swap else size_y), (size_y if swap else size_x)
-    scale = np.float32(0.25) if b > np.float32(1e37) else np.float32(2.0**60) if b < np.float32(1e-30) else np.float32(1.0)
+    scale = np.float32(2.0**60) if b < np.float32(1e-30) else np.float32(1.0)
+    scale = np.float32(0.25) if b > np.float32(1e37) else scale
     same, infinite = a == b, b == np.float32(np.inf)
     a = (np.float32(1.0) if same else np.float32(0.0)) if infinite else a * scale
     b = np.float32(1.0) if infinite else b * scale
     angle = _atan_ratio_f32(a, np.float32(1.0) if b == np.float32(0.0) else b)
     angle = np.float32(1.57079637) - (angle - np.float32(-4.37113883e-8)) if swap else angle
-    angle = np.float32(3.14159274) - (angle - np.float32(-8.74227766e-8)) if np.copysign(np.float32(1.0), x) < np.float32(0.0) else angle
+    left = np.copysign(np.float32(1.0), x) < np.float32(0.0)
+    angle = np.float32(3.14159274) - (angle - np.float32(-8.74227766e-8)) if left else angle
     angle = y if y != y else np.copysign(angle, y)
     return x if x != x else angle
 
@@ -80,7 +82,7 @@ def hypot_f32(x: np.float32, y: np.float32) -> np.float32:
 # float64
 
 
-def _asin_parts_f64(x: np.float64) -> tuple[np.bool_, np.float64]:
+def _asin_parts_f64(x: float) -> tuple[bool, float]:
     # (folded, asin s) with s = sqrt((1 - |x|) / 2) above |x| = 1/2 (folded), s = |x| below; minimax fit to 2^-59
     size = abs(x)
     folded = size > 0.5
@@ -94,20 +96,20 @@ def _asin_parts_f64(x: np.float64) -> tuple[np.bool_, np.float64]:
     return folded, s + s * (z * p)
 
 
-def asin_f64(x: np.float64) -> np.float64:
+def asin_f64(x: float) -> float:
     # pi / 2 - 2 asin(s) above 1/2
     folded, y = _asin_parts_f64(x)
     return np.copysign(1.5707963267948966 - (y + y - 6.123233995736766e-17) if folded else y, x)
 
 
-def acos_f64(x: np.float64) -> np.float64:
+def acos_f64(x: float) -> float:
     # 2 asin(s) above 1/2, pi - 2 asin(s) below -1/2, pi / 2 - asin(x) between
     folded, y = _asin_parts_f64(x)
     outer = y + y if x > 0.0 else 3.141592653589793 - (y + y - 1.2246467991473532e-16)
     return outer if folded else 1.5707963267948966 - (np.copysign(y, x) - 6.123233995736766e-17)
 
 
-def _atan_ratio_f64(a: np.float64, b: np.float64) -> np.float64:
+def _atan_ratio_f64(a: float, b: float) -> float:
     # atan(a / b) for 0 <= a <= b; above tan(pi / 8): pi / 4 + atan((a - b) / (a + b)); minimax fit to 2^-58
     folded = a > 0.41421356237309503 * b
     t = (a - b if folded else a) / (a + b if folded else b)
@@ -120,30 +122,32 @@ def _atan_ratio_f64(a: np.float64, b: np.float64) -> np.float64:
     return 0.7853981633974483 + (y + 3.061616997868383e-17) if folded else y
 
 
-def atan_f64(x: np.float64) -> np.float64:
+def atan_f64(x: float) -> float:
     size = abs(x)
     swap = size > 1.0
     y = _atan_ratio_f64(1.0 if swap else size, size if swap else 1.0)
     return np.copysign(1.5707963267948966 - (y - 6.123233995736766e-17) if swap else y, x)
 
 
-def atan2_f64(y: np.float64, x: np.float64) -> np.float64:
+def atan2_f64(y: float, x: float) -> float:
     # the angle in the first octant, unfolded; scaled where sums would overflow or be subnormal
     size_x, size_y = abs(x), abs(y)
     swap = size_y > size_x
     a, b = (size_x if swap else size_y), (size_y if swap else size_x)
-    scale = 0.25 if b > 1e307 else 2.0**60 if b < 1e-300 else 1.0
+    scale = 2.0**60 if b < 1e-300 else 1.0
+    scale = 0.25 if b > 1e307 else scale
     same, infinite = a == b, b == np.inf
     a = (1.0 if same else 0.0) if infinite else a * scale
     b = 1.0 if infinite else b * scale
     angle = _atan_ratio_f64(a, 1.0 if b == 0.0 else b)
     angle = 1.5707963267948966 - (angle - 6.123233995736766e-17) if swap else angle
-    angle = 3.141592653589793 - (angle - 1.2246467991473532e-16) if np.copysign(1.0, x) < 0.0 else angle
+    left = np.copysign(1.0, x) < 0.0
+    angle = 3.141592653589793 - (angle - 1.2246467991473532e-16) if left else angle
     angle = y if y != y else np.copysign(angle, y)
     return x if x != x else angle
 
 
-def hypot_f64(x: np.float64, y: np.float64) -> np.float64:
+def hypot_f64(x: float, y: float) -> float:
     # the square root of the sum of squares, scaled by a power of two where the squares would leave the range
     size_x, size_y = abs(x), abs(y)
     larger = size_x if size_x > size_y else size_y

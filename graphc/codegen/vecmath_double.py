@@ -1,4 +1,4 @@
-"""Exact sums and products of floats in generated kernels, for functions that need more than float64 inside; branch-free."""
+"""Exact sums and products of floats in generated kernels, for functions that need more digits inside; branch-free."""
 
 import numpy as np
 
@@ -10,12 +10,12 @@ def _upper_f32(x: np.float32) -> np.float32:
     return np.int32(np.float32(x).view(np.int32) & -4096).view(np.float32)
 
 
-def _upper_f64(x: np.float64) -> np.float64:
+def _upper_f64(x: float) -> float:
     # x rounded to 26 bits, so that products of such parts, and of the remainders, are exact
     return np.int64((np.float64(x).view(np.int64) + 0x4000000) & -0x8000000).view(np.float64)
 
 
-def _product_f64(a: np.float64, b: np.float64) -> tuple[np.float64, np.float64]:
+def _product_f64(a: float, b: float) -> tuple[float, float]:
     # (p, e) with p + e = a b exactly, p = fl(a b); Dekker
     a_high, b_high = _upper_f64(a), _upper_f64(b)
     a_low, b_low = a - a_high, b - b_high
@@ -23,7 +23,7 @@ def _product_f64(a: np.float64, b: np.float64) -> tuple[np.float64, np.float64]:
     return p, ((a_high * b_high - p) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-def _sum_f64(a: np.float64, b: np.float64) -> tuple[np.float64, np.float64]:
+def _sum_f64(a: float, b: float) -> tuple[float, float]:
     # (s, e) with s + e = a + b exactly, s = fl(a + b); Knuth
     s = a + b
     t = s - a

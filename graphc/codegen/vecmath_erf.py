@@ -24,7 +24,7 @@ def erf_f32(x: np.float32) -> np.float32:
 
 
 def erfc_f32(x: np.float32) -> np.float32:
-    # for x >= 0: exp(-x^2) (1 + x q P(t)) / (1 + 2 x), q = 1 / (x + 2.5), t = (x - 2.5) q; after Shepherd and Laframboise
+    # for x >= 0: exp(-x^2) (1 + x q P(t)) / (1 + 2 x), q = 1 / (x + 2.5), t = (x - 2.5) q (Shepherd, Laframboise)
     size = abs(x)
     a = np.float32(10.5) if size > np.float32(10.5) else size
     upper = _upper_f32(a)
@@ -45,7 +45,7 @@ def erfc_f32(x: np.float32) -> np.float32:
 # float64
 
 
-def erf_f64(x: np.float64) -> np.float64:
+def erf_f64(x: float) -> float:
     # below 1: x + x P(x^2); above: 1 - exp(-x^2) Q(t), t = (|x| - 3) / (|x| + 3)
     z = x * x
     p = 1.465708681254041e-08 + z * (-1.1362520073658693e-09 + z * 5.939812291320715e-11)
@@ -65,8 +65,8 @@ def erf_f64(x: np.float64) -> np.float64:
     return x + x * p if size < 1.0 else np.copysign(y, x)
 
 
-def erfc_f64(x: np.float64) -> np.float64:
-    # for x >= 0: exp(-x^2) (1 + x q P(t)) / (1 + 2 x), q = 1 / (x + 4), t = (x - 4) q; after Shepherd and Laframboise
+def erfc_f64(x: float) -> float:
+    # for x >= 0: exp(-x^2) (1 + x q P(t)) / (1 + 2 x), q = 1 / (x + 4), t = (x - 4) q (Shepherd, Laframboise)
     size = abs(x)
     a = 28.0 if size > 28.0 else size
     square, lost = _product_f64(a, a)

@@ -1,8 +1,8 @@
 """Exponentials of generated kernels: exp, exp2, expm1, sinh, cosh, tanh, sigmoid; branch-free.
 
-All reduce x = k ln 2 + r with |r| <= ln(2)/2 and use exp(x) = 2^k (1 + r + b), b = e^r - 1 - r a polynomial. Polynomials
-are our own minimax fits; the two-part ln 2 is Cody and Waite's. Adding `MAGIC` = 1.5 * 2^(mantissa bits) rounds a float
-to an integer and leaves that integer in its low bits. Clamps are written so that nan passes through.
+All reduce x = k ln 2 + r with |r| <= ln(2) / 2 and use exp(x) = 2^k (1 + r + b), b = e^r - 1 - r a polynomial; the
+polynomials are our own minimax fits, the two-part ln 2 is Cody and Waite's. Adding 1.5 * 2^23 (float32) or 1.5 * 2^52
+(float64) rounds a float to an integer and leaves that integer in its low bits. Clamps let nan pass.
 """
 
 import numpy as np
@@ -129,18 +129,18 @@ def sigmoid_f32(x: np.float32) -> np.float32:
 # float64
 
 
-def _pow2_f64(k: np.int64) -> np.float64:
+def _pow2_f64(k: np.int64) -> float:
     # 2^k for -1023 < k < 1024, built from the exponent field
     return np.int64((k + 1023) << 52).view(np.float64)
 
 
-def _ldexp_f64(y: np.float64, k: np.int64) -> np.float64:
+def _ldexp_f64(y: float, k: np.int64) -> float:
     # y 2^k in two steps, so that subnormal results are rounded once and overflow gives inf
-    half = k >> 1
-    return y * _pow2_f64(half) * _pow2_f64(k - half)
+    half = np.int64(k >> 1)
+    return y * _pow2_f64(half) * _pow2_f64(np.int64(k - half))
 
 
-def _exp_tail_f64(r: np.float64) -> np.float64:
+def _exp_tail_f64(r: float) -> float:
     # e^r - 1 - r on |r| <= ln(2)/2; minimax fit, relative error of e^r - 1 2^-58
     p = 1.7687766699382653e-09
     p = p * r + 2.5105396235873582e-08
@@ -156,17 +156,17 @@ def _exp_tail_f64(r: np.float64) -> np.float64:
     return r * r * p
 
 
-def _exp_parts_f64(x: np.float64, rest: np.float64) -> tuple[np.int64, np.float64, np.float64]:
+def _exp_parts_f64(x: float, rest: float) -> tuple[np.int64, float, float]:
     # (k, a, b) with exp(x + rest) = 2^k (1 + a + b); Cody-Waite
     z = x * 1.4426950408889634 + 6755399441055744.0
     n = z - 6755399441055744.0
     high = x - n * 0.6931471803691238
     low = n * 1.9082149292705877e-10 - rest
     r = high - low
-    return np.float64(z).view(np.int64) - 0x4338000000000000, r, ((high - r) - low) + _exp_tail_f64(r)
+    return np.int64(np.float64(z).view(np.int64) - 0x4338000000000000), r, ((high - r) - low) + _exp_tail_f64(r)
 
 
-def exp_f64(x: np.float64) -> np.float64:
+def exp_f64(x: float) -> float:
     x = 710.0 if x > 710.0 else x
     x = -746.0 if x < -746.0 else x
     k, a, b = _exp_parts_f64(x, 0.0)
@@ -174,75 +174,75 @@ def exp_f64(x: np.float64) -> np.float64:
     return _ldexp_f64(s + (a - (s - 1.0) + b), k)
 
 
-def exp2_f64(x: np.float64) -> np.float64:
+def exp2_f64(x: float) -> float:
     x = 1025.0 if x > 1025.0 else x
     x = -1080.0 if x < -1080.0 else x
     z = x + 6755399441055744.0
     r = (x - (z - 6755399441055744.0)) * 0.6931471805599453
-    return _ldexp_f64(1.0 + (r + _exp_tail_f64(r)), np.float64(z).view(np.int64) - 0x4338000000000000)
+    return _ldexp_f64(1.0 + (r + _exp_tail_f64(r)), np.int64(np.float64(z).view(np.int64) - 0x4338000000000000))
 
 
-def expm1_f64(x: np.float64) -> np.float64:
+def expm1_f64(x: float) -> float:
     # 2^k ((1 - 2^-k) + a + b), the sum compensated
     clamped = 710.0 if x > 710.0 else x
     clamped = -40.0 if clamped < -40.0 else clamped
     k, a, b = _exp_parts_f64(clamped, 0.0)
-    c = 1.0 - _pow2_f64(-(k if k < 1000 else 1000))
+    c = 1.0 - _pow2_f64(np.int64(-(k if k < 1000 else 1000)))
     s = c + a
     y = _ldexp_f64(s + (a - (s - c) + b), k)
     return y if x != 0.0 else x
 
 
-def sinh_f64(x: np.float64) -> np.float64:
+def sinh_f64(x: float) -> float:
     # with t = expm1(|x|) = 2^k m: (t + t / (t + 1)) / 2 = 2^(k-1) (m + 2^-k m / (1 + a + b))
     size = abs(x)
     size = 711.0 if size > 711.0 else size
     k, a, b = _exp_parts_f64(size, 0.0)
-    inverse = _pow2_f64(-(k if k < 500 else 500))
+    inverse = _pow2_f64(np.int64(-(k if k < 500 else 500)))
     c = 1.0 - inverse
     s = c + a
     m = s + (a - (s - c) + b)
-    return np.copysign(_ldexp_f64(m + inverse * m / (1.0 + (a + b)), k - 1), x)
+    return np.copysign(_ldexp_f64(m + inverse * m / (1.0 + (a + b)), np.int64(k - 1)), x)
 
 
-def cosh_f64(x: np.float64) -> np.float64:
+def cosh_f64(x: float) -> float:
     # with q = 1 + a + b: 2^(k-1) (q + 4^-k / q)
     size = abs(x)
     size = 711.0 if size > 711.0 else size
     k, a, b = _exp_parts_f64(size, 0.0)
-    inverse = _pow2_f64(-(k if k < 500 else 500))
+    inverse = _pow2_f64(np.int64(-(k if k < 500 else 500)))
     s = 1.0 + a
     q = s + (a - (s - 1.0) + b)
-    return _ldexp_f64(q + inverse * inverse / q, k - 1)
+    return _ldexp_f64(q + inverse * inverse / q, np.int64(k - 1))
 
 
-def tanh_f64(x: np.float64) -> np.float64:
+def tanh_f64(x: float) -> float:
     # below 0.55: size + size z P(z) / Q(z), z = x^2, rational fit with error 2^-61; above: 1 - 2 / (exp(2 size) + 1)
     size = abs(x)
     small = size < 0.55
     z = x * x
     twice = size + size
     k, a, b = _exp_parts_f64(40.0 if twice > 40.0 else twice, 0.0)
-    inverse = _pow2_f64(-k)
+    inverse = _pow2_f64(np.int64(-k))
     top = -0.3333333333333333 + z * (-0.020499415867224268 + z * -0.0001992053744012563)
     bottom = 1.0 + z * (0.4614982476016676 + z * (0.02329215325922637 + z * 0.00020656301357799232))
     ratio = (z * top if small else inverse + inverse) / (bottom if small else 1.0 + inverse + (a + b))
     return np.copysign(size + size * ratio if small else 1.0 - ratio, x)
 
 
-def sigmoid_f64(x: np.float64) -> np.float64:
+def sigmoid_f64(x: float) -> float:
     # 1 / (1 + exp(-x)) = 2^-k / (2^-k + 1 + a + b), the rounding error of the sum put back at the end
     x = 45.0 if x > 45.0 else x
     x = -746.0 if x < -746.0 else x
     k, a, b = _exp_parts_f64(-x, 0.0)
-    inverse = _pow2_f64(-(k if k < 500 else 500))
+    inverse = _pow2_f64(np.int64(-(k if k < 500 else 500)))
     c = 1.0 + inverse
     t = c - inverse
     s = c + a
     rest = a - (s - c) + (b + (1.0 - t + (inverse - (c - t))))
     d = s + rest
     y = 1.0 / d
-    return _ldexp_f64(y - y * (y * (rest - (d - s))), -k)
+    return _ldexp_f64(y - y * (y * (rest - (d - s))), np.int64(-k))
 
 
 ROWS = (

@@ -1,7 +1,8 @@
 """Logarithms of generated kernels: log, log1p, log2, log10; branch-free.
 
 All write x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)) by integer arithmetic on the bits, and use
-log(1 + f) = f - f^2 / 2 + tail with s = f / (2 + f), which is Sun's arrangement; the polynomials are our own minimax fits.
+log(1 + f) = f - f^2 / 2 + tail with s = f / (2 + f), which is Sun's arrangement; the polynomials are
+our own minimax fits.
 """
 
 import numpy as np
@@ -87,7 +88,7 @@ def log10_f32(x: np.float32) -> np.float32:
 # float64
 
 
-def _log_parts_f64(x: np.float64) -> tuple[np.float64, np.float64]:
+def _log_parts_f64(x: float) -> tuple[float, float]:
     # (k, f) with x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for finite x > 0
     tiny = x < 2.2250738585072014e-308
     bits = np.float64(x * 18014398509481984.0 if tiny else x).view(np.int64)
@@ -96,7 +97,7 @@ def _log_parts_f64(x: np.float64) -> tuple[np.float64, np.float64]:
     return np.float64(k - (54 if tiny else 0)), m - 1.0
 
 
-def _log_tail_f64(f: np.float64) -> np.float64:
+def _log_tail_f64(f: float) -> float:
     # log(1 + f) - f + f^2 / 2 = s (f^2 / 2 + z P(z)), s = f / (2 + f), z = s^2; minimax fit of log(1 + f) to 2^-58
     s = f / (2.0 + f)
     z = s * s
@@ -106,13 +107,13 @@ def _log_tail_f64(f: np.float64) -> np.float64:
     return s * (0.5 * f * f + z * (0.666666666666671 + z * p))
 
 
-def _log_edge_f64(y: np.float64, x: np.float64) -> np.float64:
+def _log_edge_f64(y: float, x: float) -> float:
     # y, or the special value of a logarithm at x <= 0, inf and nan
     y = y if x < np.inf else x
     return y if x > 0.0 else -np.inf if x == 0.0 else np.nan
 
 
-def log_f64(x: np.float64) -> np.float64:
+def log_f64(x: float) -> float:
     # Cody-Waite: k times a two-part ln 2, small terms first
     k, f = _log_parts_f64(x)
     half = 0.5 * f * f
@@ -120,7 +121,7 @@ def log_f64(x: np.float64) -> np.float64:
     return _log_edge_f64(k * 0.6931471803691238 + (f - (half - low)), x)
 
 
-def log1p_f64(x: np.float64) -> np.float64:
+def log1p_f64(x: float) -> float:
     # log(1 + x) with u = fl(1 + x) and the lost part added as (1 + x - u) / u
     u = 1.0 + x
     k, f = _log_parts_f64(u)
@@ -133,14 +134,14 @@ def log1p_f64(x: np.float64) -> np.float64:
     return y if x != 0.0 else x
 
 
-def _log_split_f64(f: np.float64) -> tuple[np.float64, np.float64]:
+def _log_split_f64(f: float) -> tuple[float, float]:
     # log(1 + f) as a 21-bit part and the rest
     half = 0.5 * f * f
     high = np.int64(np.float64(f - half).view(np.int64) & -4294967296).view(np.float64)
     return high, (f - high) - half + _log_tail_f64(f)
 
 
-def log2_f64(x: np.float64) -> np.float64:
+def log2_f64(x: float) -> float:
     # k + log(1 + f) / ln 2, both factors split so that the leading product is exact
     k, f = _log_parts_f64(x)
     high, low = _log_split_f64(f)
@@ -150,7 +151,7 @@ def log2_f64(x: np.float64) -> np.float64:
     return _log_edge_f64(y + (low + ((k - y) + top)), x)
 
 
-def log10_f64(x: np.float64) -> np.float64:
+def log10_f64(x: float) -> float:
     # k log10(2) + log(1 + f) / ln 10, the factors split so that the leading products are exact
     k, f = _log_parts_f64(x)
     high, low = _log_split_f64(f)

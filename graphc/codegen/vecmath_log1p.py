@@ -52,19 +52,19 @@ def atanh_f32(x: np.float32) -> np.float32:
 # float64
 
 
-def softplus_f64(x: np.float64) -> np.float64:
+def softplus_f64(x: float) -> float:
     # log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|))
     return (x if x > 0.0 else 0.0) + log1p_f64(exp_f64(-abs(x)))
 
 
-def logaddexp_f64(x: np.float64, y: np.float64) -> np.float64:
+def logaddexp_f64(x: float, y: float) -> float:
     # log(exp(x) + exp(y)) = max + log1p(exp(min - max)); equal arguments (infinite ones too) add ln 2
     larger = x if x > y else y
     z = larger + log1p_f64(exp_f64(-abs(x - y)))
     return z if x != y else x + 0.6931471805599453
 
 
-def asinh_f64(x: np.float64) -> np.float64:
+def asinh_f64(x: float) -> float:
     # log1p(size + size^2 / (1 + sqrt(1 + size^2))); log(size) + ln 2 where the square is large
     size = abs(x)
     large = size > 1e18
@@ -74,7 +74,7 @@ def asinh_f64(x: np.float64) -> np.float64:
     return np.copysign(y, x)
 
 
-def acosh_f64(x: np.float64) -> np.float64:
+def acosh_f64(x: float) -> float:
     # log1p(t + sqrt(t (2 + t))), t = x - 1; log(x) + ln 2 where the square is large
     large = x > 1e18
     t = x - 1.0
@@ -83,7 +83,7 @@ def acosh_f64(x: np.float64) -> np.float64:
     return np.nan if x < 1.0 else y
 
 
-def atanh_f64(x: np.float64) -> np.float64:
+def atanh_f64(x: float) -> float:
     # log1p(2 size / (1 - size)) / 2; below 1/2 the quotient is taken apart as 2 size + 2 size^2 / (1 - size)
     size = abs(x)
     twice = size + size

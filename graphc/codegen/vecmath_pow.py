@@ -8,7 +8,7 @@ from graphc.codegen.vecmath_log import _log_parts_f64
 from graphc.codegen.vecmath_row import Function
 
 
-def _pow_edge_f64(power: np.float64, x: np.float64, y: np.float64) -> np.float64:
+def _pow_edge_f64(power: float, x: float, y: float) -> float:
     # x^y from |x|^y: the sign of odd integer powers, nan for fractional powers of a negative, 1 for x = 1 or y = 0
     half = 0.5 * y
     whole, odd = np.rint(y) == y, np.rint(half) != half
@@ -31,19 +31,19 @@ def pow_f32(x: np.float32, y: np.float32) -> np.float32:
     p = 0.4000038902100695 + z * (0.2853479335539252 + z * 0.2362109674858843)
     log = k * 0.6931471805599453 + s * (2.0000000000085523 + z * (0.666666652242059 + z * p))
     log = -np.inf if size == 0.0 else np.inf if size == np.inf else log
-    t = exponent * log
+    t: float = exponent * log
     t = 100.0 if t > 100.0 else t
     t = -120.0 if t < -120.0 else t
     z = t * 1.4426950408889634 + 6755399441055744.0
     r = t - (z - 6755399441055744.0) * 0.6931471805599453
     p = 0.041668239871622804 + r * (0.008374980319093115 + r * 0.0013836546749963288)
     p = 1.0000000367485578 + r * (0.49999991975702424 + r * (0.1666641822345055 + r * p))
-    power = (1.0000000005634393 + r * p) * _pow2_f64(np.float64(z).view(np.int64) - 0x4338000000000000)
+    power = (1.0000000005634393 + r * p) * _pow2_f64(np.int64(np.float64(z).view(np.int64) - 0x4338000000000000))
     return np.float32(_pow_edge_f64(power, base, exponent))
 
 
-def _log_pair_f64(x: np.float64) -> tuple[np.float64, np.float64]:
-    # (h, l) with h + l = log(x) to 2^-65, for finite x > 0: k ln 2 + 2 s (1 + z / 3 + z^2 Q(z)), s = f / (2 + f), z = s^2
+def _log_pair_f64(x: float) -> tuple[float, float]:
+    # (h, l), h + l = log(x) to 2^-63 for finite x > 0: k ln 2 + 2 s (1 + z / 3 + z^2 Q(z)), s = f / (2 + f), z = s^2
     k, f = _log_parts_f64(x)
     d = 2.0 + f
     inverse = 1.0 / d
@@ -70,7 +70,7 @@ def _log_pair_f64(x: np.float64) -> tuple[np.float64, np.float64]:
     return h, (t - h) + low
 
 
-def pow_f64(x: np.float64, y: np.float64) -> np.float64:
+def pow_f64(x: float, y: float) -> float:
     size = abs(x)
     h, low = _log_pair_f64(size)
     h = -np.inf if size == 0.0 else np.inf if size == np.inf else h

@@ -1,7 +1,7 @@
 """Trigonometry of generated kernels in float64: sin, cos, tan, for every finite argument; branch-free.
 
-Payne and Hanek's reduction: for x = X 2^(8 c) with an integer X, only the bits of 2^(8 c) / (2 pi) below the units matter.
-A table holds 159 of them for each c; products with it are taken exactly, in two parts (Dekker).
+Payne and Hanek's reduction: for x = X 2^(8 c) with an integer X, only the bits of 2^(8 c) / (2 pi) below the units
+matter. A table holds 159 of them for each c; products with it are taken exactly, in two parts (Dekker).
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ def _turns_table() -> np.ndarray:
 _TURNS = _turns_table()
 
 
-def _quadrant_f64(x: np.float64) -> tuple[np.float64, np.float64, np.int64]:
+def _quadrant_f64(x: float) -> tuple[float, float, np.int64]:
     # (r, e, q) with x = q pi / 2 + r + e modulo 2 pi, |r| <= pi / 4; q counts from a multiple of 4
     excess = ((np.float64(x).view(np.int64) >> 52) & 2047) - 1075
     c = (excess if excess > 0 else 0) >> 3
@@ -50,7 +50,7 @@ def _quadrant_f64(x: np.float64) -> tuple[np.float64, np.float64, np.int64]:
     return x if small else r, 0.0 if small else (high - r) + low, np.float64(z).view(np.int64)
 
 
-def _sin_cos_f64(r: np.float64, e: np.float64) -> tuple[np.float64, np.float64]:
+def _sin_cos_f64(r: float, e: float) -> tuple[float, float]:
     # (sin(r + e), cos(r + e)) for |r| <= pi / 4; minimax fits to 2^-57 and 2^-62
     z = r * r
     p = -2.505073237897233e-08 + z * 1.5894579741253684e-10
@@ -60,21 +60,21 @@ def _sin_cos_f64(r: np.float64, e: np.float64) -> tuple[np.float64, np.float64]:
     return r + (e + r * (z * (-0.1666666666666664 + z * p))), 1.0 - (0.5 * z - (z * z * q - r * e))
 
 
-def sin_f64(x: np.float64) -> np.float64:
+def sin_f64(x: float) -> float:
     r, e, q = _quadrant_f64(x)
     s, c = _sin_cos_f64(r, e)
     y = c if q & 1 else s
     return (-y if q & 2 else y) if x != 0.0 else x
 
 
-def cos_f64(x: np.float64) -> np.float64:
+def cos_f64(x: float) -> float:
     r, e, q = _quadrant_f64(x)
     s, c = _sin_cos_f64(r, e)
     y = s if q & 1 else c
     return -y if (q + 1) & 2 else y
 
 
-def tan_f64(x: np.float64) -> np.float64:
+def tan_f64(x: float) -> float:
     r, e, q = _quadrant_f64(x)
     s, c = _sin_cos_f64(r, e)
     y = (-c if q & 1 else s) / (s if q & 1 else c)

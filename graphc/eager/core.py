@@ -181,9 +181,7 @@ class Tensor:
         """
         return Tensor(self._array, self._storage)
 
-    def backward(
-        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
-    ) -> None:
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
         """Add the gradient of this tensor to `.grad` of every leaf it was computed from.
 
         gradient      the cotangent to start from, of this tensor's shape; may be left out for a one-element tensor

@@ -8,9 +8,9 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError, message, user_line
 from ..ir.dims import as_shape
-from ..ir.dtypes import FLOAT32, FLOAT64, DType, as_dtype
-from .dtypes import check_device, dtype_of
+from ..ir.dtypes import FLOAT32, FLOAT64, SUPPORTED, DType, as_dtype
 from .core import Tensor
+from .dtypes import check_device, dtype_of
 
 
 def finished(array: np.ndarray, requires_grad: bool, device: Any) -> Tensor:
@@ -54,7 +54,11 @@ def as_array(data: Any, dtype: DType | None) -> np.ndarray:
     except ValueError:
         raise ShapeError(
             message(
-                "cannot make a tensor", got=f"{data!r:.80}", expected="lists of equal length", at=user_line(), created=False
+                "cannot make a tensor",
+                got=f"{data!r:.80}",
+                expected="lists of equal length",
+                at=user_line(),
+                created=False,
             )
         ) from None
     if array.dtype.kind not in "biuf":
@@ -69,7 +73,7 @@ def as_array(data: Any, dtype: DType | None) -> np.ndarray:
         )
     from_python = not isinstance(first, (np.ndarray, np.generic, Tensor))
     if dtype is None:
-        dtype = FLOAT32 if from_python and array.dtype == FLOAT64 else as_dtype(array.dtype)
+        dtype = FLOAT32 if from_python and array.dtype == FLOAT64 else as_dtype(array.dtype.newbyteorder("="))
     with np.errstate(all="ignore"):
         return array.astype(dtype, copy=False)
 
@@ -104,12 +108,12 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 def from_numpy(array: np.ndarray) -> Tensor:
     """A tensor over the memory of `array`: a change of one shows in the other (and is not seen by `backward`)."""
-    if not isinstance(array, np.ndarray) or as_dtype(array.dtype) != array.dtype:
+    if not isinstance(array, np.ndarray) or array.dtype not in SUPPORTED:
         raise DTypeError(
             message(
                 "from_numpy cannot share memory",
                 got=f"{type(array).__name__} {getattr(array, 'dtype', '')}".strip(),
-                expected="a NumPy array in the machine's byte order",
+                expected="a NumPy array of a dtype that graphc has, in the machine's byte order",
                 at=user_line(),
                 created=False,
                 hint="eager.tensor(data) copies",

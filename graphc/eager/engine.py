@@ -12,9 +12,9 @@ from ..ir.dtypes import DType
 from ..ir.evaluate import constant_of
 from ..ir.op import Aval, Op, Require
 from ..ir.tensor import Tensor as Symbolic
+from .core import Absent, Edge, Tensor
 from .modes import is_grad_enabled, set_grad_enabled
 from .tape import OpNode
-from .core import Absent, Edge, Tensor
 
 _LIMIT = 8192
 _known_avals: dict[Any, tuple[Aval, ...]] = {}

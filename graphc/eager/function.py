@@ -8,9 +8,9 @@ from typing import Any
 
 from ..errors import GradientError, message, user_line
 from ..ops.cotangent import ZERO
+from .core import Edge, Tensor, edge_of
 from .modes import is_grad_enabled, no_grad
 from .tape import Node, Saved, attach, freed, restored, save
-from .core import Edge, Tensor, edge_of
 
 
 class Context:
@@ -156,13 +156,17 @@ class FunctionNode(Node):
         if self.saved is None:
             raise freed(self)
         full = [
-            zeros(*shape, dtype=dtype) if ct is ZERO else ct for ct, (shape, dtype) in zip(cts, self.shapes, strict=True)
+            zeros(*shape, dtype=dtype) if ct is ZERO else ct
+            for ct, (shape, dtype) in zip(cts, self.shapes, strict=True)
         ]
         bars = self.cls.backward(self.ctx, *full)
         listed = tuple(bars) if isinstance(bars, (tuple, list)) else (bars,)
         if len(listed) != len(self.inputs):
             raise _wrong(
-                self.cls, "backward", f"{len(listed)} gradients", f"one (or None) for each of {len(self.inputs)} arguments"
+                self.cls,
+                "backward",
+                f"{len(listed)} gradients",
+                f"one (or None) for each of {len(self.inputs)} arguments",
             )
         return [self._checked(k, bar) for k, bar in enumerate(listed)]
 

@@ -1,8 +1,9 @@
-"""Methods that convert, look at or rearrange a tensor, and Python's own protocols; `install` puts them on `Tensor`."""
+"""Methods that convert, look at or rearrange a tensor, and Python's protocols; `install` puts them on `Tensor`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy as np
 from ..errors import GradientError, ShapeError, TraceError, message, user_line
 from ..ir.apply import apply, cast
 from ..ops.movement import broadcast_to, permute_dims, reshape
+from .core import Tensor
 from .dtypes import NAMES, check_device, dtype_of
 from .rows import CLONE
-from .core import Tensor
 
 
 def _refuse(failed: str, x: Tensor, expected: str = "", hint: str = "", error: type[Exception] = ShapeError) -> Any:
@@ -79,7 +80,7 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     """The same memory under another shape; one size may be -1. `ShapeError` where it would need a copy."""
     result = reshape(self, size_or_unknown(shape))
     if result._storage is not self._storage:
-        _refuse(f"view{tuple(size_or_unknown(shape))}", self, "a layout that allows it without a copy", "use .reshape()")
+        _refuse(f"view{size_or_unknown(shape)}", self, "a layout that allows it without a copy", "use .reshape()")
     return result
 
 
@@ -212,64 +213,55 @@ def cuda(self: Tensor, device: Any = "cuda") -> Tensor:
     return self
 
 
-# Python's protocols
+class _Protocols(Tensor):
+    """Python's own protocols: truth, numbers, length, iteration, NumPy arrays, formatting, copies."""
 
+    def __bool__(self) -> bool:
+        if self._array.size != 1:
+            _refuse(
+                "truth value of a tensor of several elements", self, "one element", "use .any() or .all()", TraceError
+            )
+        return bool(self._array.item())
 
-def __bool__(self: Tensor) -> bool:
-    if self._array.size != 1:
-        _refuse(
-            "truth value of a tensor of several elements", self, "one element", "use .any() or .all()", TraceError
-        )
-    return bool(self._array.item())
+    def __float__(self) -> float:
+        return float(item(self))
 
+    def __int__(self) -> int:
+        return int(item(self))
 
-def __float__(self: Tensor) -> float:
-    return float(item(self))
+    def __index__(self) -> int:
+        if self._array.size != 1 or self.dtype.kind not in "iu":
+            _refuse("a tensor as an index", self, "one element of an integer dtype", "convert it: int(x)", TraceError)
+        return int(self._array.item())
 
+    def __len__(self) -> int:
+        if self.ndim == 0:
+            _refuse("len() of a 0-d tensor", self, "at least one axis", error=TraceError)
+        return self.shape[0]
 
-def __int__(self: Tensor) -> int:
-    return int(item(self))
+    def __iter__(self) -> Iterator[Tensor]:
+        if self.ndim == 0:
+            _refuse("iteration over a 0-d tensor", self, "at least one axis", error=TraceError)
+        return iter([self[k] for k in range(self.shape[0])])
 
+    def __contains__(self, value: Any) -> bool:
+        return bool((self._array == (value._array if isinstance(value, Tensor) else value)).any())
 
-def __index__(self: Tensor) -> int:
-    if self._array.size != 1 or self.dtype.kind not in "iu":
-        _refuse("a tensor as an index", self, "one element of an integer dtype", "convert it: int(x)", TraceError)
-    return int(self._array.item())
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(numpy(self), dtype, copy=copy)
 
+    def __format__(self, spec: str) -> str:
+        return format(self._array.item(), spec) if spec and self._array.size == 1 else repr(self)
 
-def __len__(self: Tensor) -> int:
-    if self.ndim == 0:
-        _refuse("len() of a 0-d tensor", self, "at least one axis", error=TraceError)
-    return self.shape[0]
-
-
-def __iter__(self: Tensor) -> Iterator[Tensor]:
-    if self.ndim == 0:
-        _refuse("iteration over a 0-d tensor", self, "at least one axis", error=TraceError)
-    return iter([self[k] for k in range(self.shape[0])])
-
-
-def __contains__(self: Tensor, value: Any) -> bool:
-    return bool((self._array == (value._array if isinstance(value, Tensor) else value)).any())
-
-
-def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-    return np.array(numpy(self), dtype, copy=copy)
-
-
-def __format__(self: Tensor, spec: str) -> str:
-    return format(self._array.item(), spec) if spec and self._array.size == 1 else repr(self)
-
-
-def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:
-    if not self.is_leaf:
-        _refuse(
-            "deepcopy of a computed tensor", self, "a leaf", "use .clone(), or .detach().clone()", GradientError
-        )
-    copy = Tensor(self._array.copy())
-    copy._requires = self._requires
-    copy._grad = None if self._grad is None else Tensor(self._grad._array.copy())
-    return copy
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        if not self.is_leaf:
+            _refuse(
+                "deepcopy of a computed tensor", self, "a leaf", "use .clone(), or .detach().clone()", GradientError
+            )
+        copy = Tensor(self._array.copy())
+        copy._requires = self._requires
+        copy._grad = None if self._grad is None else Tensor(self._grad._array.copy())
+        return copy
 
 
 _METHODS: dict[str, Any] = {
@@ -278,7 +270,6 @@ _METHODS: dict[str, Any] = {
         size, dim, numel, item, tolist, numpy, is_floating_point, is_contiguous,
         view, view_as, flatten, permute, transpose, t, unsqueeze, squeeze, expand, expand_as,
         clone, contiguous, detach_, to, cpu, cuda,
-        __bool__, __float__, __int__, __index__, __len__, __iter__, __contains__, __array__, __format__, __deepcopy__,
         *[_converter(name) for name in ("float", "double", "long", "int", "short", "bool")],
     )
 }  # fmt: skip
@@ -294,7 +285,8 @@ FUNCTIONS: dict[str, Any] = {
 
 def install(cls: type) -> None:
     """Put the methods on `cls`."""
-    for name, method in _METHODS.items():
+    protocols = {k: v for k, v in vars(_Protocols).items() if isinstance(v, FunctionType)}
+    for name, method in {**_METHODS, **protocols}.items():
         setattr(cls, name, method)
 
 

@@ -1,4 +1,4 @@
-"""``x[key]`` and ``x[key] = value``: slices are views, boolean masks become positions, the rest is the op functions'."""
+"""``x[key]`` and ``x[key] = value``: slices are views, boolean masks become positions, op functions do the rest."""
 
 from __future__ import annotations
 
@@ -73,8 +73,10 @@ def _positions(x: Tensor, key: Any) -> Any:
 
 
 def _mask(entry: Any) -> np.ndarray | None:
-    array = entry._array if isinstance(entry, Tensor) else np.asarray(entry) if isinstance(entry, (list, np.ndarray)) else None
-    return array if array is not None and array.dtype.kind == "b" and array.ndim else None
+    if not isinstance(entry, (Tensor, list, np.ndarray)):
+        return None
+    array = entry._array if isinstance(entry, Tensor) else np.asarray(entry)
+    return array if array.dtype.kind == "b" and array.ndim else None
 
 
 def _check_mask(x: Tensor, mask: np.ndarray, axis: int) -> None:

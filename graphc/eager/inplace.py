@@ -1,4 +1,4 @@
-"""In-place changes: `add_`, `+=`, `copy_`, `out=` (and `x[key] = v`, in `indexing`). All are `assign`: write a value, tell the tape.
+"""In-place changes: `add_`, `+=`, `copy_`, `out=`. All are `assign`: write a value, tell the tape.
 
 A recorded change gives the tensor (through a view: the tensor it is a view of) a new history, of which its other views
 learn when they are next used. What the tape had saved before notices the change by the version of the memory.
@@ -15,11 +15,11 @@ import numpy as np
 from ..errors import DTypeError, GradientError, ShapeError, message, user_line
 from ..ir.apply import cast
 from ..ops.movement import broadcast_to
+from .core import Tensor, edge_of
 from .engine import ENGINE, unchained
 from .modes import is_grad_enabled
 from .rows import COPY_SLICES, layout_of
 from .tape import OpNode
-from .core import Tensor, edge_of
 
 
 def assign(target: Tensor, value: Tensor, what: str, *, whole: bool = False) -> Tensor:
@@ -152,12 +152,12 @@ def write_out(out: Any, result: Tensor, name: str) -> Tensor:
     """`result` written into `out`, as ``out=`` asks; refused where a gradient would be lost."""
     if not isinstance(out, Tensor):
         raise GradientError(
-            message(f"{name}(out=...)", got=type(out).__name__, expected="an eager tensor", at=user_line(), created=False)
+            message(f"{name}(out=)", got=type(out).__name__, expected="an eager tensor", at=user_line(), created=False)
         )
     if is_grad_enabled() and (out.requires_grad or result.requires_grad):
         raise GradientError(
             message(
-                f"{name}(out=...) is not recorded",
+                f"{name}(out=) is not recorded",
                 got="a tensor that requires a gradient",
                 at=user_line(),
                 created=False,

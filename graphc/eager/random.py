@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import DTypeError, message, user_line
+from .core import Tensor
 from .creation import finished, size_of
 from .dtypes import dtype_of
 from .inplace import assign
-from .core import Tensor
 
 
 class Generator:

@@ -1,4 +1,4 @@
-"""Two rows that only this engine has, for what only it has: memory. `clone` and `copy_slices` (a recorded in-place change)."""
+"""Two rows that only this engine has, about what only it has, memory: `clone`, `copy_slices` (a change in place)."""
 
 from __future__ import annotations
 

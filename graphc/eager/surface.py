@@ -37,17 +37,19 @@ _ARGUMENTS = {"dim": "axis", "keepdim": "keepdims"}
 _NOT_HERE = frozenset({"custom_gradient"})
 
 METHODS = (
-    "abs absolute add all amax amin any argmax argmin argsort asin acos atan atan2 bmm ceil clamp clip copysign cos cosh "
-    "cumprod cumsum diag diagonal diff div divide dot eq equal erf erfc exp exp2 expm1 flip floor floor_divide ge gt "
-    "hypot isfinite isinf isnan le lgamma log log10 log1p log2 log_softmax logaddexp logical_and logical_not logical_or "
-    "logical_xor logsumexp lt matmul max maximum mean min minimum mm moveaxis mul multiply mv ne neg negative norm outer "
-    "pow prod reciprocal relu remainder repeat roll round rsqrt sigmoid sign sin sinh softmax sort split sqrt square std "
-    "sub subtract sum swapaxes take take_along_axis tan tanh tile trace tril triu trunc unbind var where"
-).split()
+    "abs absolute add all amax amin any argmax argmin argsort asin acos atan atan2 bmm ceil clamp clip copysign "
+    "cos cosh cumprod cumsum diag diagonal diff div divide dot eq equal erf erfc exp exp2 expm1 flip floor "
+    "floor_divide ge gt hypot isfinite isinf isnan le lgamma log log10 log1p log2 log_softmax logaddexp "
+    "logical_and logical_not logical_or logical_xor logsumexp lt matmul max maximum mean min minimum mm moveaxis "
+    "mul multiply mv ne neg negative norm outer pow prod reciprocal relu remainder repeat roll round rsqrt sigmoid "
+    "sign sin sinh softmax sort split sqrt square std sub subtract sum swapaxes take take_along_axis tan tanh tile "
+    "trace tril triu trunc unbind var where"
+)
 IN_PLACE = (
-    "abs add ceil clamp clip cos div divide exp expm1 floor floor_divide log log1p log2 log10 mul multiply neg negative "
-    "pow reciprocal relu remainder round rsqrt sigmoid sign sin sqrt square sub subtract tan tanh tril triu trunc"
-).split()
+    "abs add ceil clamp clip cos div divide exp expm1 floor floor_divide log log1p log2 log10 mul multiply neg "
+    "negative pow reciprocal relu remainder round rsqrt sigmoid sign sin sqrt square sub subtract tan tanh tril "
+    "triu trunc"
+)
 """Functions whose result has the shape of their first operand: ``add_`` writes it into that operand."""
 
 _AUGMENTED = {
@@ -105,10 +107,10 @@ def install(cls: type, found: dict[str, Callable[..., Any]]) -> None:
     for method in (inplace.copy_, inplace.fill_, inplace.zero_, random.normal_, random.uniform_):
         setattr(cls, method.__name__, method)
     cls.__getitem__, cls.__setitem__ = indexing.getitem, indexing.setitem  # type: ignore[attr-defined]
-    for name in METHODS:
+    for name in METHODS.split():
         if name in found and name not in cls.__dict__:
             setattr(cls, name, found[name])
-    for name in IN_PLACE:
+    for name in IN_PLACE.split():
         if name in found:
             setattr(cls, f"{name}_", inplace.in_place(found[name], f"{name}_"))
     for name, of in _AUGMENTED.items():

@@ -20,8 +20,9 @@ from ..autodiff.vjp import vjp_rules
 from ..errors import GradientError, UserLine, message, user_line
 from ..ir.op import Aval, Op
 from ..ops.cotangent import ZERO, ct_add
-from .modes import set_grad_enabled
 from .core import Absent, Edge, Storage, Tensor, backward_name, edge_of
+from .modes import set_grad_enabled
+from .residuals import reads
 
 _numbers = itertools.count()
 _accumulating = threading.Lock()
@@ -116,7 +117,7 @@ class AccumulateGrad:
 
 
 class OpNode(Node):
-    """A recorded op. The rules of a linear op read no float values, so none are kept for it."""
+    """A recorded op. Of the values that its rules cannot read only shape and dtype are kept, see `residuals`."""
 
     __slots__ = ("attrs", "op", "saved", "saved_outputs")
 
@@ -130,9 +131,12 @@ class OpNode(Node):
     ):
         super().__init__(edges, len(outs))
         self.op, self.attrs = op, attrs
-        keep = save_unless_float if "linear" in op.traits else save
-        self.saved: list[Saved | Aval] | None = [keep(i) for i in inputs]
-        self.saved_outputs = [keep(o) for o in outs]
+        out_is_read, is_read = reads(op, tuple([e is not None for e in edges]))
+        self.saved: list[Saved | Aval] | None = [
+            save(i) if read or i._array.dtype.kind != "f" else Aval(i._array.shape, i._array.dtype)
+            for i, read in zip(inputs, is_read, strict=True)
+        ]
+        self.saved_outputs = [save(o) if out_is_read else Aval(o._array.shape, o._array.dtype) for o in outs]
 
     def name(self) -> str:
         return backward_name(self.op, self.attrs)
@@ -160,12 +164,6 @@ class OpNode(Node):
         if type(saved) is Aval:
             return Absent(saved.shape, saved.dtype, lambda: unkept(self, what))
         return restored(saved, self, f"its {what}")  # type: ignore[arg-type]
-
-
-def save_unless_float(tensor: Tensor) -> Saved | Aval:
-    """Shape and dtype of a float operand: rules of linear ops read no more; an index or a condition is kept."""
-    array = tensor._array
-    return Aval(array.shape, array.dtype) if array.dtype.kind == "f" else save(tensor)
 
 
 def restored(saved: Saved, node: Node, what: str) -> Tensor:
@@ -198,10 +196,10 @@ def changed(node: Node, saved: Saved, what: str) -> GradientError:
 def unkept(node: Node, what: str) -> GradientError:
     return GradientError(
         message(
-            f"the derivative rule of {node.name()} reads its {what}",
-            expected="sizes only, as the op is declared linear",
+            f"the derivative rule of {node.name()} reads its {what}, which was not kept",
+            expected="a rule that reads sizes only, as the op's trait 'linear' and the rule's own code say",
             at=node.lines[0],
-            hint="this is an error in the op's row: it must not have the trait 'linear'",
+            hint="this is an error in the op's row in graphc",
         )
     )
 
@@ -397,9 +395,7 @@ def start(output: Tensor, gradient: Any) -> Tensor:
 
 
 def _bad_gradient(got: str, expected: str, hint: str = "") -> GradientError:
-    return GradientError(
-        message("backward", got=got, expected=expected, at=user_line(), created=False, hint=hint)
-    )
+    return GradientError(message("backward", got=got, expected=expected, at=user_line(), created=False, hint=hint))
 
 
 def _accumulate(leaf: Tensor, ct: Any, create_graph: bool) -> None:

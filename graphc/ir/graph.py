@@ -19,6 +19,7 @@ class Graph:
     outputs   the tensors it returns
     updates   pairs (param, new value), committed together after everything was read
     origin    node -> `Origin`; carried by `replace`
+    checks    conditions on runtime sizes; also those of nodes that `replace` removed
     """
 
     def __init__(
@@ -28,12 +29,15 @@ class Graph:
         updates: Sequence[tuple[Param, Tensor]] = (),
         name: str = "step",
         origin: Mapping[Tensor, Origin] | None = None,
+        checks: Sequence[Check] = (),
     ):
         self.name = name
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.updates = tuple(updates)
         self.nodes = tuple(topological([*self.inputs, *self.outputs, *[v for _, v in self.updates]]))
+        own = (check for node in self.nodes for check in node.checks)
+        self.checks = tuple(dict.fromkeys((*checks, *own)))
         known = origin or {}
         self.origin = {node: known.get(node, node.origin) for node in self.nodes}
 
@@ -48,11 +52,6 @@ class Graph:
         found = {node: None for node in self.nodes if node.op is PARAM}
         found.update({p: None for p, _ in self.updates})
         return tuple(found)  # type: ignore[arg-type]
-
-    @property
-    def checks(self) -> tuple[Check, ...]:
-        """Conditions on runtime sizes, without repeats."""
-        return tuple(dict.fromkeys(check for node in self.nodes for check in node.checks))
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -88,6 +87,7 @@ class Graph:
             [(p, mapped[v]) for p, v in self.updates],
             self.name,
             origin,
+            self.checks,
         )
 
     def __str__(self) -> str:
@@ -111,7 +111,9 @@ def merge_origins(first: Origin | None, second: Origin) -> Origin:
     if first is None:
         return second
     return first._replace(
-        lines=tuple(dict.fromkeys((*first.lines, *second.lines))), of=second.of if first.of is None else first.of
+        lines=tuple(dict.fromkeys((*first.lines, *second.lines))),
+        of=second.of if first.of is None else first.of,
+        bar=second.bar if first.bar is None else first.bar,
     )
 
 
@@ -131,7 +133,7 @@ def pack(roots: Iterable[Tensor]) -> tuple[Packed, tuple[int, ...]]:
             (
                 node.origin.section,
                 node.origin.lines,
-                position.get(node.origin.of) if node.origin.of is not None else None,
+                *[position.get(other) for other in (node.origin.of, node.origin.bar)],
             ),
         )
         for node in order
@@ -151,8 +153,8 @@ def unpack(packed: tuple[Packed, tuple[int, ...]], which: int | None = None) -> 
     """The tensors that `pack` flattened: all roots, or root number `which`."""
     rows, positions = packed
     nodes: list[Tensor] = []
-    for name, operands, attrs, is_param, (section, lines, of) in rows:
-        origin = Origin(section, lines, nodes[of] if of is not None and of < len(nodes) else None)
+    for name, operands, attrs, is_param, (section, lines, *others) in rows:
+        origin = Origin(section, lines, *[nodes[k] if k is not None and k < len(nodes) else None for k in others])
         with tracing_origin(origin):
             op = _op_named[0](name)
             nodes.append(build(op, tuple([nodes[k] for k in operands]), attrs, Param if is_param else Tensor))

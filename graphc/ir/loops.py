@@ -114,19 +114,17 @@ class Dot:
 
 
 @dataclass
-class ArgsortRow:
-    """``out[...] = stable order of x[...]`` along one axis, at the given index of the other axes."""
+class Argsort:
+    """``order = stable order of values``, nan last; `other` is scratch of the size of `order`."""
 
-    x: str
-    out: str
-    index: tuple[Expr | None, ...]
-    extent: DimLike
+    values: str
+    order: str
+    other: str
     descending: bool
-    dtype: DType
     node: Tensor | None = None
 
 
-Statement = Union[Let, Store, Init, Combine, StoreCombine, For, If, Dot, ArgsortRow]
+Statement = Union[Let, Store, Init, Combine, StoreCombine, For, If, Dot, Argsort]
 
 
 @dataclass

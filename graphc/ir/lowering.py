@@ -105,6 +105,6 @@ class Refused:
 Lowering = Union[Map, View, Generate, Alias, Reduce, Scan, Contract, Gather, Scatter, Concat, Argsort, Refused]
 
 
-def identity_index(index: Index, in_shape: Shape, out_shape: Shape, **attrs: Any) -> Index:
+def identity_index(index: Index, in_shape: Shape, out_shape: Shape, /, **attrs: Any) -> Index:
     """The operand is read where the result is written."""
     return index

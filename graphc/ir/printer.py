@@ -7,31 +7,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .leaves import CONSTANT, INPUT, PARAM, ArrayData, ParamState, Uid, identifier
-from .tensor import Tensor
+from .naming import Unique, UserNames, expression_text
+from .tensor import Origin, Tensor
 
 if TYPE_CHECKING:
     from .graph import Graph
 
+SECTIONS = ("forward", "backward", "update")
+_WIDTH = 88
 _HIDDEN = ("name", "uid", "state", "shape", "dtype")
 
 
-def node_names(nodes: tuple[Tensor, ...]) -> dict[Tensor, str]:
-    """A unique short name for each node: the user's for inputs and params, %1, %2 ... for the rest."""
+def section_of(graph: Graph) -> dict[Tensor, int]:
+    """The section (a position in `SECTIONS`) under which each node is shown: its own, or that of a later operand."""
+    found: dict[Tensor, int] = {}
+    for node in graph.nodes:
+        own = SECTIONS.index(graph.origin[node].section)
+        found[node] = max([own, *[found[i] for i in node.inputs]])
+    return found
+
+
+def node_names(graph: Graph) -> dict[Tensor, str]:
+    """A unique short name for each node: the user's where there is one, %1, %2 ... for the rest; numbers as such."""
     names: dict[Tensor, str] = {}
-    taken: set[str] = set()
-    count = 0
-    for node in nodes:
+    users, unique = UserNames(graph.nodes, graph.updates, graph.origin), Unique()
+    for node in graph.nodes:  # leaves first: what the user named outright keeps its name
         if node.name is not None:
-            base = name = identifier(node.name)
-            k = 2
-            while name in taken:
-                name = f"{base}_{k}"
-                k += 1
-            taken.add(name)
-            names[node] = name
-        else:
+            names[node] = unique(identifier(node.name))
+    count, part = 0, section_of(graph)
+    for node in sorted(graph.nodes, key=part.__getitem__):  # as they are shown
+        if node in names:
+            continue
+        if node.op is CONSTANT and not node.shape:
+            names[node] = str(node.attrs["data"].array[()])
+            continue
+        name = users.of(node)
+        if name is None:
             count += 1
-            names[node] = f"%{count}"
+        names[node] = f"%{count}" if name is None else unique(name)
     return names
 
 
@@ -55,37 +68,42 @@ def attrs_text(node: Tensor) -> str:
 
 
 def node_text(node: Tensor, names: dict[Tensor, str]) -> str:
-    """``%3: float32[batch] = mul(x, %2)``"""
+    """``r: float32[batch] = subtract(%1, y)``; a leaf has no right-hand side."""
     types = ", ".join(str(a) for a in node.avals)
+    if node.op in (INPUT, PARAM):
+        return f"{names[node]}: {types}"
     arguments = ", ".join(filter(None, [", ".join(names[i] for i in node.inputs), attrs_text(node)]))
-    if node.op is CONSTANT and not node.shape:
-        arguments = str(node.attrs["data"].array[()])
     return f"{names[node]}: {types} = {node.op.name}({arguments})"
 
 
+def provenance_text(origin: Origin) -> str:
+    """The user's lines, and for an adjoint the expression that it is the gradient of."""
+    where = ", ".join(str(line) for line in origin.lines[:2])
+    if origin.section != "backward" or origin.of is None or not origin.of.origin.lines:
+        return where
+    return f"{where}  grad of: {expression_text(origin.of.origin.lines[0])}"
+
+
 def graph_text(graph: Graph) -> str:
-    """The whole graph: header, one line per node with its user line, outputs and updates."""
-    names = node_names(graph.nodes)
-    head = ", ".join(f"{names[i]}: {i.aval}" for i in graph.inputs)
-    lines = [f"graph {identifier(graph.name)}({head}):"]
-    section = ""
-    width = 0
-    body: list[tuple[str, str]] = []
-    for node in graph.nodes:
-        if node.op is INPUT:
-            continue
-        origin = graph.origin[node]
-        part = "params" if node.op is PARAM else origin.section
-        if part != section:
-            body.append((f"  # {part}", ""))
-            section = part
-        text = "  " + node_text(node, names)
-        where = ", ".join(str(line) for line in origin.lines[:2])
-        if origin.of is not None and origin.of in names:
-            where += f"  grad of {names[origin.of]}"
-        body.append((text, where))
-        width = max(width, min(len(text), 88))
-    lines += [f"{text:<{width}}  # {where}" if where else text for text, where in body]
+    """The whole graph: inputs and params, one line per node with its user line by section, outputs and updates."""
+    names = node_names(graph)
+    params = [node for node in graph.nodes if node.op is PARAM]
+    rows: list[tuple[str, str]] = []
+    for title, leaves in (("inputs", graph.inputs), ("params", params)):
+        if leaves:
+            rows.append((f"  # {title}", ""))
+            rows += [("  " + node_text(node, names), provenance_text(graph.origin[node])) for node in leaves]
+    parts: list[list[Tensor]] = [[] for _ in SECTIONS]
+    for node, part in section_of(graph).items():
+        parts[part].append(node)
+    for title, nodes in zip(SECTIONS, parts, strict=True):
+        shown = [n for n in nodes if n.op not in (INPUT, PARAM) and (n.op is not CONSTANT or n.shape)]
+        if shown:
+            rows.append((f"  # {title}", ""))
+        rows += [("  " + node_text(node, names), provenance_text(graph.origin[node])) for node in shown]
+    width = min(max((len(text) for text, where in rows if where), default=0), _WIDTH)
+    lines = [f"graph {identifier(graph.name)}:"]
+    lines += [f"{text:<{width}}  # {where}" if where else text for text, where in rows]
     lines.append("  return " + (", ".join(names[o] for o in graph.outputs) or "nothing"))
     lines += [f"  update {names.get(p, p.name)} <- {names[v]}" for p, v in graph.updates]
     return "\n".join(lines)

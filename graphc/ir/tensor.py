@@ -25,11 +25,18 @@ _table: weakref.WeakValueDictionary[Any, Tensor] = weakref.WeakValueDictionary()
 
 
 class Origin(NamedTuple):
-    """Where a node comes from: the part of the step it belongs to, the user's lines, and what it is the gradient of."""
+    """Where a node comes from.
+
+    section  the part of the step it belongs to: forward, backward, update
+    lines    the user's lines
+    of       the node whose derivative rule made it
+    bar      the node it is the cotangent of
+    """
 
     section: str = "forward"
     lines: tuple[UserLine, ...] = ()
     of: Tensor | None = None
+    bar: Tensor | None = None
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
@@ -171,6 +178,12 @@ def _remember_line(node: Tensor) -> None:
     new = _current_origin().lines
     if new and new[0] not in origin.lines and len(origin.lines) < _MAX_LINES:
         node.origin = origin._replace(lines=(*origin.lines, *new))
+
+
+def note_cotangent(ct: Any, node: Tensor) -> None:
+    """Remember that `ct` is the cotangent of `node` (if it was not that of another one first)."""
+    if isinstance(ct, Tensor) and ct.origin.section == "backward" and ct.origin.bar is None:
+        ct.origin = ct.origin._replace(bar=node)
 
 
 def clone_origin(node: Tensor, origin: Origin) -> None:

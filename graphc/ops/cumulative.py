@@ -21,7 +21,7 @@ from .common import axis_index, shape_error
 from .cotangent import ZERO, ct_mul
 from .elementwise import add, multiply, not_equal, subtract
 from .joining import concat
-from .movement import broadcast_to, pad_interior, reshape, slice_axis
+from .movement import broadcast_to, pad_interior, reshape, slice_axis, with_shape
 
 
 def _same(require: Require, x: Aval, axis: int, reverse: bool) -> Aval:
@@ -118,7 +118,7 @@ def _recurrence_numpy(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool) ->
 def _recurrence_vjp(ct: Any, out: Any, a: Any, b: Any, axis: int, reverse: bool) -> tuple[Any, ...]:
     forward = -1 if reverse else 1
     bar_b = recurrence(shifted(a, axis, -forward, 0.0), ct, axis, reverse=not reverse)
-    return ct_mul(bar_b, shifted(out, axis, forward, 0.0)), bar_b
+    return with_shape(ct_mul(bar_b, shifted(out, axis, forward, 0.0)), a.shape), bar_b
 
 
 def _recurrence_jvp(tangents: tuple[Any, ...], out: Any, a: Any, b: Any, axis: int, reverse: bool) -> Any:

@@ -21,13 +21,13 @@ def _check_infer(require: Require, x: Aval, axis: int, index: DimLike, past: boo
     return x
 
 
-CHECK_INDEX = Op(
+CHECK_INDEX: Op = Op(
     "check_index",
     _check_infer,
     lambda x, axis, index, past: x,
     View(identity_index),
-    vjp=(lambda ct, out, x, **attrs: ct,),
-    jvp=(lambda t, out, x, **attrs: t,),
+    vjp=(lambda ct, out, x, **attrs: apply(CHECK_INDEX, ct, **attrs),),  # a gradient alone is checked too
+    jvp=(lambda t, out, x, **attrs: apply(CHECK_INDEX, t, **attrs),),
     sympy=lambda sp, x, **attrs: x,
     samples=(
         Sample((Arr((3, 4)),), {"axis": 0, "index": 2, "past": False}),

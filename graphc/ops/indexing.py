@@ -77,7 +77,7 @@ def _gather_vjp(ct: Any, out: Any, x: Any, *indices: Any) -> tuple[Any, ...]:
     return (apply(SCATTER_ADD, zeros_like(x), ct, *indices), *[None] * len(indices))
 
 
-GATHER = Op(
+GATHER: Op = Op(
     "gather",
     lambda require, x, *indices: Aval(_indexed_shape(require, x, indices), x.dtype),
     lambda x, *indices: x[tuple(checked_index(i, n) for i, n in zip(indices, x.shape, strict=False))],
@@ -132,7 +132,10 @@ def _scatter_add_vjp(ct: Any, out: Any, x: Any, updates: Any, *indices: Any) -> 
 def _scatter_set_vjp(ct: Any, out: Any, x: Any, updates: Any, *indices: Any) -> tuple[Any, ...]:
     """What was written over gets 0; of the updates, only those that stayed get the cotangent of their place."""
     kept = apply(SCATTER_SET, ct, zeros_like(updates), *indices)
-    return (kept, where(_stayed(ct, updates, indices), apply(GATHER, ct, *indices), 0.0), *[None] * len(indices))
+    read = apply(GATHER, ct, *indices)
+    if dims.product(indices[0].shape) != 1:
+        read = where(_stayed(ct, updates, indices), read, 0.0)
+    return (kept, read, *[None] * len(indices))
 
 
 def _stayed(x: Any, updates: Any, indices: tuple[Any, ...]) -> Any:
@@ -154,7 +157,7 @@ _SCATTERED = (
     Sample((Arr((3, 3, 2)), Arr((2, 3, 2)), _INDEX, _INDEX)),
     Sample((Arr((3,)), Arr(()), Arr((), dtype="int64", values=-1))),
 )
-SCATTER_ADD = Op(
+SCATTER_ADD: Op = Op(
     "scatter_add",
     _scatter_infer,
     _scatter_add_numpy,
@@ -165,7 +168,7 @@ SCATTER_ADD = Op(
     samples=_SCATTERED,
     traits=frozenset({"linear"}),
 )
-SCATTER_SET = Op(
+SCATTER_SET: Op = Op(
     "scatter_set",
     _scatter_infer,
     _scatter_set_numpy,
@@ -196,7 +199,7 @@ def index_tensor(op: str, x: Any, value: Any, axis: int) -> Any:
     if index.dtype.kind == "b":
         raise UnsupportedError(
             message(
-                f"cannot {op} by a mask",
+                f"a mask as index in {op}",
                 got=got,
                 expected="integer indices: the size of a result must not depend on data",
                 at=user_line(),
@@ -207,7 +210,9 @@ def index_tensor(op: str, x: Any, value: Any, axis: int) -> Any:
     if index.dtype.kind not in "iu":
         hint = "convert them with gc.astype(indices, 'int64')"
         raise DTypeError(
-            message(f"cannot {op}", got=got, expected="integer indices", at=user_line(), created=False, hint=hint)
+            message(
+                f"bad indices in {op}", got=got, expected="integer indices", at=user_line(), created=False, hint=hint
+            )
         )
     size = x.shape[axis]
     if data and isinstance(size, int) and value.size and not (-size <= value.min() and value.max() < size):

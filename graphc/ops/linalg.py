@@ -15,11 +15,11 @@ from ..ir.lowering import Contract
 from ..ir.op import Arr, Aval, Op, Require, Sample
 from .common import axis_index, shape_error
 from .cotangent import ct_mul
-from .creation import iota
 from .cumulative import widened
-from .elementwise import add, equal, multiply, where
-from .movement import broadcast_to, permute_dims, reshape, slice_axis
+from .elementwise import multiply
+from .movement import broadcast_to, permute_dims, reshape, slice_axis, with_shape
 from .reduction import sum as sum_
+from .triangular import diagonal
 
 _LETTERS = string.ascii_letters
 
@@ -71,12 +71,12 @@ def _contract_numpy(x: np.ndarray, y: np.ndarray, spec: str) -> np.ndarray:
 
 def _contract_x(ct: Any, out: Any, x: Any, y: Any, spec: str) -> Any:
     a, b, o = spec_parts(spec)
-    return contract(ct, y, f"{o},{b}->{a}", product=ct_mul)
+    return with_shape(contract(ct, y, f"{o},{b}->{a}", product=ct_mul), x.shape)
 
 
 def _contract_y(ct: Any, out: Any, x: Any, y: Any, spec: str) -> Any:
     a, b, o = spec_parts(spec)
-    return contract(ct, x, f"{o},{a}->{b}", product=ct_mul)
+    return with_shape(contract(ct, x, f"{o},{a}->{b}", product=ct_mul), y.shape)
 
 
 CONTRACT = Op(
@@ -288,20 +288,9 @@ def diagonal_of(x: Any, i: int, j: int) -> Any:
     """The main diagonal of the square axes `i` and `j` of `x`, as a new last axis."""
     rest = [k for k in range(len(x.shape)) if k not in (i, j)]
     front = permute_dims(x, (*rest, i, j))
-    n, m = front.shape[-2:]
-    batch = tuple(front.shape[:-2])
-    if isinstance(n, int) and isinstance(m, int):
-        flat = reshape(front, (*batch, n * n))
-        return slice_axis(flat, len(batch), 0, n * n, n + 1)
-    return sum_same(_masked(front, 0), (len(batch) + 1,))
-
-
-def _masked(x: Any, offset: int) -> Any:
-    """`x` with 0 off the diagonal `offset` of its last two axes."""
-    shape = tuple(x.shape[-2:])
-    (rows, columns) = (iota(shape, k) for k in (0, 1))
-    on = equal(rows if offset == 0 else add(rows, offset), columns)
-    return where(on, x, lift(0, dtype=x.dtype, beside=(x,))[0])
+    batch, n = tuple(front.shape[:-2]), front.shape[-1]
+    taken = slice_axis(reshape(front, (*batch, n * n)), len(batch), 0, n * n, n + 1)
+    return with_shape(taken, (*batch, n))
 
 
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
@@ -318,9 +307,9 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     if n < 2:
         raise shape_error("trace", (x,), "at least two axes")
     x = widened(x, dtype)
-    if offset == 0 and isinstance(x.shape[-1], int) and x.shape[-1] == x.shape[-2]:
+    if offset == 0 and x.shape[-1] == x.shape[-2]:
         return sum_(diagonal_of(x, n - 2, n - 1), axis=-1)
-    return sum_(_masked(x, offset), axis=(-2, -1))
+    return sum_(diagonal(x, offset=offset), axis=-1)
 
 
 def matrix_transpose(x: Any, /) -> Any:

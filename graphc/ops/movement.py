@@ -216,7 +216,7 @@ def _slice_vjp(ct: Any, out: Any, x: Any, start: Shape, stop: Shape, step: Shape
     return pad_interior(ct, start, tuple(n - a - t for n, a, t in zip(x.shape, start, taken, strict=True)), interior)
 
 
-SLICE = Op(  # start >= 0, stop <= size, step >= 1; where stop <= start nothing is taken, and start may be anything
+SLICE: Op = Op(  # start >= 0, stop <= size, step >= 1; where stop <= start nothing is taken, and start may be anything
     "slice",
     lambda require, x, start, stop, step: Aval(_slice_shape(start, stop, step), x.dtype),
     _slice_numpy,
@@ -233,7 +233,7 @@ SLICE = Op(  # start >= 0, stop <= size, step >= 1; where stop <= start nothing 
     traits=_LINEAR,
 )
 
-FLIP = Op(
+FLIP: Op = Op(
     "flip",
     lambda require, x, axes: x,
     lambda x, axes: np.flip(x, axes),
@@ -302,7 +302,7 @@ def _pad_vjp(ct: Any, out: Any, x: Any, low: Shape, high: Shape, interior: Shape
     return with_shape(apply(SLICE, ct, start=low, stop=stop, step=tuple(i + 1 for i in interior)), x.shape)
 
 
-PAD = Op(  # an empty operand may come with low > the result's size and high < 0: nothing of it is read
+PAD: Op = Op(  # an empty operand may come with low > the result's size and high < 0: nothing of it is read
     "pad",
     _pad_infer,
     _pad_numpy,

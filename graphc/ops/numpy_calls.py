@@ -75,8 +75,9 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
     function = PUBLIC.get(name)
     if function is None or func.__module__ not in _MODULES:
         raise _unsupported(full)
-    if func is np.trace and len(args[0].shape) != 2:
-        raise _unsupported(full, f"{len(args[0].shape)} axes", "gc.trace takes the last two axes, np.trace the first two")
+    if func in (np.trace, np.diagonal) and len(args[0].shape) != 2:
+        hint = f"gc.{name} takes the last two axes, {full} the first two"
+        raise _unsupported(full, f"{len(args[0].shape)} axes", hint)
     if name == "einsum" and not kwargs:
         return function(*args)
     return _call(function, full, _bound(func, args, kwargs))

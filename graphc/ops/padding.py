@@ -45,12 +45,12 @@ def pad(x: Any, /, pad_width: Any, mode: str = "constant", *, constant_values: A
                 created=False,
             )
         )
-    widths = [tuple(dims.as_dim(w) for w in pair) for pair in _pairs(x, "pad_width", pad_width)]
+    widths = [(dims.as_dim(a), dims.as_dim(b)) for a, b in _pairs(x, "pad_width", pad_width)]
     if mode == "constant":
         return _constant(x, widths, _pairs(x, "constant_values", constant_values))
-    if any(not isinstance(w, int) for pair in widths for w in pair):
-        raise shape_error("pad", (x,), f"int widths in mode {mode!r}")
     for axis, (low, high) in enumerate(widths):
+        if not isinstance(low, int) or not isinstance(high, int):
+            raise shape_error("pad", (x,), f"int widths in mode {mode!r}")
         if low or high:
             x = _copied(x, axis, low, high, mode)
     return x
@@ -93,16 +93,16 @@ def _pair(spec: Any) -> tuple[Any, Any] | None:
 
 def _constant(x: Any, widths: list[tuple[DimLike, DimLike]], values: list[tuple[Any, Any]]) -> Any:
     """One primitive where all sides have the same value; else axis after axis, so that the last one has the corners."""
-    sides = [tuple(_fill(x, v) for v in pair) for pair in values]
+    sides = [(_fill(x, a), _fill(x, b)) for a, b in values]
     both = [(v, w) for pair, width in zip(sides, widths, strict=True) for v, w in zip(pair, width, strict=True)]
     used = {repr(v): v for v, w in both if w != 0}  # by text: 0.0 and -0.0 differ
     none = (0,) * len(widths)
     if len(used) <= 1:
-        low, high = tuple(w[0] for w in widths), tuple(w[1] for w in widths)
+        low, high = tuple(a for a, _ in widths), tuple(b for _, b in widths)
         return pad_interior(x, low, high, none, next(iter(used.values()), 0.0))
-    for axis, ((low_value, high_value), (low, high)) in enumerate(zip(sides, widths, strict=True)):
-        x = pad_interior(x, _at(axis, low, none), none, none, low_value)
-        x = pad_interior(x, none, _at(axis, high, none), none, high_value)
+    for axis, (before, after) in enumerate(widths):
+        x = pad_interior(x, _at(axis, before, none), none, none, sides[axis][0])
+        x = pad_interior(x, none, _at(axis, after, none), none, sides[axis][1])
     return x
 
 

@@ -23,11 +23,11 @@ from .elementwise import (
     subtract,
     where,
 )
+from .exponential import exp, log
 from .movement import reshape
 from .piecewise import abs
 from .power import pow, sqrt
 from .reduction import max, min, reduced_shape, sum
-from .exponential import exp, log
 
 
 def _floating(x: Any) -> Any:

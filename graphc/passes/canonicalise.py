@@ -60,7 +60,20 @@ def _cast_chain(node: Tensor) -> Tensor | None:
     return None
 
 
+def _position_along_last(node: Tensor) -> Tensor | None:
+    """argmax and argmin scan their axis innermost, so that the running best is one pair."""
+    (x,) = node.inputs
+    (axis,) = node.attrs["axes"]
+    last = len(x.shape) - 1
+    if axis == last:
+        return None
+    moved = permute_dims(x, (*[k for k in range(last + 1) if k != axis], axis))
+    return apply(node.op, moved, axes=(last,))
+
+
 RULES = (
+    Rule("argmax along the last axis", "argmax", _position_along_last),
+    Rule("argmin along the last axis", "argmin", _position_along_last),
     Rule("drop stop_gradient", "stop_gradient", lambda node: node.inputs[0]),
     Rule("drop custom_gradient", "item", _forward_of_item),
     Rule("reshape to itself", "reshape", _same_shape),

@@ -1,7 +1,8 @@
 """Loops and calls around a compiled step, independent of which step it is: text of small generated files.
 
-A step is the address of a C function of one argument, the address of its table `m` (see `codegen.cpu`). The functions
-here are compiled once per machine, or once per signature, and cached like every generated file.
+A step is its table `m` (see `codegen.cpu`): the addresses of its kernels stand in it, in the order of their calls.
+`run` is the C function that walks them; its address is what the other functions call. The functions here are compiled
+once per machine, or once per signature, and cached like every generated file.
 """
 
 from __future__ import annotations
@@ -46,6 +47,32 @@ def pointer(typingctx, address):
 LOOPS = (
     _HEADER
     + '''
+
+@intrinsic
+def call_kernel(typingctx, kernel, table, row):
+    """Call the C function at address `kernel` with the address of a table and the position of a row."""
+
+    def codegen(context, builder, signature, args):
+        function = ir.FunctionType(ir.VoidType(), [ir.IntType(64), ir.IntType(64)])
+        builder.call(builder.inttoptr(args[0], function.as_pointer()), [args[1], args[2]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@numba.cfunc("int64(int64)", cache=True)
+def run(address):
+    """One step: the kernels before the error check, then, if no error is flagged, those that commit."""
+    m = carray(pointer(address), (4,), int64)
+    before, calls, first = m[1], m[2], m[3]
+    table = carray(pointer(address), (first + 2 * calls,), int64)
+    for k in range(before):
+        call_kernel(table[first + 2 * k], address, table[first + 2 * k + 1])
+    if m[0] == 0:
+        for k in range(before, calls):
+            call_kernel(table[first + 2 * k], address, table[first + 2 * k + 1])
+    return m[0]
+
 
 @numba.njit(["int64(int64, int64[::1], int64, int64, int64[:, ::1])"], nogil=True, cache=True)
 def repeat(entry, m, steps, kept, moves):

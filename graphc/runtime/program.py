@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import config
-from ..codegen.cpu import ProgramText
+from ..codegen.cpu import FIRST_CALL, ProgramText
 from ..ir import dims
 from ..ir.leaves import CONSTANT
 from ..schedule.memory import ALIGNMENT, place
 from ..schedule.plan import Plan
-from . import files
+from . import drivers, files
 
 
 def aligned(nbytes: int) -> np.ndarray:
@@ -52,7 +52,7 @@ class Program:
         self.plan, self.text = plan, text
         self.module = files.load(text.source)
         self.plain = config.jit_disabled()
-        self.entry = 0 if self.plain else self.module.step.address
+        self.entry = 0 if self.plain else files.load(drivers.LOOPS).run.address
         self.symbols = plan.graph.symbols
         inputs = plan.graph.inputs
         self.axis_dims = [d for node in inputs for d in node.shape]
@@ -69,7 +69,11 @@ class Program:
         text = self.text
         m: list = [0] * (text.size + len(self.axis_dims))
         for k, dim in enumerate(text.dims):
-            m[1 + k] = dims.evaluate(dim, env)
+            m[text.first_dim + k] = dims.evaluate(dim, env)
+        m[1:FIRST_CALL] = [text.commit, len(text.calls), FIRST_CALL]
+        for k, (name, row) in enumerate(text.calls):
+            kernel = getattr(self.module, name)
+            m[FIRST_CALL + 2 * k : FIRST_CALL + 2 * k + 2] = [kernel if self.plain else kernel.address, row]
         m[text.first_row : text.first_row + len(text.rows)] = text.rows
         for k, dim in enumerate(self.axis_dims):
             m[self.first_size + k] = dims.evaluate(dim, env)

@@ -13,7 +13,7 @@ from ..ir.dtypes import BOOL, FLOAT64, INT64, DType
 from ..ir.expr import Call, Expr, Lit, Load, Size, Var, call, cast, index, lit, variables
 from ..ir.lowering import Gather, Generate, Map, View
 from ..ir.loops import (
-    ArgsortRow,
+    Argsort,
     ArrayArg,
     Combine,
     Dot,
@@ -38,12 +38,14 @@ _MAX_INLINE = 5
 
 def identity(combine: str, dtype: DType) -> Any:
     """The neutral element of a reduction in `dtype`."""
-    if combine in ("add", "or"):
+    if combine in ("add", "or", "linear"):
         return 0
     if combine in ("mul", "and"):
         return 1
     if dtype.kind == "f":
         return -np.inf if combine in ("max", "argmax") else np.inf
+    if combine not in ("max", "min", "argmax", "argmin"):
+        raise ValueError(f"no neutral element known for {combine}")
     if dtype.kind == "b":
         return combine in ("min", "argmin")
     info = np.iinfo(dtype)
@@ -52,7 +54,7 @@ def identity(combine: str, dtype: DType) -> Any:
 
 def accumulator_dtype(combine: str, dtype: DType) -> DType:
     """float32 sums and products accumulate in float64 and are rounded once."""
-    return FLOAT64 if combine in ("add", "mul") and dtype == np.dtype("float32") else dtype
+    return FLOAT64 if combine in ("add", "mul", "linear") and dtype == np.dtype("float32") else dtype
 
 
 @dataclass
@@ -380,7 +382,7 @@ class KernelBuilder:
     # kernels of their own
 
     def scan(self, unit: Unit) -> None:
-        """A running sum or product along one axis."""
+        """A running sum or product along one axis, or a linear recurrence ``s = s * a + b``."""
         node, attrs = unit.node, unit.node.attrs
         axis, reverse = attrs["axis"], attrs.get("reverse", False)
         combine = node.op.lower.combine  # type: ignore[union-attr]
@@ -395,7 +397,12 @@ class KernelBuilder:
         place[axis] = Var(f"i{scope.rank}")
         inner = self.open(scope, node.shape[axis], "scan", reverse)
         at = tuple(place[k] for k in range(len(node.shape)))
-        inner.body.append(Combine(name, combine, cast(self.value(node.inputs[0], at, inner), dtype), None, node))
+        values = [cast(self.value(i, at, inner), dtype) for i in node.inputs]
+        if combine == "linear":
+            a, b = values
+            inner.body.append(Init(name, call("ct_mul", Var(name, dtype), a) + b, node))
+        else:
+            inner.body.append(Combine(name, combine, values[0], None, node))
         store = Store(self.memory(node, True).name, at, cast(Var(name, dtype), node.dtype), node)
         inner.body.append(store)
         scope = self.close(inner)
@@ -482,25 +489,28 @@ class KernelBuilder:
         self.nest(node.shape, cell)
 
     def argsort(self, unit: Unit) -> None:
-        """Row by row along the sorted axis."""
+        """Row by row along the sorted axis: copied to scratch memory, sorted there, and copied out."""
         node, axis = unit.node, unit.node.attrs["axis"]
-        x = node.inputs[0]
+        x, n = node.inputs[0], node.shape[axis]
+        values = self.array(self.buffers.new("temp", x.dtype, n, label="row to sort"), (n,), x.dtype, True)
+        order = self.array(self.buffers.new("temp", INT64, n, label="order"), (n,), INT64, True)
+        other = self.array(self.buffers.new("temp", INT64, n, label="merge scratch"), (n,), INT64, True)
         others = [k for k in range(len(node.shape)) if k != axis]
-        scope, place = self.root, dict.fromkeys(range(len(node.shape)), None)
+        scope = self.root
+        place: dict[int, Expr] = {}
         for k in others:
-            place[k] = Var(f"i{scope.rank}")  # type: ignore[assignment]
+            place[k] = Var(f"i{scope.rank}")
             scope = self.open(scope, node.shape[k], "map")
-        scope.body.append(
-            ArgsortRow(
-                self.memory(x).name,
-                self.memory(node, True).name,
-                tuple(place.values()),
-                node.shape[axis],
-                bool(node.attrs.get("descending", False)),
-                x.dtype,
-                node,
-            )
-        )
+        j = place[axis] = Var(f"i{scope.rank}")
+        at = tuple(place[k] for k in range(len(node.shape)))
+        read = self.open(scope, n, "map")
+        read.body.append(Store(values.name, (j,), Load(self.memory(x).name, at, x.dtype), node))
+        self.close(read)
+        descending = bool(node.attrs.get("descending", False))
+        scope.body.append(Argsort(values.name, order.name, other.name, descending, node))
+        write = self.open(scope, n, "map")
+        write.body.append(Store(self.memory(node, True).name, at, Load(order.name, (j,), INT64), node))
+        self.close(write)
         for _ in others:
             scope = self.close(scope)
 

@@ -153,20 +153,6 @@ class Planner:
                 self.commit_value(param, value)
         return moved
 
-    def commit_value(self, param: Param, value: Tensor) -> None:
-        base = alias_base(value)
-        if is_leaf(base) and base.op is PARAM:
-            aside = self.buffers.new("temp", value.dtype, value.size, label=f"old {base.name}")
-            group = self.copy_to(value, aside)
-            group.units[-1].number, number = group.units[-1].number, group.units[-1].number
-            unit = copy_unit(self.count, value)
-            self.aside = getattr(self, "aside", {})
-            self.aside[self.count] = aside
-            assert number >= 0
-            self.commit_copy(value, unit, param)
-        else:
-            self.commit_copy(value, None, param)
-
     def may_move(self, group: Group, groups: list[Group]) -> bool:
         """No other kernel needs what the group writes, and it cannot fail."""
         if any(u.gathers for u in group.units):
@@ -176,7 +162,8 @@ class Planner:
 
     def may_overwrite(self, param: Param, value: Tensor, group: Group, groups: list[Group]) -> bool:
         """Every reading of the param in the kernels behind the check is at the element being written, before it."""
-        if value in self.graph.outputs or any(v is value for p, v in self.graph.updates if p is not param):
+        others = (*self.graph.outputs, *[v for p, v in self.graph.updates if p is not param])
+        if any(v is value for v in others):
             return False
         unit = self.fuser.unit_of[value]
         if unit.kind != "map" or unit not in group.units or group.depth is not None:

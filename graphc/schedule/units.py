@@ -76,7 +76,8 @@ def unit_readings(unit: Unit) -> Iterator[Reading]:
     elif unit.kind == "copy":
         yield node, at
     elif unit.kind in ("reduce", "scan"):
-        yield node.inputs[0], at
+        for operand in node.inputs:
+            yield operand, at
     elif unit.kind == "concat":
         for operand in node.inputs:
             yield operand, loop_vars(len(operand.shape))

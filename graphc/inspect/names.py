@@ -1,0 +1,169 @@
+"""Names for what a program works on: buffers and values, after the user's names; every one a safe identifier."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..ir.dims import Dim, DimLike
+from ..ir.expr import Expr, Load, children
+from ..ir.graph import Graph
+from ..ir.leaves import identifier
+from ..ir.loops import ArgsortRow, Combine, Dot, For, If, Init, Kernel, Let, Store, StoreCombine, walk
+from ..ir.naming import Unique, UserNames, expression_text
+from ..ir.tensor import Origin, Tensor
+from ..ir.traversal import users
+from ..schedule.plan import Plan
+
+_NOUNS = {
+    "abs": "magnitude", "add": "added", "all": "every", "any": "some", "contract": "product", "ct_mul": "product",
+    "divide": "quotient", "gather": "taken", "integer_pow": "power", "max": "largest", "min": "smallest",
+    "multiply": "product", "negative": "negated", "pow": "power", "prod": "product", "round": "rounded",
+    "scatter_add": "scattered", "scatter_set": "written", "subtract": "difference", "sum": "total", "where": "chosen",
+}  # fmt: skip
+_TRANSPARENT = frozenset({"broadcast_to", "reshape", "astype", "permute_dims", "expand_dims", "stop_gradient"})
+_FAR = 8
+
+
+def dim_name(dim: DimLike) -> str:
+    """An identifier for a runtime size.
+
+    >>> from graphc.ir.dims import symbol
+    >>> dim_name(3 * symbol("batch") + 1)
+    'n3_times_batch_plus_1'
+    """
+    text = str(dim)
+    for sign, word in (("//", " over "), ("+", " plus "), ("-", " minus "), ("*", " times ")):
+        text = text.replace(sign, word)
+    name = identifier(re.sub(r"\W+", "_", text).strip("_"))
+    return f"n{name[1:]}" if name[:1] == "_" and name[1:2].isdigit() else name
+
+
+class ProgramNames:
+    """The names of one program's values and buffers.
+
+    `value(node)` is what a value is called wherever it stands; `buffers[number]` what a piece of memory is called,
+    each name once in a program.
+    """
+
+    def __init__(self, plan: Plan, traced: Graph, reserved: set[str]):
+        graph = plan.graph
+        self.graph = graph
+        self.readers = users(graph.nodes)
+        nodes = dict.fromkeys((*graph.nodes, *traced.nodes))
+        self.user = UserNames(nodes, graph.updates, {**traced.origin, **graph.origin})
+        self.reserved = reserved
+        self.buffers = self._name_buffers(plan)
+
+    def origin(self, node: Tensor) -> Origin:
+        return self.user.origin(node)
+
+    def value(self, node: Tensor) -> str:
+        """A name for the value of `node`, not unique: the user's, or one that says what it is."""
+        return self.user.of(node) or self._described(node)
+
+    def _described(self, node: Tensor) -> str:
+        if node.op.name == "dim_value":
+            return f"{dim_name(node.attrs['dim'])}_{node.dtype}"
+        if node.op.name in _TRANSPARENT:
+            return self.value(_behind(node))
+        if self.origin(node).section == "backward":
+            return self._adjoint(node)
+        noun = identifier(_NOUNS.get(node.op.name, node.op.name))
+        whole = self.user.expression(node)
+        if whole is not None:
+            return identifier(f"{whole}_{noun}")
+        operand = self.user.of(_behind(node.inputs[0])) if len(node.inputs) == 1 else None
+        return noun if operand is None else f"{noun}_{operand}"
+
+    def _adjoint(self, node: Tensor) -> str:
+        """``r_bar_term`` for a step on the way to a cotangent with a name."""
+        reader: Tensor | None = node
+        for _ in range(_FAR):
+            reader = next((r for r in self.readers.get(reader, ())), None) if reader is not None else None
+            if reader is None:
+                break
+            if self.origin(reader).section == "backward" and (name := self.user.of(reader)):
+                return f"{name}_term"
+        bar = self.origin(node).bar
+        return f"{self.value(bar)}_bar" if bar is not None else "adjoint"
+
+    def expression(self, node: Tensor) -> str:
+        """The user's expression that made `node`, as text; for an adjoint, the expression it is the gradient of."""
+        origin = self.origin(node)
+        if origin.section == "backward" and origin.of is not None:
+            origin = self.origin(origin.of)
+        return expression_text(origin.lines[0]) if origin.lines else node.op.name
+
+    def _name_buffers(self, plan: Plan) -> dict[int, str]:
+        unique = Unique(self.reserved)
+        names: dict[int, str] = {}
+        for buffer in plan.buffers:
+            if buffer.kind in ("input", "param"):
+                names[buffer.number] = unique(identifier(buffer.label))
+        outputs = [b.number for b in plan.buffers if b.kind == "output"]
+        for number, node in zip(outputs, self.graph.outputs, strict=True):
+            names[number] = unique(self.user.of(node) or "output")
+        for buffer in plan.buffers:
+            if buffer.kind == "constant":
+                names[buffer.number] = unique("table")
+        for kernel in plan.kernels:
+            for array, node in written(kernel):
+                number = next(a.buffer for a in kernel.arrays if a.name == array)
+                if number not in names:
+                    names[number] = unique(self.value(node))
+        for buffer in plan.buffers:
+            if buffer.number not in names:
+                names[buffer.number] = unique(identifier(buffer.label or "scratch"))
+        return names
+
+
+def _behind(node: Tensor) -> Tensor:
+    """What a view shows."""
+    while node.op.name in _TRANSPARENT and node.inputs:
+        node = node.inputs[0]
+    return node
+
+
+def written(kernel: Kernel) -> Iterator[tuple[str, Tensor]]:
+    """The arrays a kernel writes, with the node whose value goes there, statement by statement."""
+    for s in walk(kernel.body):
+        if isinstance(s, (Store, StoreCombine)) and s.node is not None:
+            yield s.array, s.node
+        elif isinstance(s, (Dot, ArgsortRow)) and s.node is not None:
+            yield s.out, s.node
+
+
+def accesses(kernel: Kernel) -> tuple[set[str], set[str]]:
+    """Names of the arrays that a kernel reads, and of those that it writes."""
+    reads: set[str] = set()
+    writes: set[str] = set()
+    stack: list[Expr] = []
+    for s in walk(kernel.body):
+        if isinstance(s, (Dot, ArgsortRow)):
+            reads |= {s.x, s.y} if isinstance(s, Dot) else {s.x}
+            writes.add(s.out)
+        elif isinstance(s, (Store, StoreCombine)):
+            writes.add(s.array)
+            stack += [s.expr, *s.index]
+            if isinstance(s, StoreCombine):
+                reads.add(s.array)
+        elif isinstance(s, (Let, Init, Combine)):
+            stack.append(s.expr)
+        elif isinstance(s, If):
+            stack.append(s.condition)
+        else:
+            assert isinstance(s, For)
+    while stack:
+        e = stack.pop()
+        if isinstance(e, Load):
+            reads.add(e.array)
+        stack.extend(children(e))
+    return reads, writes
+
+
+def type_text(dtype: object, shape: tuple[DimLike, ...]) -> str:
+    """``float64[n, 3]``; a 0-d array is ``float64``. Valid Python, its sizes identifiers."""
+    if not shape:
+        return str(dtype)
+    return f"{dtype}[{', '.join(dim_name(s) if isinstance(s, Dim) else str(s) for s in shape)}]"

@@ -1,0 +1,205 @@
+"""Names for nodes as the user wrote them: the target of the assignment whose value a node is, found by its position.
+
+Every node knows where in the user's file the expression stands that made it (`UserLine.span`). The file is parsed once
+and searched for that position: ``r = a * x - y`` calls its last subtraction ``r`` and gives ``a * x`` its text.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ..errors import Span, UserLine
+from .leaves import CONSTANT, identifier
+from .op import Op
+from .tensor import Origin, Tensor
+
+_INSERTED = frozenset({"broadcast_to", "astype", "reshape", "expand_dims"})
+"""Ops that public functions put around what the user asked for: the name goes to what they surround."""
+_MAX_NAME = 40
+
+
+class Source(NamedTuple):
+    """What a file says about spans: the name its value gets, the expression itself, and the file's lines (bytes)."""
+
+    targets: dict[Span, str]
+    expressions: dict[Span, ast.expr]
+    lines: tuple[bytes, ...]
+
+
+@functools.lru_cache(maxsize=64)
+def _parse(text: str) -> Source:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):  # a notebook's magics: names and expressions are then unknown
+        return Source({}, {}, ())
+    targets: dict[Span, str] = {}
+    expressions: dict[Span, ast.expr] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.expr):
+            expressions.setdefault(span_of(node), node)
+        for value, name in _named(node):
+            targets.setdefault(span_of(value), name)
+    return Source(targets, expressions, tuple(line.encode() for line in text.splitlines(keepends=True)))
+
+
+def span_of(node: ast.AST) -> Span:
+    """Where an expression or statement stands."""
+    return (node.lineno, node.col_offset, node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+
+
+def _named(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    """The values that a statement gives names to, with the names."""
+    if isinstance(node, ast.Assign):
+        yield from _bound(node.targets[0], node.value)
+    elif isinstance(node, (ast.AnnAssign, ast.NamedExpr)) and node.value is not None:
+        yield from _bound(node.target, node.value)
+    elif isinstance(node, ast.AugAssign):
+        yield from _bound(node.target, node)
+    elif isinstance(node, ast.FunctionDef):
+        for inner in node.body:
+            if isinstance(inner, ast.Return) and inner.value is not None:
+                yield inner.value, node.name
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                yield value, key.value
+
+
+def _bound(target: ast.expr, value: ast.AST) -> Iterator[tuple[ast.AST, str]]:
+    if isinstance(target, ast.Name):
+        yield value, target.id
+    elif isinstance(target, ast.Attribute):
+        yield value, target.attr
+    elif isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
+        if len(target.elts) == len(value.elts):
+            for one, part in zip(target.elts, value.elts, strict=True):
+                yield from _bound(one, part)
+
+
+def source_of(line: UserLine) -> Source:
+    """What the user's file says, as `linecache` has it."""
+    return _parse("".join(linecache.getlines(line.file)))
+
+
+def assigned_name(line: UserLine) -> str | None:
+    """The name that the expression at `line` is assigned to."""
+    return source_of(line).targets.get(line.span) if line.span else None
+
+
+def expression_text(line: UserLine) -> str:
+    """The expression at `line` as the user wrote it, on one line; ``+ b`` for the last term of a longer sum."""
+    if line.span is None:
+        return line.text
+    source = source_of(line)
+    node = source.expressions.get(line.span)
+    span, sign = line.span, ""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)) and isinstance(node.left, ast.BinOp):
+        span, sign = span_of(node.right), "+ " if isinstance(node.op, ast.Add) else "- "
+    return sign + (_segment(source.lines, span) or line.text)
+
+
+def _segment(lines: tuple[bytes, ...], span: Span) -> str:
+    first, start, last, end = span
+    if last > len(lines):
+        return ""
+    if first == last:
+        return lines[first - 1][start:end].decode(errors="replace").strip()
+    parts = [lines[first - 1][start:], *lines[first : last - 1], lines[last - 1][:end]]
+    return " ".join(b" ".join(parts).decode(errors="replace").split())
+
+
+class UserNames:
+    """The names of nodes: the user's where there is one, and what follows from it for cotangents and new values.
+
+    nodes    every node that may be asked for (of one graph, or of one before and after passes)
+    updates  pairs (param, new value)
+    """
+
+    def __init__(self, nodes: Iterable[Tensor], updates: Iterable[tuple[Tensor, Tensor]] = (), origins: object = None):
+        self._origins: dict[Tensor, Origin] = dict(origins or {})  # type: ignore[call-overload]
+        self._names: dict[Tensor, str | None] = {}
+        self._updated = {value: param for param, value in updates if value is not param}
+        self._final = self._find_final(dict.fromkeys(nodes))
+
+    def origin(self, node: Tensor) -> Origin:
+        """The node's provenance in the graph that was asked about."""
+        return self._origins.get(node, node.origin)
+
+    def _find_final(self, nodes: Iterable[Tensor]) -> set[Tensor]:
+        """Nodes that are the value of the whole expression that made them, and not a step on the way to it."""
+        groups: dict[tuple[str, Span], list[Tensor]] = {}
+        for node in nodes:
+            line = self.line(node)
+            if line is not None and line.span and node.inputs:
+                groups.setdefault((line.file, line.span), []).append(node)
+        final: set[Tensor] = set()
+        for made in groups.values():
+            members = [n for n in made if n.op.name not in _INSERTED] or made
+            ops: set[Op] = {n.op for n in members}
+            read = {i for n in members for i in _through_views(n.inputs)}
+            final.update(n for n in members if len(ops) == 1 or n not in read)
+        return final
+
+    def line(self, node: Tensor) -> UserLine | None:
+        """The user's line that a forward or update node comes from."""
+        origin = self.origin(node)
+        return origin.lines[0] if origin.lines and origin.section != "backward" else None
+
+    def of(self, node: Tensor) -> str | None:
+        """The name of `node`, an identifier; None where the user gave none."""
+        if node not in self._names:
+            name = self._find(node)
+            self._names[node] = None if name is None else identifier(name)[:_MAX_NAME]
+        return self._names[node]
+
+    def _find(self, node: Tensor) -> str | None:
+        if node.name is not None:
+            return node.name
+        origin = self.origin(node)
+        if origin.section == "backward":
+            return self.cotangent(origin)
+        line = self.line(node)
+        if line is not None and node in self._final:
+            name = assigned_name(line)
+            if name is not None:
+                return name
+        param = self._updated.get(node)
+        return None if param is None else f"{param.name}_new"
+
+    def cotangent(self, origin: Origin) -> str | None:
+        """``w_bar`` for the cotangent of ``w``."""
+        if origin.bar is None:
+            return None
+        name = self.of(origin.bar)
+        return None if name is None else f"{name}_bar"
+
+    def expression(self, node: Tensor) -> str | None:
+        """The name that the whole expression gets which `node` is a step of."""
+        line = self.line(node)
+        return assigned_name(line) if line is not None and node.op is not CONSTANT else None
+
+
+def _through_views(inputs: Iterable[Tensor]) -> Iterator[Tensor]:
+    for node in inputs:
+        while node.op.name in _INSERTED and node.inputs:
+            node = node.inputs[0]
+        yield node
+
+
+class Unique:
+    """Hands out identifiers, each once: a taken one gets ``_2``, ``_3`` ..."""
+
+    def __init__(self, taken: Iterable[str] = ()):
+        self.taken = set(taken)
+
+    def __call__(self, base: str) -> str:
+        name, k = base, 2
+        while name in self.taken:
+            name = f"{base}_{k}"
+            k += 1
+        self.taken.add(name)
+        return name
