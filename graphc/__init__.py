@@ -1,1 +1,70 @@
-"""graphc."""
+"""graphc: a static-graph compiler for differentiable expressions.
+
+Write a NumPy-like expression once; graphc traces it into a graph, derives the backward graph symbolically, and
+compiles forward, backward and parameter update into one step that runs as numba code.
+
+>>> import graphc as gc
+>>> x = gc.input("x", ("n",))
+>>> w = gc.param(1.0, name="w")
+>>> loss = gc.mean((w * x - 2.0) ** 2)
+>>> step = gc.compile([x], [loss], {w: w - 0.1 * gc.grad(loss, w)})
+>>> step([1.0, 1.0])
+[np.float64(1.0)]
+>>> w.value
+array(1.2)
+"""
+
+from __future__ import annotations
+
+from . import eager
+from .errors import (
+    CompileError,
+    DTypeError,
+    GradientError,
+    GraphcError,
+    InputError,
+    OutOfBoundsError,
+    ShapeError,
+    TraceError,
+    UnsupportedError,
+)
+from .ir.evaluate import constant_of
+from .ir.graph import Graph
+from .ir.leaves import Param, constant, input, param
+from .ir.leaves import constant as asarray
+from .ir.tensor import Tensor
+from .ops.functions import PUBLIC
+from .ops.install import install
+
+install(Tensor, constant_of)
+globals().update(PUBLIC)
+
+from .api import Step, Traced, compile, grad, trace, value_and_grad, vjp  # noqa: E402 - gc.trace is not numpy's
+
+__all__ = [
+    "CompileError",
+    "DTypeError",
+    "GradientError",
+    "Graph",
+    "GraphcError",
+    "InputError",
+    "OutOfBoundsError",
+    "Param",
+    "ShapeError",
+    "Step",
+    "Tensor",
+    "TraceError",
+    "Traced",
+    "UnsupportedError",
+    "asarray",
+    "compile",
+    "constant",
+    "eager",
+    "grad",
+    "input",
+    "param",
+    "trace",
+    "value_and_grad",
+    "vjp",
+    *(name for name in PUBLIC if name != "trace"),
+]

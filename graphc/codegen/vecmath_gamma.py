@@ -141,7 +141,7 @@ ROWS = (
     Function(_sinpi_f64, ulp=1.0, vectorises=True),
     Function(lgamma_f64, ulp=5.0, vectorises=True),
     Function(lgamma_f32, ulp=0.6, vectorises=True),
-    Function(digamma_f64, ulp=6.0, vectorises=True),
+    Function(digamma_f64, ulp=5.5, vectorises=True),
     Function(digamma_f32, ulp=0.6, vectorises=True),
     Function(_zeta_f64, ulp=10.0, vectorises=False),
     Function(polygamma_f64, ulp=10.0, vectorises=False),

@@ -11,9 +11,9 @@ tensor(129., grad_fn=<MulBackward>)
 >>> a.grad, b.grad, c.grad
 (tensor(3.), tensor(24.), tensor(15.))
 
-Where it differs from PyTorch: integers that become floats (``mean``, ``exp``, ``/``) become float64, as in the ops'
-meaning everywhere in graphc; ``max(axis)`` gives values only; `eager.grad` gives zeros for what nothing depends on.
-It runs on the CPU only: for a GPU compile the computation, ``gc.compile(..., target="cuda")``.
+Where it differs from PyTorch: integers that become floats (``mean``, ``exp``, ``/``) become float64, as the ops have it
+everywhere in graphc; ``std`` and ``var`` divide by n; ``max(dim)`` gives values only; `eager.grad` gives zeros for what
+nothing depends on. It runs on the CPU only: for a GPU compile the computation, ``gc.compile(..., target="cuda")``.
 """
 
 from __future__ import annotations

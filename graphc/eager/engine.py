@@ -56,7 +56,7 @@ class Engine:
             values = op.numpy(*arrays, **attrs)
         if op.multi:
             outputs = [_settled(v, a) for v, a in zip(values, avals, strict=True)]
-            outs = tuple([Tensor(o.copy() if _alias(o, inputs) else o) for o in outputs])
+            outs = tuple([Tensor(o if _alias(o, inputs) is None else o.copy()) for o in outputs])
         else:
             outs = (_output(op, _settled(values, avals[0]), inputs, attrs),)
         if is_grad_enabled():

@@ -13,26 +13,6 @@ from ..ops.functions import PUBLIC
 from . import creation, handling, indexing, inplace, quick, random
 from .core import Tensor
 
-ALIASES = {
-    "absolute": "abs",
-    "cat": "concat",
-    "clamp": "clip",
-    "div": "divide",
-    "mm": "matmul",
-    "mul": "multiply",
-    "mv": "matmul",
-    "bmm": "matmul",
-    "neg": "negative",
-    "sub": "subtract",
-    "eq": "equal",
-    "ne": "not_equal",
-    "lt": "less",
-    "le": "less_equal",
-    "gt": "greater",
-    "ge": "greater_equal",
-}
-"""PyTorch's spelling of functions that have another name here."""
-
 _ARGUMENTS = {"dim": "axis", "keepdim": "keepdims"}
 _NOT_HERE = frozenset({"custom_gradient"})
 
@@ -95,8 +75,7 @@ def eager_function(function: Callable[..., Any], name: str) -> Callable[..., Any
 def functions() -> dict[str, Callable[..., Any]]:
     """Every op function of the namespace, by name."""
     found = {name: eager_function(f, name) for name, f in PUBLIC.items() if name not in _NOT_HERE}
-    found.update({name: eager_function(PUBLIC[of], name) for name, of in ALIASES.items() if of in PUBLIC})
-    return found
+    return {**found, "unbind": found["unstack"]}
 
 
 def install(cls: type, found: dict[str, Callable[..., Any]]) -> None:

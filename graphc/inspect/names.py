@@ -9,7 +9,7 @@ from ..ir.dims import Dim, DimLike
 from ..ir.expr import Expr, Load, children
 from ..ir.graph import Graph
 from ..ir.leaves import identifier
-from ..ir.loops import ArgsortRow, Combine, Dot, For, If, Init, Kernel, Let, Store, StoreCombine, walk
+from ..ir.loops import Argsort, Combine, Dot, For, If, Init, Kernel, Let, Store, StoreCombine, walk
 from ..ir.naming import Unique, UserNames, expression_text
 from ..ir.tensor import Origin, Tensor
 from ..ir.traversal import users
@@ -130,8 +130,10 @@ def written(kernel: Kernel) -> Iterator[tuple[str, Tensor]]:
     for s in walk(kernel.body):
         if isinstance(s, (Store, StoreCombine)) and s.node is not None:
             yield s.array, s.node
-        elif isinstance(s, (Dot, ArgsortRow)) and s.node is not None:
+        elif isinstance(s, Dot) and s.node is not None:
             yield s.out, s.node
+        elif isinstance(s, Argsort) and s.node is not None:
+            yield s.order, s.node
 
 
 def accesses(kernel: Kernel) -> tuple[set[str], set[str]]:
@@ -140,9 +142,12 @@ def accesses(kernel: Kernel) -> tuple[set[str], set[str]]:
     writes: set[str] = set()
     stack: list[Expr] = []
     for s in walk(kernel.body):
-        if isinstance(s, (Dot, ArgsortRow)):
-            reads |= {s.x, s.y} if isinstance(s, Dot) else {s.x}
+        if isinstance(s, Dot):
+            reads |= {s.x, s.y}
             writes.add(s.out)
+        elif isinstance(s, Argsort):
+            reads.add(s.values)
+            writes |= {s.order, s.other}
         elif isinstance(s, (Store, StoreCombine)):
             writes.add(s.array)
             stack += [s.expr, *s.index]

@@ -252,7 +252,8 @@ def gather(x: Any, /, *indices: Any) -> Any:
     Raises `OutOfBoundsError` for an index outside its axis, while building or in a call.
 
     >>> import graphc as gc
-    >>> gc.gather(gc.input("x", (5, 3)), gc.input("i", ("n",), "int64")).shape
+    >>> from graphc.ops.indexing import gather
+    >>> gather(gc.input("x", (5, 3)), gc.input("i", ("n",), "int64")).shape
     (n, 3)
     """
     (x,) = lift(x, beside=indices)

@@ -1,0 +1,103 @@
+"""The comments of a rendered program: which of the user's lines a statement comes from, what it is the gradient of."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import UserLine
+from ..ir.printer import SECTIONS
+from ..ir.tensor import Tensor
+from .names import ProgramNames
+
+_WIDTH = 120
+_COLUMN = 64
+_TEXT = 52
+
+
+@dataclass
+class Commented:
+    """A line of the document: code, and the comment behind it."""
+
+    code: str
+    comment: str = ""
+
+
+class Comments:
+    """Writes comments; says a user's line in full once, then only where it stands, then nothing new."""
+
+    def __init__(self, names: ProgramNames):
+        self.names = names
+        self._said = ""
+
+    def start(self) -> None:
+        """Forget what was said: a new kernel begins."""
+        self._said = ""
+
+    def statement(self, node: Tensor) -> str:
+        """``fit.py:14  r = a * x - y + b`` or ``grad of: a * x``; ``"`` for the same again."""
+        origin = self.names.origin(node)
+        if origin.section == "backward":
+            what = short(self.names.expression(node))
+            again, self._said = what == self._said, what
+            return 'grad of: "' if again else f"grad of: {what}"
+        if not origin.lines:
+            return ""
+        line = origin.lines[0]
+        again, self._said = str(line) == self._said, str(line)
+        if again:
+            return str(line)
+        text = line.text if len(line.text) <= _TEXT else self.names.expression(node)
+        return f"{line}  {short(text)}".rstrip()
+
+    def sections(self, nodes: Sequence[Tensor]) -> str:
+        """``forward + backward``."""
+        found = {self.names.origin(n).section for n in nodes}
+        return " + ".join(s for s in SECTIONS if s in found) or "copies"
+
+    def group(self, nodes: Sequence[Tensor]) -> str:
+        """``forward + backward of fit.py:14-15``."""
+        lines = [line for n in nodes for line in self.names.origin(n).lines[:1]]
+        where = line_ranges(lines)
+        return self.sections(nodes) + (f" of {where}" if where else "")
+
+    def layout(self, lines: Sequence[Commented]) -> list[str]:
+        """Text lines with the comments in one column; a comment that finds no room goes above its line."""
+        result: list[str] = []
+        widths = [len(line.code) for line in lines if line.comment and len(line.code) <= _COLUMN]
+        column = max(widths, default=0)
+        for line in lines:
+            text = f"{line.code:<{column}}  # {line.comment}"
+            if not line.comment:
+                result.append(line.code)
+            elif len(text) <= _WIDTH:
+                result.append(text)
+            else:
+                indent = line.code[: len(line.code) - len(line.code.lstrip())]
+                result += [f"{indent}# {line.comment}", line.code]
+        return result
+
+
+def short(text: str) -> str:
+    """`text` on one line of limited width."""
+    text = " ".join(text.split())
+    return text if len(text) <= _TEXT else text[: _TEXT - 3].rstrip() + "..."
+
+
+def line_ranges(lines: Sequence[UserLine]) -> str:
+    """``fit.py:3,6-7, net.py:9``: files in order of appearance."""
+    numbers: dict[str, set[int]] = {}
+    for line in lines:
+        numbers.setdefault(os.path.basename(line.file), set()).add(line.line)
+    return ", ".join(f"{file}:{_ranges(sorted(found))}" for file, found in numbers.items())
+
+
+def _ranges(numbers: list[int]) -> str:
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number <= parts[-1][1] + 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
