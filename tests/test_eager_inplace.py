@@ -33,6 +33,25 @@ def test_plain_changes_and_views_share_memory():
     assert x.copy_(y.reshape(-1)) is x
 
 
+def test_assignment_to_elements():
+    x = eager.zeros(2, 3)
+    x[:, ::-1] = eager.tensor([[1.0, 2.0, 3.0]])
+    assert x.tolist() == [[3.0, 2.0, 1.0]] * 2
+    x[0] = eager.ones(1, 1, 3)  # leading sizes of 1 are left out
+    x[..., 1], x[1, [0, 2]] = 5, eager.tensor([7.0, 8.0], dtype="float64")
+    assert x.tolist() == [[1.0, 5.0, 1.0], [7.0, 5.0, 8.0]]
+    x[...] = 0
+    x[2:] = 1  # nothing is there
+    assert x.sum().item() == 0.0
+    n = eager.tensor(1)
+    n[()] = 4
+    assert n.item() == 4
+    with pytest.raises(DTypeError):
+        n[...] = 1.5
+    with pytest.raises(OutOfBoundsError):
+        x[5] = 1
+
+
 def test_out_argument():
     x, y, r = eager.ones(3), eager.arange(3), eager.empty(3)
     assert eager.add(x, y, out=r) is r and r.tolist() == [1.0, 2.0, 3.0]

@@ -152,6 +152,13 @@ def test_gradients_share_no_memory():
     assert z.grad.tolist() == [5.0, 1.0]
 
 
+def test_a_gradient_that_cannot_be_written_is_replaced():
+    x = leaf(1.0, 2.0)
+    x.grad = eager.ones(1).expand(2)
+    x.sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
 def test_gradient_argument():
     x = leaf(1.0, 2.0)
     (x * x).backward(gradient=eager.tensor([1.0, 10.0]))
@@ -531,6 +538,38 @@ def test_wrong_forward_of_a_function():
     assert (
         text_of(info) == "wrong return value of Wrong.forward: got float, expected an eager tensor, or a tuple of them"
     )
+
+
+def test_function_that_changes_its_argument():
+    class Wrong(eager.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.add_(1)
+
+    with pytest.raises(GradientError) as info:
+        Wrong.apply(leaf(1.0, 2.0) * 1)
+    assert text_of(info) == (
+        "Wrong.forward changed its argument 0 in place: got float32[2], "
+        "expected arguments left as they are: the tape would not learn of the change\n"
+        "  hint: change a copy, made with .clone(), and return it"
+    )
+
+
+def test_function_that_returns_its_argument():
+    class Same(eager.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 5
+
+    x = leaf(1.0, 2.0)
+    y = Same.apply(x)
+    assert y is not x and y.grad_fn.name() == "SameBackward"
+    (y * x).sum().backward()
+    assert x.grad.tolist() == [6.0, 12.0]
 
 
 # carrying tensors about

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from ..ir.dims import DimLike
 from ..ir.dtypes import BOOL
-from ..ir.expr import Expr, Lit, Var
+from ..ir.expr import Expr, Lit
 from ..ir.loops import (
     Argsort,
     Combine,
@@ -177,12 +177,11 @@ def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:
     if op == "mul" and value.dtype != BOOL:
         return f"{target} *= {text}"
     if op in ("or", "and", "add", "mul"):
-        word = {"add": "or", "mul": "and"}.get(op, op)
-        return f"{target} = {target} {word} {printer.text(value, 31)}"
-    sign = ">" if op == "max" else "<"
-    name = text if isinstance(value, (Var, Lit)) else printer.text(value, 41)
-    nan = f" or {name} != {name}" if value.dtype.kind == "f" else ""
-    return f"{target} = {name} if {name} {sign} {target}{nan} else {target}"
+        sign = "|" if op in ("or", "add") else "&"
+        return f"{target} = {target} {sign} {printer.text(value, 51)}"
+    if op in ("max", "min") and value.dtype.kind == "f":
+        return f"{target} = {op}imum({text}, {target})"
+    return f"{target} = {op}({text}, {target})"
 
 
 @dataclass
@@ -230,6 +229,18 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` holds arrays where the compile
     def pointer(memory):
         return memory
 
+    def select(condition, x, y):
+        return x if condition else y
+
+    def ct_mul(ct, d):
+        return ct * d if ct != 0 else ct.dtype.type(0)
+
+    def maximum(x, y):
+        return x if x > y or x != x else y
+
+    def minimum(x, y):
+        return x if x < y or x != x else y
+
     def kernel(function):
         return function
 
@@ -248,6 +259,41 @@ else:
 
         return types.voidptr(types.int64), codegen
 
+    @intrinsic
+    def select(typingctx, condition, x, y):
+        """x where condition holds, else y, without a branch."""
+
+        def codegen(context, builder, signature, args):
+            return builder.select(*args)
+
+        return types.unliteral(x)(types.boolean, types.unliteral(x), types.unliteral(x)), codegen
+
+    @intrinsic
+    def ct_mul(typingctx, ct, d):
+        """A cotangent times a derivative; a zero cotangent annihilates inf and nan."""
+
+        def codegen(context, builder, signature, args):
+            zero = args[0].type(0.0)
+            product = builder.fmul(*args)
+            return builder.select(builder.fcmp_unordered("!=", args[0], zero), product, zero)
+
+        return ct(ct, ct), codegen
+
+    def extremum(sign):
+        @intrinsic
+        def chosen(typingctx, x, y):
+            """The larger (or smaller) of two floats; nan wins."""
+
+            def codegen(context, builder, signature, args):
+                beyond = builder.fcmp_ordered(sign, *args)
+                wins = builder.or_(beyond, builder.fcmp_unordered("!=", args[0], args[0]))
+                return builder.select(wins, *args)
+
+            return x(x, x), codegen
+
+        return chosen
+
+    maximum, minimum = extremum(">"), extremum("<")
     kernel = numba.cfunc("void(int64, int64)", error_model="numpy", cache=True)
     helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 '''

@@ -20,9 +20,9 @@ _BINARY = {
     "floordiv_nonneg": ("//", 70), "mod_nonneg": ("%", 70),
     "bitwise_and": ("&", 50), "bitwise_xor": ("^", 46), "bitwise_or": ("|", 45),
     "eq": ("==", 40), "ne": ("!=", 40), "lt": ("<", 40), "le": ("<=", 40), "gt": (">", 40), "ge": (">=", 40),
-    "logical_and": ("and", 30), "logical_or": ("or", 25),
+    "logical_and": ("&", 50), "logical_or": ("|", 45),
 }  # fmt: skip
-_ATOM, _UNARY, _TERNARY = 100, 80, 10
+_ATOM, _UNARY = 100, 80
 _WRAPPING = frozenset({"add", "sub", "mul", "neg", "bitwise_and", "bitwise_xor", "bitwise_or", "bitwise_not"})
 
 FunctionKey = tuple[str, str]
@@ -71,7 +71,7 @@ class Printer:
         fn, args = e.fn, e.args
         if fn == "select":
             condition, x, y = args
-            return f"{self.text(x, 11)} if {self.text(condition, 11)} else {self.text(y, 11)}", _TERNARY
+            return f"select({self.text(condition)}, {self.text(x)}, {self.text(y)})", _ATOM
         if fn == "cast":
             return f"{e.dtype.name if e.dtype != BOOL else 'bool_'}({self.text(args[0])})", _ATOM
         if e.dtype == BOOL and args[0].dtype == BOOL and fn in ("add", "mul"):
@@ -122,20 +122,18 @@ class Printer:
         return f"{self.text(x, 41)} != {self.text(y, 41)}", 40
 
     def _ct_mul(self, ct: Expr, d: Expr) -> tuple[str, int]:
-        c = self.text(ct, 71)
-        zero = self.literal(Lit(np.zeros((), ct.dtype).tobytes(), ct.dtype))
-        return f"{c} * {self.text(d, 71)} if {c} != {zero} else {zero}", _TERNARY
+        return f"ct_mul({self.text(ct)}, {self.text(d)})", _ATOM
 
-    def _extremum(self, x: Expr, y: Expr, sign: str) -> tuple[str, int]:
-        a, b = self.text(x, 41), self.text(y, 41)
-        nan = f" or {a} != {a}" if x.dtype.kind == "f" else ""
-        return f"{a} if {a} {sign} {b}{nan} else {b}", _TERNARY
+    def _extremum(self, fn: str, x: Expr, y: Expr) -> tuple[str, int]:
+        if x.dtype.kind == "f":
+            return f"{fn}({self.text(x)}, {self.text(y)})", _ATOM
+        return self._function(Call(fn, (x, y), x.dtype))
 
     def _maximum(self, x: Expr, y: Expr) -> tuple[str, int]:
-        return self._extremum(x, y, ">")
+        return self._extremum("maximum", x, y)
 
     def _minimum(self, x: Expr, y: Expr) -> tuple[str, int]:
-        return self._extremum(x, y, "<")
+        return self._extremum("minimum", x, y)
 
     def _isnan(self, x: Expr) -> tuple[str, int]:
         a = self.text(x, 41)

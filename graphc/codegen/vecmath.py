@@ -62,11 +62,11 @@ def closure(keys: Iterable[Key]) -> tuple[Key, ...]:
 def source_for(names: Iterable[Key]) -> str:
     """The text of the named functions and all they call, each `def` preceded by a line `@helper`.
 
-    The text uses the names `np`, `math` and `helper` and nothing else from outside. Constant tables come first.
+    The text uses the names `np` and `helper` and nothing else from outside. Constant tables come first.
 
     >>> print(source_for([("trunc", "float64")]), end="")
     @helper
-    def trunc_f64(x: np.float64) -> np.float64:
+    def trunc_f64(x: float) -> float:
         return np.trunc(x)
     """
     rows = [FUNCTIONS[key] for key in closure(names)]

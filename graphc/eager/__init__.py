@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import surface
+from .backward import grad
 from .core import Tensor
 from .creation import (
     arange,
@@ -44,7 +45,6 @@ from .function import Function
 from .handling import FUNCTIONS
 from .modes import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .random import Generator, manual_seed, rand, rand_like, randint, randn, randn_like, randperm
-from .tape import grad
 
 _own = dict(globals())
 _functions = surface.functions()

@@ -52,6 +52,7 @@ class Tensor:
     _chain: Any = None  # of a view: how it comes from its base, linked cells (earlier cells, op, attrs)
     _history: int = 0  # of a base: how many recorded in-place changes gave it and its views a new history
     _seen: int = 0  # of a view: the history of the base that its edge belongs to
+    origin: Any = None  # of a result handed to a derivative rule: its node, which knows the user's line
     _sealed: bool = False  # a view made under no_grad: its base would not learn of a recorded change
 
     def __init__(self, array: np.ndarray, storage: Storage | None = None):
@@ -65,6 +66,11 @@ class Tensor:
     ndim = property(lambda self: self._array.ndim, doc="Number of axes.")
 
     __hash__ = object.__hash__  # identity, though `==` compares elementwise
+
+    if TYPE_CHECKING:  # what `surface.install` puts here
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __getitem__(self, key: Any) -> Tensor: ...
 
     def _refresh(self) -> None:
         """A view whose base was changed in place since takes its place on the tape anew."""
@@ -197,7 +203,7 @@ class Tensor:
         >>> w.grad
         tensor([2., 4.])
         """
-        from .tape import backward
+        from .backward import backward
 
         backward([self], [gradient], retain_graph, create_graph)
 
@@ -225,7 +231,7 @@ class Absent(Tensor):
     Rules that need sizes only never notice; so nothing is refused, and nothing kept, that no rule reads.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, error: Callable[[], GradientError]):
+    def __init__(self, shape: Any, dtype: np.dtype, error: Callable[[], GradientError]):
         self._shape, self._dtype, self._error = shape, dtype, error
 
     shape = property(lambda self: self._shape)

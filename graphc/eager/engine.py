@@ -71,9 +71,10 @@ def _settled(value: Any, aval: Aval) -> np.ndarray:
     return np.asarray(value, aval.dtype)
 
 
-def _root(array: np.ndarray) -> np.ndarray:
-    while type(array.base) is np.ndarray:
-        array = array.base
+def _root(array: Any) -> Any:
+    """What owns the memory of `array`."""
+    while (base := getattr(array, "base", None)) is not None:
+        array = base
     return array
 
 

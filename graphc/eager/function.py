@@ -77,8 +77,10 @@ class Function:
     def apply(cls, *args: Any) -> Any:
         """Run `forward` on `args`, and record it where an argument requires a gradient."""
         ctx = Context(tuple(isinstance(a, Tensor) and a.requires_grad for a in args))
+        versions = [a._storage.version if isinstance(a, Tensor) else 0 for a in args]
         with no_grad():
             result = cls.forward(ctx, *args)
+        _refuse_changed(cls, args, versions)
         single = not isinstance(result, (tuple, list))
         outs = [_separate(cls, o, args) for o in ([result] if single else result)]
         if is_grad_enabled() and any(ctx.needs_input_grad):
@@ -89,6 +91,21 @@ class Function:
                 if out.dtype.kind == "f" and id(original) not in constant:
                     out._edge, out._requires = (node, k), True
         return outs[0] if single else tuple(outs)
+
+
+def _refuse_changed(cls: type[Function], args: tuple[Any, ...], versions: list[int]) -> None:
+    for k, (arg, version) in enumerate(zip(args, versions, strict=True)):
+        if isinstance(arg, Tensor) and arg._storage.version != version:
+            raise GradientError(
+                message(
+                    f"{cls.__name__}.forward changed its argument {k} in place",
+                    got=arg._describe(),
+                    expected="arguments left as they are: the tape would not learn of the change",
+                    at=user_line(),
+                    created=False,
+                    hint="change a copy, made with .clone(), and return it",
+                )
+            )
 
 
 def _separate(cls: type[Function], out: Any, args: tuple[Any, ...]) -> Tensor:

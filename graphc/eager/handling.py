@@ -51,7 +51,10 @@ def tolist(self: Tensor) -> Any:
 
 
 def numpy(self: Tensor) -> np.ndarray:
-    """The array itself: it shares memory. `GradientError` on a tensor that requires a gradient."""
+    """The array itself: it shares memory, and `backward` does not notice what is written through it.
+
+    `GradientError` on a tensor that requires a gradient.
+    """
     if self.requires_grad:
         _refuse(
             "numpy() of a tensor that requires a gradient",

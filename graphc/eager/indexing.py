@@ -97,7 +97,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
     source = as_value(self, value)
     what = "x[...] = value"
     if any(isinstance(e, (Tensor, np.ndarray, list)) for e in (key if isinstance(key, tuple) else (key,))):
-        assign(self, self.at[_positions(self, key)].set(_cast_within(source, self)), what, whole=True)  # type: ignore
+        assign(self, self.at[_positions(self, key)].set(_cast_within(source, self)), what, whole=True)
     else:
         assign(getitem(self, key), source, what)
 
@@ -105,4 +105,4 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
 def _cast_within(value: Tensor, target: Tensor) -> Tensor:
     """`value` in the dtype of `target`, where in-place changes may convert it."""
     narrows = value.dtype != target.dtype and np.can_cast(value.dtype, target.dtype, "same_kind")
-    return value.to(target.dtype) if narrows else value  # type: ignore[attr-defined]
+    return value.to(target.dtype) if narrows else value

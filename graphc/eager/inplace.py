@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import DTypeError, GradientError, ShapeError, message, user_line
 from ..ir.apply import cast
-from ..ops.movement import broadcast_to
+from ..ops.movement import broadcast_to, reshape
 from .core import Tensor, edge_of
 from .engine import ENGINE, unchained
 from .modes import is_grad_enabled
@@ -79,9 +79,11 @@ def _fitting(target: Tensor, value: Tensor, what: str) -> Tensor:
                 hint=f"convert the tensor first, or use the form that makes a new one: {what.rstrip('_')}",
             )
         )
-    shape = target.shape
+    shape, given = target.shape, value.shape
+    while len(given) > len(shape) and given[0] == 1:
+        given = given[1:]
     try:
-        fits = np.broadcast_shapes(value.shape, shape) == shape
+        fits = np.broadcast_shapes(given, shape) == shape
     except ValueError:
         fits = False
     if not fits:
@@ -94,10 +96,7 @@ def _fitting(target: Tensor, value: Tensor, what: str) -> Tensor:
                 created=False,
             )
         )
-    extra = len(value.shape) - len(shape)
-    if extra > 0:
-        value = value.reshape(value.shape[extra:])
-    return broadcast_to(cast(value, target.dtype), shape)
+    return broadcast_to(cast(reshape(value, given), target.dtype), shape)
 
 
 def _refuse_leaf(target: Tensor, base: Tensor, what: str) -> None:
@@ -105,7 +104,7 @@ def _refuse_leaf(target: Tensor, base: Tensor, what: str) -> None:
         if tensor.requires_grad and tensor.is_leaf:
             raise _refused(
                 what,
-                name if tensor is target else f"{name}",
+                name,
                 "leaf only inside no_grad(): its value is what gradients are taken at",
                 "with eager.no_grad(): ..., or use the form that makes a new tensor, w = w - step",
             )

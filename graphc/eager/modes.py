@@ -53,17 +53,16 @@ class no_grad(set_grad_enabled):  # noqa: N801 - PyTorch's name
     tensor(1.5000, requires_grad=True)
     """
 
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        made = super().__new__(cls)
-        made.__init__()
-        return made if function is None else made(function)  # @no_grad, without brackets
+    _inside = False
 
-    def __init__(self, function: Any = None) -> None:
-        super().__init__(False)
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        return super().__new__(cls) if function is None else cls()(function)  # @no_grad, without brackets
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        super().__init__(self._inside)
 
 
 class enable_grad(no_grad):  # noqa: N801 - PyTorch's name
     """``with enable_grad():`` ops inside are recorded, also where `no_grad` is in force around it."""
 
-    def __init__(self, function: Any = None) -> None:
-        set_grad_enabled.__init__(self, True)
+    _inside = True

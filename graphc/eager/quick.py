@@ -80,4 +80,5 @@ def install(cls: type) -> None:
         setattr(cls, f"__{name}__", _direct(OPS[row], cls.__dict__[f"__{name}__"], False))
         if f"__r{name}__" in cls.__dict__:
             setattr(cls, f"__r{name}__", _direct(OPS[row], cls.__dict__[f"__r{name}__"], True))
-    cls.__matmul__ = _product(cls.__dict__["__matmul__"])  # type: ignore[attr-defined]
+    product = "__matmul__"
+    setattr(cls, product, _product(cls.__dict__[product]))

@@ -60,7 +60,7 @@ def _copy_slices_infer(require: Require, x: Aval, value: Aval, chain: Chain, lay
     return x
 
 
-COPY_SLICES = Op(
+COPY_SLICES: Op = Op(
     "copy_slices",
     _copy_slices_infer,
     _copy_slices_numpy,

@@ -85,7 +85,8 @@ def install(cls: type, found: dict[str, Callable[..., Any]]) -> None:
         setattr(cls, maker, getattr(creation, maker))
     for method in (inplace.copy_, inplace.fill_, inplace.zero_, random.normal_, random.uniform_):
         setattr(cls, method.__name__, method)
-    cls.__getitem__, cls.__setitem__ = indexing.getitem, indexing.setitem  # type: ignore[attr-defined]
+    for subscript in (indexing.getitem, indexing.setitem):
+        setattr(cls, f"__{subscript.__name__}__", subscript)
     for name in METHODS.split():
         if name in found and name not in cls.__dict__:
             setattr(cls, name, found[name])

@@ -29,25 +29,27 @@ class Comments:
 
     def __init__(self, names: ProgramNames):
         self.names = names
-        self._said = ""
+        self._said: set[str] = set()
+        self._last = ""
 
     def start(self) -> None:
         """Forget what was said: a new kernel begins."""
-        self._said = ""
+        self._said, self._last = set(), ""
 
     def statement(self, node: Tensor) -> str:
         """``fit.py:14  r = a * x - y + b`` or ``grad of: a * x``; ``"`` for the same again."""
         origin = self.names.origin(node)
         if origin.section == "backward":
             what = short(self.names.expression(node))
-            again, self._said = what == self._said, what
+            again, self._last = what == self._last, what
             return 'grad of: "' if again else f"grad of: {what}"
         if not origin.lines:
             return ""
         line = origin.lines[0]
-        again, self._said = str(line) == self._said, str(line)
-        if again:
+        self._last = ""
+        if str(line) in self._said:
             return str(line)
+        self._said.add(str(line))
         text = line.text if len(line.text) <= _TEXT else self.names.expression(node)
         return f"{line}  {short(text)}".rstrip()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 
-from ..ir.dims import Dim, DimLike
+from ..ir import dims
+from ..ir.dims import DimLike, Shape
 from ..ir.expr import Expr, Load, children
 from ..ir.graph import Graph
-from ..ir.leaves import identifier
+from ..ir.leaves import CONSTANT, DIM_VALUE, identifier
 from ..ir.loops import Argsort, Combine, Dot, For, If, Init, Kernel, Let, Store, StoreCombine, walk
 from ..ir.naming import Unique, UserNames, expression_text
 from ..ir.tensor import Origin, Tensor
@@ -29,14 +31,15 @@ def dim_name(dim: DimLike) -> str:
     """An identifier for a runtime size.
 
     >>> from graphc.ir.dims import symbol
-    >>> dim_name(3 * symbol("batch") + 1)
-    'n3_times_batch_plus_1'
+    >>> dim_name(symbol("batch")), dim_name(3 * symbol("batch") + 1)
+    ('batch', 'size_3_times_batch_plus_1')
     """
     text = str(dim)
+    if text.isidentifier():
+        return identifier(text)
     for sign, word in (("//", " over "), ("+", " plus "), ("-", " minus "), ("*", " times ")):
         text = text.replace(sign, word)
-    name = identifier(re.sub(r"\W+", "_", text).strip("_"))
-    return f"n{name[1:]}" if name[:1] == "_" and name[1:2].isdigit() else name
+    return identifier("size_" + re.sub(r"\W+", "_", text).strip("_"))
 
 
 class ProgramNames:
@@ -52,8 +55,10 @@ class ProgramNames:
         self.readers = users(graph.nodes)
         nodes = dict.fromkeys((*graph.nodes, *traced.nodes))
         self.user = UserNames(nodes, graph.updates, {**traced.origin, **graph.origin})
-        self.reserved = reserved
+        self.unique = Unique(reserved)
+        self.dims = {dim: self.unique(dim_name(dim)) for dim in map(dims.symbol, graph.symbols)}
         self.buffers = self._name_buffers(plan)
+        self.reserved = reserved | set(self.dims.values())
 
     def origin(self, node: Tensor) -> Origin:
         return self.user.origin(node)
@@ -63,8 +68,11 @@ class ProgramNames:
         return self.user.of(node) or self._described(node)
 
     def _described(self, node: Tensor) -> str:
-        if node.op.name == "dim_value":
-            return f"{dim_name(node.attrs['dim'])}_{node.dtype}"
+        if node.op is DIM_VALUE:
+            dim = node.attrs["dim"]
+            return f"{self.dims[dim]}_{node.dtype}" if dim in self.dims else "count"
+        if node.op is CONSTANT:
+            return "constant" if node.attrs["data"].array.any() else "zeros"
         if node.op.name in _TRANSPARENT:
             return self.value(_behind(node))
         if self.origin(node).section == "backward":
@@ -77,16 +85,19 @@ class ProgramNames:
         return noun if operand is None else f"{noun}_{operand}"
 
     def _adjoint(self, node: Tensor) -> str:
-        """``r_bar_term`` for a step on the way to a cotangent with a name."""
+        """``h_bar`` for the cotangent of a value described as ``h``, ``r_bar_term`` for a step on the way to one."""
+        bar = self.origin(node).bar
+        if bar is not None:
+            return f"{self.value(bar)}_bar"
         reader: Tensor | None = node
         for _ in range(_FAR):
-            reader = next((r for r in self.readers.get(reader, ())), None) if reader is not None else None
+            reader = next(iter(self.readers.get(reader, ())), None) if reader is not None else None
             if reader is None:
                 break
-            if self.origin(reader).section == "backward" and (name := self.user.of(reader)):
-                return f"{name}_term"
-        bar = self.origin(node).bar
-        return f"{self.value(bar)}_bar" if bar is not None else "adjoint"
+            bar = self.origin(reader).bar
+            if self.origin(reader).section == "backward" and bar is not None:
+                return f"{self.value(bar)}_bar_term"
+        return "adjoint"
 
     def expression(self, node: Tensor) -> str:
         """The user's expression that made `node`, as text; for an adjoint, the expression it is the gradient of."""
@@ -96,26 +107,39 @@ class ProgramNames:
         return expression_text(origin.lines[0]) if origin.lines else node.op.name
 
     def _name_buffers(self, plan: Plan) -> dict[int, str]:
-        unique = Unique(self.reserved)
         names: dict[int, str] = {}
         for buffer in plan.buffers:
             if buffer.kind in ("input", "param"):
-                names[buffer.number] = unique(identifier(buffer.label))
+                names[buffer.number] = self.unique(identifier(buffer.label))
         outputs = [b.number for b in plan.buffers if b.kind == "output"]
         for number, node in zip(outputs, self.graph.outputs, strict=True):
-            names[number] = unique(self.user.of(node) or "output")
-        for buffer in plan.buffers:
-            if buffer.kind == "constant":
-                names[buffer.number] = unique("table")
+            names[number] = self.unique(self.user.of(node) or "output")
         for kernel in plan.kernels:
             for array, node in written(kernel):
                 number = next(a.buffer for a in kernel.arrays if a.name == array)
                 if number not in names:
-                    names[number] = unique(self.value(node))
+                    suffix = "_sum" if plan.buffers[number].label.endswith("accumulator") else ""
+                    names[number] = self.unique(self.value(node) + suffix)
         for buffer in plan.buffers:
             if buffer.number not in names:
-                names[buffer.number] = unique(identifier(buffer.label or "scratch"))
+                names[buffer.number] = self.unique(identifier(buffer.label or "scratch"))
         return names
+
+    def type(self, dtype: object, shape: Shape) -> str:
+        """``float64[n, 3]``; a 0-d array is ``float64``. Valid Python."""
+        if not shape:
+            return str(dtype)
+        return f"{dtype}[{', '.join(map(self.size, shape))}]"
+
+    def size(self, dim: DimLike) -> str:
+        """A size as an expression in the names of the runtime dims."""
+        if dim in self.dims:
+            return self.dims[dim]
+        return re.sub(r"[A-Za-z_]\w*", lambda word: self._symbols.get(word[0], word[0]), str(dim))
+
+    @functools.cached_property
+    def _symbols(self) -> dict[str, str]:
+        return {str(dim): name for dim, name in self.dims.items()}
 
 
 def _behind(node: Tensor) -> Tensor:
@@ -165,10 +189,3 @@ def accesses(kernel: Kernel) -> tuple[set[str], set[str]]:
             reads.add(e.array)
         stack.extend(children(e))
     return reads, writes
-
-
-def type_text(dtype: object, shape: tuple[DimLike, ...]) -> str:
-    """``float64[n, 3]``; a 0-d array is ``float64``. Valid Python, its sizes identifiers."""
-    if not shape:
-        return str(dtype)
-    return f"{dtype}[{', '.join(dim_name(s) if isinstance(s, Dim) else str(s) for s in shape)}]"

@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..codegen.cpu import KernelText, ProgramText
-from ..errors import UserLine
 from ..ir import dims
-from ..ir.dims import Dim
-from ..ir.graph import Graph
-from ..ir.leaves import INPUT, PARAM
+from ..ir.dims import DimLike
 from ..ir.loops import ArrayArg, Kernel
 from ..ir.naming import Unique
 from ..ir.printer import SECTIONS, section_of
 from ..ir.tensor import Tensor
 from ..schedule.plan import Plan
 from .comments import Commented, Comments
-from .names import ProgramNames, accesses, dim_name, type_text
+from .names import ProgramNames, accesses, dim_name
 
 _LOCAL = re.compile(r"\b(?:[avnspie]\d+|b)\b")
 _MACHINERY = re.compile(r"    (?:m = carray\(|[ne]\d+ = m\[|a\d+ = carray\(pointer\(|e\d+ = o\b)")
@@ -35,14 +32,21 @@ _LOAD = re.compile(r"(a\d+)\[([^\[\]]*)\]")
 _LOOP = re.compile(r"\s*for (\w+) in range\(")
 _CHECKED = re.compile(r", e\d+, m\)")
 _LETTERS = ("i", "j", "k", "l", "p", "q", "u", "v")
+_DOUBLE = re.compile(r"\bfloat64\((-?(?:[\d.]+(?:e[-+]?\d+)?|inf|nan))\)")
+_ASSIGNED = re.compile(r"(?!if |for )(.*? [-+*]?= )(.*)")
 _WIDTH = 118
 
 
 @dataclass
 class Line:
-    """One line of a kernel's body: indentation, text in local names, and the node its mark stands for."""
+    """One line of a kernel's body.
 
-    depth: int
+    block  line numbers of the loops and branches around it, outermost first
+    text   the code in local names
+    node   what its mark stands for
+    """
+
+    block: tuple[int, ...]
     text: str
     node: Tensor | None
 
@@ -55,14 +59,17 @@ class Line:
 
 def body_lines(text: KernelText) -> list[Line]:
     """The lines of a kernel behind its machinery."""
-    lines = []
+    lines: list[Line] = []
+    block: list[int] = []
     for raw in text.text.split("\n"):
         if _MACHINERY.match(raw):
             continue
         mark = _MARK.search(raw)
         code = raw[: mark.start()] if mark else raw
-        depth = (len(code) - len(code.lstrip())) // 4
-        lines.append(Line(depth, code.strip(), text.marks[int(mark[1])] if mark else None))
+        del block[(len(code) - len(code.lstrip())) // 4 - 1 :]
+        lines.append(Line(tuple(block), code.strip(), text.marks[int(mark[1])] if mark else None))
+        if code.endswith(":"):
+            block.append(len(lines) - 1)
     return lines
 
 
@@ -78,13 +85,21 @@ class KernelView:
         self.names: dict[str, str] = {}
         for array in kernel.arrays:
             self.names[array.name] = self.unique(names.buffers[array.buffer])
-        sizes = [what for kind, what in text.arguments if kind == "dim"]
-        for k, dim in enumerate(sizes):
-            self.names[f"n{k}"] = self.unique(dim_name(dim))  # type: ignore[arg-type]
+        self.sizes: list[str] = []
+        self.name_sizes([what for kind, what in text.arguments if kind == "dim"])
         self.name_loops()
         self.name_values()
 
     # names
+
+    def name_sizes(self, sizes: list[Any]) -> None:
+        """Runtime dims have their own names; a size computed from them is shown as an assignment."""
+        for k, dim in enumerate(sizes):
+            name = self.program.dims.get(dim)
+            if name is None:
+                name = self.unique(dim_name(dim))
+                self.sizes.append(f"{name} = {self.program.size(dim)}")
+            self.names[f"n{k}"] = name
 
     def name_loops(self) -> None:
         for line in self.lines:
@@ -95,23 +110,47 @@ class KernelView:
 
     def name_values(self) -> None:
         stores = {found[3]: (found[1], found[2]) for line in self.lines if (found := _STORED.match(line.text))}
-        last = {node: name for name, node in self.text.names.items()}
+        last: dict[tuple[Any, tuple[int, ...]], str] = {}
+        for line in self.lines:
+            if found := _DEFINED.match(line.text):
+                last[self.text.names.get(found[1]), line.block] = found[1]
+        given: dict[tuple[str, Tensor | None], list[tuple[tuple[int, ...], str]]] = {}
         for line in self.lines:
             found = _DEFINED.match(line.text)
             if found is None or found[1] in self.names:
                 continue
             local, node = found[1], self.text.names.get(found[1])
-            alias = self.alias(local, line, stores)
-            if alias is not None:
-                self.names[local] = alias
-            elif found[2].startswith("wrap("):
-                self.names[local] = self.unique("place")
-            elif line.load is not None:
-                self.names[local] = self.unique(self.element(line.load[1], line.load[2]))
-            elif node is None:
-                self.names[local] = self.unique("value")
-            else:
-                self.names[local] = self.unique(self.value_name(local, node, last[node], stores))
+            name = self.alias(local, line, stores)
+            if name is None:
+                base = self.base_name(local, line, node, last[node, line.block], stores)
+                name = self.reused(given.setdefault((base, node), []), line.block) or self.unique(base)
+                given[base, node].append((line.block, name))
+            self.names[local] = name
+
+    def reused(self, given: list[tuple[tuple[int, ...], str]], block: tuple[int, ...]) -> str | None:
+        """A name that the same value has in another loop, one that has ended before `block` begins."""
+        for name in dict.fromkeys(name for _, name in given):
+            blocks = [other for other, known in given if known == name]
+            if not any(b[: len(block)] == block or block[: len(b)] == b for b in blocks):
+                return name
+        return None
+
+    def base_name(
+        self, local: str, line: Line, node: Tensor | None, last: str, stores: dict[str, tuple[str, str]]
+    ) -> str:
+        """What a local value should be called, if the name is free."""
+        if line.load is not None:
+            return self.element(line.load[1], line.load[2])
+        if "= wrap(" in line.text:
+            return "place"
+        if node is None:
+            return "value"
+        if local in stores and self.arrays[stores[local][0]].shape:
+            return self.element(*stores[local])
+        base = self.program.value(node)
+        if local == last:
+            return base
+        return f"{base}_{'position' if local[0] == 'p' else 'sum' if local[0] == 's' else 'part'}"
 
     def alias(self, local: str, line: Line, stores: dict[str, tuple[str, str]]) -> str | None:
         """The name of a 0-d array that `local` can be written as: one it is loaded from, or only stored to."""
@@ -131,28 +170,20 @@ class KernelView:
 
     def element(self, array: str, index: str) -> str:
         """``x_ij`` for ``x[i, j]``."""
-        parts = [self.names.get(part, part) for part in index.split(", ")]
         name = self.names[array]
         if not self.arrays[array].shape:
             return f"{name}_before"
+        parts = [self.names.get(part, part) for part in index.split(", ")]
         return f"{name}_{''.join(parts)}" if all(p in _LETTERS or p.isdigit() for p in parts) else f"{name}_at"
-
-    def value_name(self, local: str, node: Tensor, last: str, stores: dict[str, tuple[str, str]]) -> str:
-        base = self.program.value(node)
-        if local in stores and self.arrays[stores[local][0]].shape:
-            return self.element(*stores[local])
-        if local == last:
-            return base
-        return f"{base}_position" if local[0] == "p" else f"{base}_sum" if local[0] == "s" else f"{base}_part"
 
     # text
 
     def written_as(self, text: str) -> str:
         """A line of code in the user's names; 0-d arrays are plain variables."""
-        text = _CHECKED.sub(")", text)
+        text = _DOUBLE.sub(r"\1", _CHECKED.sub(")", text))
         for array in self.kernel.arrays:
             if not array.shape:
-                text = re.sub(rf"\b{array.name}\[0\]", array.name, text)
+                text = text.replace(f"{array.name}[0]", array.name)
         return _LOCAL.sub(lambda found: self.names.get(found[0], found[0]), text)
 
     def signature(self) -> list[str]:
@@ -163,18 +194,19 @@ class KernelView:
         return [f"def {self.name}(", *[f"    {a}," for a in arguments], "):"]
 
     def argument_type(self, array: ArrayArg) -> str:
-        text = type_text(array.dtype, array.shape)
+        text = self.program.type(array.dtype, array.shape)
         if array.name not in self.writes:
             return text
         return f"inout({text})" if array.name in self.reads else f"out({text})"
 
-    def marked(self, lines: list[Line]) -> list[Tensor]:
-        """The nodes that the lines compute, loads of leaves aside."""
-        return [line.node for line in lines if line.node is not None and line.node.op not in (INPUT, PARAM)]
+    def computed(self, lines: list[Line] | None = None) -> list[Tensor]:
+        """The nodes that the lines compute; loads compute nothing."""
+        return [line.node for line in lines or self.lines if line.node is not None and line.load is None]
 
     def render(self, comments: Comments) -> list[Commented]:
         """The function, line by line, with comments."""
-        result = [Commented(text) for text in self.signature()]
+        body = [Commented(f"    {text}") for text in self.sizes]
+        about = comments.group(self.computed())
         comments.start()
         for k, line in enumerate(self.lines):
             text = self.written_as(line.text)
@@ -182,92 +214,105 @@ class KernelView:
             if len(sides) == 2 and sides[0] == sides[1]:
                 continue
             comment = ""
-            if _LOOP.match(line.text) and line.depth == 1:
-                comment = comments.group(self.marked(self.loop(k)))
+            if _LOOP.match(line.text) and not line.block:
+                comment = comments.group(self.computed([inner for inner in self.lines if inner.block[:1] == (k,)]))
             elif line.node is not None and line.load is None:
                 comment = comments.statement(line.node)
-            result.append(Commented("    " * line.depth + text, comment))
-        return result
-
-    def loop(self, k: int) -> list[Line]:
-        """The lines inside the loop that line `k` opens."""
-        inside = []
-        for line in self.lines[k + 1 :]:
-            if line.depth <= self.lines[k].depth:
-                break
-            inside.append(line)
-        return inside
+            indent = "    " * (len(line.block) + 1)
+            body += wrapped(indent, text, comment)
+        head = [] if any(line.comment == about for line in body) else [Commented(f"# {about}")]
+        return [*head, *[Commented(text) for text in self.signature()], *body]
 
 
-def reserved_words(text: ProgramText) -> set[str]:
-    """Names that the file uses itself, and Python's keywords."""
-    words = set(re.findall(r"[A-Za-z_]\w*", text.source))
-    return {w for w in words if not _LOCAL.fullmatch(w)} | set(keyword.kwlist) | {"out", "inout", *_LETTERS}
+def wrapped(indent: str, text: str, comment: str) -> list[Commented]:
+    """A statement that is too long for one line, broken at its outermost operators."""
+    found = _ASSIGNED.match(text)
+    pieces = _outermost(found[2]) if found else []
+    if len(indent) + len(text) <= _WIDTH or len(pieces) < 2 or found is None:
+        return [Commented(indent + text, comment)]
+    inner = [Commented(f"{indent}    {piece}") for piece in pieces]
+    return [Commented(f"{indent}{found[1]}(", comment), *inner, Commented(f"{indent})")]
 
 
-def render_source(plan: Plan, text: ProgramText, traced: Graph, key: str) -> str:
-    """The document for a program; see the module."""
-    graph = plan.graph
-    names = ProgramNames(plan, traced, _reserved(text))
+def _outermost(value: str) -> list[str]:
+    """`value` cut before every ``if``, ``else``, ``+`` and ``-`` outside parentheses."""
+    pieces, depth, start = [], 0, 0
+    for k, letter in enumerate(value):
+        depth += (letter in "([") - (letter in ")]")
+        if depth == 0 and re.match(r" (if|else|\+|-|or) ", value[k:]):
+            pieces.append(value[start:k])
+            start = k + 1
+    return [*pieces, value[start:]]
+
+
+def render_source(plan: Plan, text: ProgramText, views: list[KernelView], names: ProgramNames, key: str) -> str:
+    """The document for a program, whose kernel calls `views` show in order; see the module."""
     comments = Comments(names)
-    views = [KernelView(n, k, t, names) for (n, t), k in zip(text.kernels, plan.kernels, strict=True)]
-    calls = [view.name for view in views]
-    parts: list[Commented] = [Commented(line) for line in header(plan, graph, key)]
-    parts += _leaf_section(graph, names)
-    section, seen = "", set()
-    for view in views:
-        if view.name in seen:
-            continue
-        seen.add(view.name)
-        found = comments.sections(view.marked(view.lines))
-        if found != section:
-            parts += [Commented(""), Commented(""), Commented(banner(found))]
-            section = found
-        often = calls.count(view.name)
-        about = comments.group(view.marked(view.lines)) + (f", called {often} times" if often > 1 else "")
-        parts += [Commented(""), Commented(f"# {about}"), *view.render(comments)]
-    parts += [Commented(""), Commented(""), Commented(banner("step")), Commented("")]
-    parts += _step_function(graph, plan, views, names)
+    parts = [Commented(line) for line in header(plan, names, key)]
+    parts += [*_title("inputs"), *_leaves(plan, names)]
+    parts += _kernels(views, comments)
+    parts += [*_title("step"), *_step_function(plan, views, names)]
     helpers = _helpers(text)
     if helpers:
-        parts += [Commented(""), Commented(""), Commented(banner("helpers")), Commented(""), Commented(helpers)]
+        parts += [*_title("helpers"), Commented(helpers)]
     return "\n".join(comments.layout(parts)) + "\n"
 
 
-def _reserved(text: ProgramText) -> set[str]:
-    words = {w for _, kernel in text.kernels for w in re.findall(r"[A-Za-z_]\w*", _code(kernel.text))}
-    machinery = {"m", "o", "step", "out", "inout", "float64", "int64", *[n for n, _ in text.kernels]}
-    return {w for w in words if not _LOCAL.fullmatch(w)} | set(keyword.kwlist) | machinery
+def _kernels(views: list[KernelView], comments: Comments) -> list[Commented]:
+    """Every distinct kernel once, in order of execution, under the sections that it serves."""
+    calls = [view.name for view in views]
+    parts: list[Commented] = []
+    section = ""
+    for k, view in enumerate(views):
+        if view.name in calls[:k]:
+            continue
+        found = comments.sections(view.computed())
+        parts += _title(found) if found != section else [Commented("")]
+        section = found
+        often = calls.count(view.name)
+        parts += [Commented(f"# called {often} times")] if often > 1 else []
+        parts += view.render(comments)
+    return parts
 
 
-def _code(text: str) -> str:
-    return "\n".join(line.split("  #@")[0] for line in text.split("\n"))
+def reserved_words(text: ProgramText) -> set[str]:
+    """What no name of the document may be: Python's keywords, and names that the kernels use."""
+    code = "\n".join(_MARK.sub("", line) for _, kernel in text.kernels for line in kernel.text.split("\n"))
+    words = {w for w in re.findall(r"[A-Za-z_]\w*", code) if not _LOCAL.fullmatch(w)}
+    return words | set(keyword.kwlist) | {"step", "out", "inout"} | {name for name, _ in text.kernels}
 
 
-def banner(title: str) -> str:
-    return f"# ---- {title} ".ljust(78, "-")
+def _title(title: str) -> list[Commented]:
+    return [Commented(""), Commented(""), Commented(f"# ---- {title} ".ljust(78, "-")), Commented("")]
 
 
-def header(plan: Plan, graph: Graph, key: str) -> list[str]:
+def header(plan: Plan, names: ProgramNames, key: str) -> list[str]:
     """The docstring: what the step is, how much it computes and moves."""
     counts = [0] * len(SECTIONS)
-    for node, part in section_of(graph).items():
+    for node, part in section_of(plan.graph).items():
         counts[part] += "leaf" not in node.op.traits
     ops = ", ".join(f"{count} {title}" for count, title in zip(counts, SECTIONS, strict=True) if count)
-    name = graph.name.replace("\\", "/").replace('"', "'")
+    name = " ".join(plan.graph.name.replace("\\", "/").replace('"', "'").split())
+    outputs = [(b, n) for b, n in zip(_of_kind(plan, "output"), plan.graph.outputs, strict=True)]
+    returned = ", ".join(f"{names.buffers[b]}: {names.type(n.dtype, n.shape)}" for b, n in outputs) or "nothing"
     return [
-        f'"""{" ".join(name.split())}: one compiled step, target cpu',
+        f'"""{name}: one compiled step, target cpu',
         "",
+        f"returns  {returned}",
         f"ops      {sum(counts)} ({ops or 'none'}) in {len(plan.kernels)} kernel{'s' * (len(plan.kernels) != 1)}",
-        f"memory   {bytes_moved(plan)} bytes read and written a step",
+        f"memory   {names.size(bytes_moved(plan))} bytes read and written a step",
         f"key      {key}",
         '"""',
     ]
 
 
-def bytes_moved(plan: Plan) -> dims.DimLike:
+def _of_kind(plan: Plan, kind: str) -> list[int]:
+    return [b.number for b in plan.buffers if b.kind == kind]
+
+
+def bytes_moved(plan: Plan) -> DimLike:
     """Bytes that the kernels read and write in one step, each array of a kernel counted once per direction."""
-    total: dims.DimLike = 0
+    total: DimLike = 0
     for kernel in plan.kernels:
         reads, writes = accesses(kernel)
         for array in kernel.arrays:
@@ -276,49 +321,45 @@ def bytes_moved(plan: Plan) -> dims.DimLike:
     return total
 
 
-def _leaf_section(graph: Graph, names: ProgramNames) -> list[Commented]:
-    updated = {p for p, _ in graph.updates}
-    lines = [Commented(""), Commented(banner("inputs")), Commented("")]
-    leaves: list[tuple[str, Any]] = [("input", node) for node in graph.inputs]
-    leaves += [("param, updated" if p in updated else "param", p) for p in graph.params]
-    numbers = [k for k in names.buffers]
-    for number, (kind, node) in zip(numbers, leaves, strict=False):
-        lines.append(Commented(f"{names.buffers[number]}: {type_text(node.dtype, node.shape)}", kind))
-    return lines
+def _leaves(plan: Plan, names: ProgramNames) -> list[Commented]:
+    """Inputs and params with their types."""
+    updated = {p for p, _ in plan.graph.updates}
+    lines = []
+    for kind, nodes in (("input", plan.graph.inputs), ("param", plan.graph.params)):
+        for number, node in zip(_of_kind(plan, kind), nodes, strict=True):
+            said = f"{kind}, updated" if node in updated else kind
+            lines.append(Commented(f"{names.buffers[number]}: {names.type(node.dtype, node.shape)}", said))
+    return lines or [Commented("# none")]
 
 
-def _step_function(graph: Graph, plan: Plan, views: list[KernelView], names: ProgramNames) -> list[Commented]:
+def _step_function(plan: Plan, views: list[KernelView], names: ProgramNames) -> list[Commented]:
     """The order of execution: every kernel call, with the memory it works on."""
-    inputs = ", ".join(
-        f"{names.buffers[b.number]}: {type_text(n.dtype, n.shape)}"
-        for b, n in zip((b for b in plan.buffers if b.kind == "input"), graph.inputs, strict=True)
-    )
-    lines = [Commented(f"def step({inputs}):")]
+    inputs = [
+        f"{names.buffers[number]}: {names.type(node.dtype, node.shape)}"
+        for number, node in zip(_of_kind(plan, "input"), plan.graph.inputs, strict=True)
+    ]
+    lines = [Commented(f"def step({', '.join(inputs)}):")]
     for k, view in enumerate(views):
         if k == plan.commit and any(v.kernel.checks for v in views):
             lines.append(Commented("    # an index out of range ends the step here: no param has been changed"))
         lines.append(Commented(f"    {view.name}({', '.join(names.buffers[a.buffer] for a in view.kernel.arrays)})"))
-    outputs = [names.buffers[b.number] for b in plan.buffers if b.kind == "output"]
+    outputs = [names.buffers[number] for number in _of_kind(plan, "output")]
     lines.append(Commented(f"    return {', '.join(outputs)}" if outputs else "    return"))
     return lines
 
 
-def _can_fail(view: KernelView) -> bool:
-    return bool(view.kernel.checks)
+_WRAP = '''\
+def wrap(k, n):
+    """Position k of n, counted from the end if negative; the step fails if it is out of range."""
+    return k + n if k < 0 else k'''
 
 
 def _helpers(text: ProgramText) -> str:
     """The functions that kernels call, as they stand in the file."""
-    tree = ast.parse(text.source)
     own = {name for name, _ in text.kernels} | {"step"}
-    machinery = {"carray", "pointer", "kernel", "program", "helper"}
-    found = []
     lines = text.source.split("\n")
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and node.name not in own | machinery:
-            first = node.decorator_list[0].lineno if node.decorator_list else node.lineno
-            found.append("\n".join(lines[first - 1 : node.end_lineno]))
+    found = []
+    for node in ast.parse(text.source).body:
+        if isinstance(node, ast.FunctionDef) and node.name not in own:
+            found.append(_WRAP if node.name == "wrap" else "\n".join(lines[node.lineno - 1 : node.end_lineno]))
     return "\n\n".join(found)
-
-
-__all__ = ["Dim", "KernelView", "UserLine", "bytes_moved", "render_source"]

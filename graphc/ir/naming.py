@@ -75,9 +75,10 @@ def _bound(target: ast.expr, value: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     elif isinstance(target, ast.Attribute):
         yield value, target.attr
     elif isinstance(target, (ast.Tuple, ast.List)) and isinstance(value, (ast.Tuple, ast.List)):
-        if len(target.elts) == len(value.elts):
-            for one, part in zip(target.elts, value.elts, strict=True):
-                yield from _bound(one, part)
+        for one, part in zip(target.elts, value.elts, strict=False):
+            if isinstance(one, ast.Starred) or isinstance(part, ast.Starred):
+                break
+            yield from _bound(one, part)
 
 
 def source_of(line: UserLine) -> Source:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import ShapeError, message, user_line
 from ..ir import dims
-from ..ir.apply import lift_promoted
+from ..ir.apply import lift, lift_promoted
 from .common import describe
 from .linalg import contract_labelled, diagonal_of, sum_same
 from .movement import broadcast_to, permute_dims
@@ -39,10 +39,10 @@ def einsum(subscripts: str, /, *operands: Any) -> Any:
     """
     if not isinstance(subscripts, str):
         raise _bad(repr(subscripts)[:60], "the subscripts as a string, such as 'ij,jk->ik'")
-    tensors = lift_promoted(*operands) if operands else ()
-    terms, out = _parse(subscripts, tensors)
-    _check_sizes(subscripts, tensors, terms)
-    parts = [_diagonals(Labelled(x, term)) for x, term in zip(tensors, terms, strict=True)]
+    given = lift(*operands)
+    terms, out = _parse(subscripts, given)
+    _check_sizes(subscripts, given, terms)
+    parts = [_diagonals(Labelled(x, term)) for x, term in zip(lift_promoted(*operands), terms, strict=True)]
     return _contract_all(parts, out)
 
 

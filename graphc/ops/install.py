@@ -107,12 +107,11 @@ def _getitem(self: Any, key: Any) -> Any:
 def _setitem(self: Any, key: Any, value: Any) -> None:
     raise TraceError(
         message(
-            "cannot assign to elements",
+            "cannot assign to elements of a tensor",
             got=describe(self),
-            expected="tensors, which are values, to stay as they are",
             at=user_line(),
             created=False,
-            hint="x = x.at[index].set(value) gives a changed copy; .add(value) adds",
+            hint="tensors are values: x = x.at[index].set(value) gives a changed copy, .add(value) adds",
         )
     )
 

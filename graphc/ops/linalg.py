@@ -126,7 +126,7 @@ def _spread(x: Any, letters: str, out: str) -> Any:
 
 
 def contract_labelled(op: str, x: Any, a: str, y: Any, b: str, out: str) -> Any:
-    """`contract` of operands of one dtype in which sizes declared 1 broadcast and letters in one operand are summed."""
+    """`contract` of promoted operands, in which sizes declared 1 broadcast and letters in one operand are summed."""
     sizes: dict[str, DimLike] = {}
     for letters, operand in ((a, x), (b, y)):
         for letter, n in zip(letters, operand.shape, strict=True):
@@ -134,6 +134,7 @@ def contract_labelled(op: str, x: Any, a: str, y: Any, b: str, out: str) -> Any:
             if seen != 1 and n != 1 and dims.equal(seen, n) is False:
                 raise shape_error(op, (x, y), f"equal sizes, or 1, where axes go together (not {seen} and {n})")
             sizes[letter] = n if seen == 1 else seen
+    x, y = lift_promoted(x, y)
     x, left = _without_ones(x, a)
     y, right = _without_ones(y, b)
     x, left = _alone_summed(x, left, right + out)
@@ -189,7 +190,7 @@ def matmul(x: Any, y: Any, /) -> Any:
     >>> gc.matmul(gc.asarray([[1, 2], [3, 4]]), gc.asarray([1, 1])).tolist()
     [3, 7]
     """
-    x, y = lift_promoted(x, y)
+    x, y = lift(x, y)
     p, q = len(x.shape), len(y.shape)
     if p == 0 or q == 0:
         raise shape_error("matmul", (x, y), "at least one axis in each operand", "use * for scalars")
@@ -211,7 +212,7 @@ def tensordot(x: Any, y: Any, /, *, axes: Any = 2) -> Any:
     >>> gc.tensordot(gc.ones((2, 3, 4)), gc.ones((4, 3)), axes=([1, 2], [1, 0])).shape
     (2,)
     """
-    x, y = lift_promoted(x, y)
+    x, y = lift(x, y)
     p, q = len(x.shape), len(y.shape)
     if hasattr(axes, "__index__"):
         count = axes.__index__()
@@ -240,7 +241,7 @@ def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
     >>> gc.vecdot(gc.asarray([[1, 2], [3, 4]]), gc.asarray([1, 10])).tolist()
     [21, 43]
     """
-    x, y = lift_promoted(x, y)
+    x, y = lift(x, y)
     p, q = len(x.shape), len(y.shape)
     i, j = axis_index(axis, p, "vecdot"), axis_index(axis, q, "vecdot")
     x, y = _matched("vecdot", x, i, y, j, f"equal sizes along axis {axis}")

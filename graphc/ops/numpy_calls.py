@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError, message, user_line
+from ..ir import dims
 from .functions import PUBLIC
 
 _RENAMED = {"a_min": "min", "a_max": "max", "ddof": "correction", "newshape": "shape"}
@@ -26,7 +27,7 @@ _SIGNATURES: dict[str, Callable[..., Any]] = {  # functions written in C: not ev
 _QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "shape": lambda x: tuple(x.shape),
     "ndim": lambda x: len(x.shape),
-    "size": lambda x: x.size,
+    "size": lambda x: dims.product(x.shape),
 }
 _MODULES = ("numpy", "numpy.linalg")
 

@@ -31,7 +31,7 @@ from .fuse import Group, stages_of
 from .storage import is_view
 from .units import Index, Unit, loop_vars, view_index
 
-_DUPLICATED = {"ct_mul": (0,), "maximum": (0, 1), "minimum": (0, 1), "isnan": (0,), "isfinite": (0,), "isinf": (0,)}
+_DUPLICATED = {"isnan": (0,)}
 """Scalar functions whose printed form repeats an operand: that operand must be a name or a literal."""
 _MAX_INLINE = 5
 
@@ -375,8 +375,6 @@ class KernelBuilder:
             scope.body.append(Combine(acc.name, combine, value, Var(f"i{unit.reduced[-1]}"), unit.node))
             assert name
         else:
-            if combine in ("max", "min"):
-                value = self.atom(value, unit.node.inputs[0], scope)
             scope.body.append(Combine(acc.name, combine, value, None, unit.node))
 
     # kernels of their own

@@ -1,0 +1,165 @@
+"""`Step.kernels`: every kernel of a step, what it computes, what memory it touches, and why it is one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from ..ir import dims
+from ..ir.dims import Dim, DimLike, Shape, shape_text
+from ..ir.loops import Kernel
+from ..schedule.fuse import Group
+from ..schedule.plan import Plan
+from ..schedule.units import alias_base
+from .comments import Comments
+from .names import ProgramNames, accesses
+from .source import KernelView
+
+Bytes = tuple[tuple[str, DimLike], ...]
+_LIBRARY = {"dot": "a matrix product", "scan": "a running sum", "scatter": "a scatter", "concat": "a concatenation"}
+
+
+@dataclass(frozen=True)
+class KernelReport:
+    """One kernel.
+
+    name    its name in the source
+    space   sizes of its loops, outermost first
+    serves  sections and user lines: "forward + backward of fit.py:14-15"
+    ops     names of the ops that are computed into memory or accumulators, in order
+    units   how many such values were fused into it
+    reads, writes   (array, bytes) pairs; bytes may be an expression in the runtime dims
+    calls   how often a step runs it
+    reason  why it is not part of the kernel before it
+    """
+
+    name: str
+    space: Shape
+    serves: str
+    ops: tuple[str, ...]
+    units: int
+    reads: Bytes
+    writes: Bytes
+    calls: int
+    reason: str
+
+    @property
+    def bytes(self) -> DimLike:
+        """Bytes read and written by one call."""
+        total: DimLike = 0
+        for _, nbytes in (*self.reads, *self.writes):
+            total = total + nbytes
+        return total
+
+    def __str__(self) -> str:
+        often = f"  called {self.calls} times" if self.calls > 1 else ""
+        return "\n".join(
+            [
+                f"{self.name}  {shape_text(self.space)}  {self.serves}{often}",
+                f"    computes  {', '.join(self.ops)}",
+                f"    reads     {_listed(self.reads)}",
+                f"    writes    {_listed(self.writes)}",
+                f"    separate  {self.reason}",
+            ]
+        )
+
+
+class KernelReports(tuple[KernelReport, ...]):
+    """The kernels of a step in order of execution, each distinct one once. Print it, or take it apart."""
+
+    __slots__ = ()
+
+    @property
+    def launches(self) -> int:
+        """Kernel calls in one step."""
+        return sum(k.calls for k in self)
+
+    def at(self, **sizes: int) -> KernelReports:
+        """The same report with the bytes for these sizes of the runtime dims."""
+
+        def known(pairs: Bytes) -> Bytes:
+            return tuple((name, _evaluated(n, sizes)) for name, n in pairs)
+
+        return KernelReports(
+            replace(k, space=tuple(_evaluated(s, sizes) for s in k.space), reads=known(k.reads), writes=known(k.writes))
+            for k in self
+        )
+
+    def __str__(self) -> str:
+        total: DimLike = 0
+        for k in self:
+            total = total + k.bytes * k.calls
+        head = f"{len(self)} kernels, {self.launches} calls a step, {total} bytes read and written"
+        return "\n".join([head, *map(str, self)])
+
+    __repr__ = __str__
+
+
+def _evaluated(dim: DimLike, sizes: Mapping[str, int]) -> DimLike:
+    return dims.substitute(dim, sizes) if isinstance(dim, Dim) else dim
+
+
+def _listed(pairs: Bytes) -> str:
+    return ", ".join(f"{name} ({nbytes} B)" for name, nbytes in pairs) or "nothing"
+
+
+def report_kernels(plan: Plan, views: list[KernelView], names: ProgramNames) -> KernelReports:
+    """The report for a plan, whose kernels `views` show in order."""
+    comments = Comments(names)
+    calls = [view.name for view in views]
+    reports = []
+    for k, (view, group) in enumerate(zip(views, plan.groups, strict=True)):
+        if view.name in calls[:k]:
+            continue
+        reads, writes = accesses(view.kernel)
+        reports.append(
+            KernelReport(
+                view.name,
+                group.domain,
+                comments.group(view.computed()),
+                tuple(dict.fromkeys("copy" if u.kind == "copy" else u.node.op.name for u in group.units)),
+                len(group.units),
+                _touched(view, reads),
+                _touched(view, writes),
+                calls.count(view.name),
+                _reason(plan, k, names),
+            )
+        )
+    return KernelReports(reports)
+
+
+def _touched(view: KernelView, arrays: set[str]) -> Bytes:
+    return tuple(
+        (view.names[a.name], dims.product(a.shape) * a.dtype.itemsize) for a in view.kernel.arrays if a.name in arrays
+    )
+
+
+def _reason(plan: Plan, k: int, names: ProgramNames) -> str:
+    """Why kernel `k` does not run inside the one before it."""
+    if k == 0:
+        return "it is the first"
+    group, before = plan.groups[k], plan.groups[k - 1]
+    if k >= plan.commit > k - 1:
+        return "it changes params, which waits until every index has been checked"
+    for one in (group, before):
+        kind = one.units[0].kind
+        if kind not in ("map", "reduce", "copy"):
+            return f"{_LIBRARY.get(kind, 'a sort')} is a kernel of its own"
+    needed = _needed(plan.kernels[k], plan.kernels[k - 1], group, before, names)
+    if needed:
+        return f"it needs the whole of {needed} first"
+    if group.domain != before.domain:
+        return f"its loops {shape_text(group.domain)} are not those of the kernel before, {shape_text(before.domain)}"
+    return "a kernel with both would be too long, or would change a param while it is still read"
+
+
+def _needed(kernel: Kernel, earlier: Kernel, group: Group, before: Group, names: ProgramNames) -> str:
+    """The first array that `earlier` writes and `kernel` reads."""
+    _, writes = accesses(earlier)
+    reads, _ = accesses(kernel)
+    written = {a.buffer for a in earlier.arrays if a.name in writes}
+    shared = [names.buffers[a.buffer] for a in kernel.arrays if a.name in reads and a.buffer in written]
+    made = {u.node for u in before.units}
+    if not shared and any(alias_base(n) in made for u in group.units for n in u.reads):
+        return "a result"
+    return shared[0] if shared else ""

@@ -1,0 +1,47 @@
+"""What `Step` shows of itself: the one place that puts names, source, reports and files together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..codegen.cpu import ProgramText
+from ..ir.graph import Graph
+from ..runtime import files
+from ..schedule.plan import Plan
+from .kernels import KernelReports, report_kernels
+from .memory import MemoryReport
+from .names import ProgramNames
+from .source import KernelView, render_source, reserved_words
+
+
+@dataclass
+class Reading:
+    """A compiled step, to be read: its plan, its text, and the graph as it was traced."""
+
+    plan: Plan
+    text: ProgramText
+    traced: Graph
+
+    @cached_property
+    def names(self) -> ProgramNames:
+        return ProgramNames(self.plan, self.traced, reserved_words(self.text))
+
+    @cached_property
+    def views(self) -> list[KernelView]:
+        """The kernel calls in order, in the user's names."""
+        pairs = zip(self.text.kernels, self.plan.kernels, strict=True)
+        return [KernelView(name, kernel, text, self.names) for (name, text), kernel in pairs]
+
+    @cached_property
+    def source(self) -> str:
+        return render_source(self.plan, self.text, self.views, self.names, files.key_of(self.text.source))
+
+    @cached_property
+    def kernels(self) -> KernelReports:
+        return report_kernels(self.plan, self.views, self.names)
+
+    def memory(self, sizes: Mapping[str, int]) -> MemoryReport:
+        """The memory plan; with offsets if `sizes` has every runtime dim."""
+        return MemoryReport(self.plan.buffers, self.names, self.plan.graph.symbols, sizes)
