@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from .codegen.cpu import print_program
 from .errors import DTypeError, InputError, ShapeError, message, user_line
+from .inspect.dump import dump
+from .inspect.export import export
+from .inspect.kernels import KernelReports
+from .inspect.memory import MemoryReport
+from .inspect.views import Reading
 from .ir import dims
 from .ir.apply import engine_of, is_tensor, lift
 from .ir.graph import Graph
@@ -46,6 +54,43 @@ class Step:
     def _arguments(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
         """The arguments flat, in the order of the graph's inputs."""
         return bind_arguments(self._in, self.graph.inputs, args, named)
+
+    # reading
+
+    @cached_property
+    def _reading(self) -> Reading:
+        return Reading(self.plan, self.text, self.traced)
+
+    @property
+    def source(self) -> str:
+        """The Python that runs, as a document: forward, backward, update, in your names, traced to your lines.
+
+        `text.source` is the file itself.
+        """
+        return self._reading.source
+
+    @property
+    def kernels(self) -> KernelReports:
+        """What each kernel computes, reads and writes; ``print(step.kernels.at(n=1000))`` with the bytes."""
+        return self._reading.kernels
+
+    @property
+    def memory(self) -> MemoryReport:
+        """Buffers, lifetimes and the arena, for the sizes of the last call; ``step.memory.at(n=1000)`` for others."""
+        last: tuple[int, ...] = next(reversed(self._caller.frames), ())
+        return self._reading.memory(dict(zip(self.graph.symbols, last, strict=False)))
+
+    def dump(self, folder: str | os.PathLike[str]) -> list[Path]:
+        """Write every stage of the compilation into `folder`, numbered in order; returns the paths."""
+        return dump(self._reading, self.passes, folder, self.memory.sizes)
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write one Python file that needs only numpy and numba (and scipy where it multiplies matrices).
+
+        ``from file import step`` is then this step, with the present values of its params as ``step.params``; on the
+        same kind of machine it gives the same bits.
+        """
+        return export(self._reading, self._out, path)
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)

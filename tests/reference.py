@@ -13,7 +13,6 @@ from graphc.ir.dims import Dim
 from graphc.ir.evaluate import evaluate
 from graphc.ir.leaves import constant
 from graphc.ir.leaves import input as symbolic
-from graphc.ops import table as _table  # noqa: F401 - puts the operators on tensors
 
 
 def declared(shape: tuple[int, ...], named: bool) -> tuple[Any, ...]:

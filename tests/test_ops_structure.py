@@ -19,6 +19,7 @@ from graphc.ops.functions import PUBLIC
 from graphc.ops.structure import custom_gradient, item
 
 POINTS = np.array([-1.0, 0.5, 3.0])
+COUNTS = np.array([1, 2, 3])
 
 
 def straight_through(ct: Any, x: Any) -> Any:
@@ -42,11 +43,11 @@ def test_several_inputs_and_outputs() -> None:
     f = custom_gradient(forward, backward)
     x, k, y = symbolic("x", ("n",)), symbolic("k", ("n",), "int64"), symbolic("y", ("n",))
     p, q = f(x, k, y)
-    given = {x: POINTS, k: np.array([1, 2, 3]), y: POINTS**2}
-    for found, want in zip(evaluate([p, q], given), (POINTS**3, POINTS + [1, 2, 3]), strict=True):
+    given = {x: POINTS, k: COUNTS, y: POINTS**2}
+    for found, want in zip(evaluate([p, q], given), (POINTS**3, POINTS + COUNTS), strict=True):
         np.testing.assert_array_equal(found, want)
     bars = evaluate(grad((p * q).sum(), [x, y]), given)
-    ct_p, ct_q = POINTS + [1, 2, 3], POINTS**3
+    ct_p, ct_q = POINTS + COUNTS, POINTS**3
     np.testing.assert_allclose(bars[0], ct_p * POINTS**2 * 10 + ct_q)
     np.testing.assert_allclose(bars[1], ct_p * POINTS * 100)
     (bar,) = evaluate(grad(q.sum(), [x]), given)  # p takes no part: its cotangent comes as zeros

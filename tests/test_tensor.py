@@ -121,7 +121,8 @@ def test_pickled_params_stay_shared() -> None:
     w = param([1.0, 2.0], name="w")
     a, b = pickle.loads(pickle.dumps((w + 1.0, w * 2.0)))
     (va,), (vb,) = a.inputs[:1], b.inputs[:1]
-    assert va.value.tolist() == [1.0, 2.0] and vb.value.tolist() == [1.0, 2.0]
+    assert va is vb
+    assert va.value.tolist() == [1.0, 2.0]
 
 
 # operators and methods

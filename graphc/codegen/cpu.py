@@ -70,16 +70,14 @@ class KernelPrinter:
         shapes = [self.shape_text(a.shape) for a in self.kernel.arrays]
         self.block(self.kernel.body, 1)
         arguments: list[tuple[str, object]] = [("dim", d) for d in self.dims]
-        head = [f"    n{k} = m[m[o + {k}]]" if k else "    n0 = m[m[o]]" for k in range(len(self.dims))]
+        head = [f"    n{k} = size(m, o, {k})" for k in range(len(self.dims))]
         for array, shape in zip(self.kernel.arrays, shapes, strict=True):
-            at = f"o + {len(arguments)}" if arguments else "o"
             dtype = "bool_" if array.dtype == BOOL else array.dtype.name
-            head.append(f"    {array.name} = carray(pointer(m[m[{at}]]), {shape}, {dtype})")
+            head.append(f"    {array.name} = array(m, o, {len(arguments)}, {shape}, {dtype})")
             arguments.append(("buffer", array.buffer))
         for k, node in enumerate(self.kernel.checks):
-            head.append(f"    e{k} = m[o + {len(arguments)}]" if arguments else f"    e{k} = m[o]")
+            head.append(f"    e{k} = code(m, o, {len(arguments)})")
             arguments.append(("check", node))
-        head.insert(0, f"    m = carray(pointer(m), (o + {len(arguments)},), int64)")
         text, marks = self.finish()
         return KernelText("\n".join([*head, *text]), arguments, marks, self.names, self.printer.functions, self.helpers)
 
@@ -221,13 +219,19 @@ import numba
 import numpy as np
 from numpy import bool_, float32, float64, inf, int8, int16, int32, int64, nan, uint8, uint16, uint32, uint64
 
-if numba.config.DISABLE_JIT:  # plain Python: `m` holds arrays where the compiled table has their addresses
+if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where the compiled table has their addresses
 
-    def carray(memory, shape, dtype):
-        return memory if isinstance(memory, list) else memory.reshape(shape)
+    def size(m, o, k):
+        return m[m[o + k]]
 
-    def pointer(memory):
-        return memory
+    def array(m, o, k, shape, dtype):
+        return m[m[o + k]].reshape(shape)
+
+    def code(m, o, k):
+        return m[o + k]
+
+    def flag(m, code):
+        m[0] = m[0] or code
 
     def select(condition, x, y):
         return x if condition else y
@@ -246,18 +250,74 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` holds arrays where the compile
 
     helper = kernel
 else:
-    from numba import carray, types
+    from llvmlite import ir
+    from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
+    from numba.np import arrayobj
+
+    def entry(builder, m, position):
+        """A pointer to entry `position` of the table at address `m`."""
+        table = builder.inttoptr(m, ir.IntType(64).as_pointer())
+        return builder.gep(table, [position])
+
+    def indirect(builder, m, o, k):
+        """The entry whose position stands at o + k."""
+        return builder.load(entry(builder, m, builder.load(entry(builder, m, builder.add(o, k)))))
 
     @intrinsic
-    def pointer(typingctx, address):
-        """An int64 address as a pointer."""
+    def size(typingctx, m, o, k):
+        """A runtime dim: entry m[m[o + k]]."""
+        return types.int64(types.int64, types.int64, types.int64), lambda c, b, s, args: indirect(b, *args)
+
+    @intrinsic
+    def code(typingctx, m, o, k):
+        """An error code: entry m[o + k]."""
 
         def codegen(context, builder, signature, args):
-            return builder.inttoptr(args[0], cgutils.voidptr_t)
+            return builder.load(entry(builder, args[0], builder.add(args[1], args[2])))
 
-        return types.voidptr(types.int64), codegen
+        return types.int64(types.int64, types.int64, types.int64), codegen
+
+    @intrinsic
+    def flag(typingctx, m, code):
+        """Set the error code m[0], if none is set."""
+
+        def codegen(context, builder, signature, args):
+            first = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+            old = builder.load(first)
+            unset = builder.icmp_signed("==", old, old.type(0))
+            builder.store(builder.select(unset, args[1], old), first)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), codegen
+
+    @intrinsic
+    def array(typingctx, m, o, k, shape, dtype):
+        """The array of `shape` (C order) whose address is m[m[o + k]]."""
+        element = dtype.instance_type
+        result = types.Array(element, len(shape), "C")
+
+        def codegen(context, builder, signature, args):
+            sizes = cgutils.unpack_tuple(builder, args[3])
+            sizes = [context.cast(builder, n, t, types.int64) for n, t in zip(sizes, shape)]
+            width = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(element)))
+            strides = [width]
+            for n in sizes[:0:-1]:
+                strides.insert(0, builder.mul(strides[0], n))
+            made = context.make_array(result)(context, builder)
+            data = builder.inttoptr(indirect(builder, *args[:3]), context.get_data_type(element).as_pointer())
+            arrayobj.populate_array(
+                made,
+                data=data,
+                shape=cgutils.pack_array(builder, sizes),
+                strides=cgutils.pack_array(builder, strides),
+                itemsize=width,
+                meminfo=None,
+            )
+            return made._getvalue()
+
+        return result(types.int64, types.int64, types.int64, shape, dtype), codegen
 
     @intrinsic
     def select(typingctx, condition, x, y):
@@ -305,8 +365,7 @@ def wrap(k, n, code, m):
     """Position k of n, counted from the end if negative; out of range sets the error code."""
     if -n <= k < n:
         return k + n if k < 0 else k
-    if m[0] == 0:
-        m[0] = code
+    flag(m, code)
     return 0
 ''',
     "dot": '''\
@@ -380,7 +439,9 @@ def print_program(plan: Plan) -> ProgramText:
     parts += [_functions(functions), *definitions]
     parts.append(_step(calls, plan.commit))
     source = "\n\n".join(p.rstrip("\n") for p in parts if p) + "\n"
-    return ProgramText(source, size, plan.commit, calls, list(dims), first_dim, first_buffer, first_row, rows, errors, kernels)
+    return ProgramText(
+        source, size, plan.commit, calls, list(dims), first_dim, first_buffer, first_row, rows, errors, kernels
+    )
 
 
 def _step(calls: list[tuple[str, int]], commit: int) -> str:

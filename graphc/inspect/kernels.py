@@ -139,7 +139,7 @@ def _reason(plan: Plan, k: int, names: ProgramNames) -> str:
     if k == 0:
         return "it is the first"
     group, before = plan.groups[k], plan.groups[k - 1]
-    if k >= plan.commit > k - 1:
+    if k >= plan.commit > k - 1 and any(kernel.checks for kernel in plan.kernels):
         return "it changes params, which waits until every index has been checked"
     for one in (group, before):
         kind = one.units[0].kind

@@ -57,5 +57,5 @@ def _look(node: Tensor, names: dict[Tensor, str], section: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A DOT string; its escapes are those of JSON, in ASCII."""
-    return json.dumps(text)
+    """A DOT string; quotes, backslashes and newlines are escaped as in JSON."""
+    return json.dumps(text, ensure_ascii=False)

@@ -24,7 +24,7 @@ from .comments import Commented, Comments
 from .names import ProgramNames, accesses, dim_name
 
 _LOCAL = re.compile(r"\b(?:[avnspie]\d+|b)\b")
-_MACHINERY = re.compile(r"    (?:m = carray\(|[ne]\d+ = m\[|a\d+ = carray\(pointer\(|e\d+ = o\b)")
+_MACHINERY = re.compile(r"    (?:n\d+ = size\(|a\d+ = array\(|e\d+ = code\()")
 _MARK = re.compile(r"  #@(\d+)$")
 _DEFINED = re.compile(r"\s*([vsp]\d+) (?:=|\+=|\*=) (.*)")
 _STORED = re.compile(r"\s*(a\d+)\[(.*)\] = ([vsp]\d+)")

@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import keyword
 import re
-import threading
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from . import dims
 from .dims import DimLike
 from .dtypes import INT64, DType, WeakScalar, as_dtype, check_fits
 from .expr import Size, cast, lit
+from .guard import Guard
 from .lowering import Generate, Refused
 from .op import Aval, Op, Require
 from .tensor import Tensor, build
@@ -42,17 +42,33 @@ class ParamState:
     `array` is C-contiguous and never replaced, so that compiled steps can keep its address.
     """
 
-    __slots__ = ("__weakref__", "array", "intern_key", "lock", "trainable")
+    __slots__ = ("__weakref__", "array", "guard", "intern_key", "trainable")
 
     def __init__(self, array: np.ndarray, trainable: bool):
         self.array = array
         self.trainable = trainable
-        self.lock = threading.RLock()
+        self.guard = Guard()
         self.intern_key = next(_uids)
 
+    def read(self) -> np.ndarray:
+        """A copy of the value, at a whole step."""
+        while True:
+            guard = self.guard
+            with guard.reading():
+                if guard is self.guard:  # else a step being compiled has just replaced it, see `guard.share`
+                    return self.array.copy()
+
+    def write(self, value: np.ndarray) -> None:
+        """Set the value between two steps."""
+        while True:
+            guard = self.guard
+            with guard.writing():
+                if guard is self.guard:
+                    self.array[...] = value
+                    return
+
     def __reduce__(self) -> Any:
-        with self.lock:
-            return ParamState, (self.array.copy(), self.trainable)
+        return ParamState, (self.read(), self.trainable)
 
 
 class ArrayData:
@@ -121,8 +137,7 @@ class Param(Tensor):
     @property
     def value(self) -> np.ndarray:
         """A copy of the current value."""
-        with self.state.lock:
-            return self.state.array.copy()
+        return self.state.read()
 
     @value.setter
     def value(self, new: Any) -> None:
@@ -143,8 +158,7 @@ class Param(Tensor):
                     hint="nothing narrows silently: convert it first, with .astype",
                 )
             )
-        with state.lock:
-            state.array[...] = array
+        state.write(array)
 
 
 def input(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:

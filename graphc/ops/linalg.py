@@ -297,10 +297,10 @@ def diagonal_of(x: Any, i: int, j: int) -> Any:
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
     """The sum along the diagonal `offset` (above the main one if positive) of the last two axes.
 
-    Leading axes are batches. Dtypes as for `sum`.
+    Leading axes are batches. Dtypes as for `sum`. (As a method, or ``np.trace``: `gc.trace` traces functions.)
 
     >>> import graphc as gc
-    >>> gc.trace(gc.asarray([[1, 2], [3, 4]])).item()
+    >>> gc.asarray([[1, 2], [3, 4]]).trace().item()
     5
     """
     (x,) = lift(x)

@@ -77,7 +77,7 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
     if function is None or func.__module__ not in _MODULES:
         raise _unsupported(full)
     if func in (np.trace, np.diagonal) and len(args[0].shape) != 2:
-        hint = f"gc.{name} takes the last two axes, {full} the first two"
+        hint = f"x.{name}() takes the last two axes, {full} the first two"
         raise _unsupported(full, f"{len(args[0].shape)} axes", hint)
     if name == "einsum" and not kwargs:
         return function(*args)

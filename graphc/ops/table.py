@@ -5,9 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from ..ir import graph, leaves
-from ..ir.evaluate import constant_of
 from ..ir.op import Op
-from ..ir.tensor import Tensor
 from . import (
     cotangent,
     creation,
@@ -29,7 +27,6 @@ from . import (
     structure,
     trigonometry,
 )
-from .install import install
 
 _ELEMENTWISE = (elementwise, power, exponential, trigonometry, special, rounding, piecewise, logic)
 _MOVING = (creation, movement, joining, guarding, indexing, sorting)
@@ -48,4 +45,3 @@ def _table() -> dict[str, Op]:
 
 OPS = MappingProxyType(_table())
 graph.set_op_lookup(OPS.__getitem__)
-install(Tensor, constant_of)

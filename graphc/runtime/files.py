@@ -1,116 +1,237 @@
-"""Generated files: content-addressed, written atomically, loaded as modules; numba's own cache lies beside each.
+"""Generated files: a folder per content, holding the text and numba's machine code for it, sealed by checksums.
 
-Many processes may write one entry at once (the bytes are equal and a rename is atomic). An entry whose bytes are not
-what its name says is written again. Where the cache folder cannot be written, a folder of this process is used.
+A folder is made in private (`step.py`, `__pycache__`), sealed, and renamed into place: many processes may make one at
+once, and a reader sees a whole one or none. What does not match its seal is made again. Where the cache folder cannot
+be written, a folder of this process serves instead.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import hashlib
-import importlib.util
 import os
 import shutil
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from .. import config
 
-_lock = threading.Lock()
+TEXT, SEAL = "step.py", "seal"
+ABANDONED = 3600.0
+"""Seconds after which a private folder is taken to be left behind by a process that was killed."""
+
+_lock = threading.RLock()
 _modules: dict[str, ModuleType] = {}
-_fallback: list[Path] = []
+_temporary: list[Path] = []
+_compiled = [0]
+
+
+def compile_counter() -> int:
+    """How many generated functions this process compiled; those it loaded from the cache do not count.
+
+    >>> compile_counter() >= 0
+    True
+    """
+    return _compiled[0]
+
+
+def load(source: str) -> ModuleType:
+    """The module of `source`: the one this process has, else loaded from the cache folder, else made."""
+    key = key_of(source)
+    with _lock:
+        if key not in _modules:
+            _modules[key] = _find(source, key) or _make(source, key)
+        return _modules[key]
 
 
 def key_of(source: str) -> str:
     """The name of a generated file: what it says, and everything that decides what its machine code will be."""
+    return _digest("\0".join([source, str(config.jit_disabled()), *_platform()]).encode())
+
+
+@functools.cache
+def _platform() -> tuple[str, ...]:
     import llvmlite
     import numba
     import numpy as np
     from llvmlite import binding
 
-    facts = (
-        source,
-        numba.__version__,
-        llvmlite.__version__,
-        np.__version__,
-        sys.version,
-        binding.get_host_cpu_name(),
-        binding.get_host_cpu_features().flatten(),
-        str(config.jit_disabled()),
-    )
-    return hashlib.blake2b("\0".join(facts).encode(), digest_size=16).hexdigest()
+    versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version)
+    return (*versions, binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
 
 
-def _folder() -> Path:
-    """The cache folder, created; a temporary folder of this process where that is not possible."""
-    if _fallback:
-        return _fallback[0]
-    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: no home folder can be determined
-        folder = config.cache_dir()
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    _fallback.append(Path(tempfile.mkdtemp(prefix="graphc-")))
-    atexit.register(shutil.rmtree, _fallback[0], ignore_errors=True)
-    return _fallback[0]
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def write(source: str, key: str) -> Path:
-    """The path of the file with this content; written if it is not there or not whole."""
-    data = source.encode()
-    folder = _folder() / key[:2] / key
-    path = folder / "step.py"
+# folders
+
+
+def _roots() -> Iterator[Path]:
+    """Where entries may stand: the cache folder, then a temporary folder of this process."""
+    with contextlib.suppress(RuntimeError):  # no home folder can be determined
+        yield config.cache_dir()
+    if not _temporary:
+        _temporary.append(Path(tempfile.mkdtemp(prefix="graphc-")))
+        atexit.register(_remove_temporary, os.getpid())
+    yield _temporary[0]
+
+
+def _remove_temporary(owner: int) -> None:
+    if os.getpid() == owner:  # a forked child must not take its parent's folder away
+        shutil.rmtree(_temporary[0], ignore_errors=True)
+
+
+def _place(root: Path, key: str) -> Path:
+    return root / key[:2] / key
+
+
+def _seal(folder: Path) -> None:
+    """Write down the digest of every file of an entry."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    lines = [f"{_digest(p.read_bytes())} {p.relative_to(folder).as_posix()}\n" for p in files]
+    (folder / SEAL).write_text("".join(lines))
+
+
+def _whole(folder: Path, data: bytes) -> bool:
+    """Whether the entry has this text, and every file is what its seal says."""
     try:
-        if path.read_bytes() == data:
-            return path
-    except OSError:
-        folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=folder, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
+        if (folder / TEXT).read_bytes() != data:
+            return False
+        lines = (folder / SEAL).read_text().splitlines()
+        wanted = dict(reversed(line.split(" ", 1)) for line in lines)
+        return TEXT in wanted and all(_digest((folder / n).read_bytes()) == d for n, d in wanted.items())
+    except (OSError, ValueError):
+        return False
+
+
+def _find(source: str, key: str) -> ModuleType | None:
+    """The module from a whole entry; None where there is none, or where numba cannot read what it wrote."""
+    for root in _roots():
+        folder = _place(root, key)
+        if _whole(folder, source.encode()):
+            with contextlib.suppress(Exception):
+                return _execute(source, key, folder / TEXT, folder)
+    return None
+
+
+def _make(source: str, key: str) -> ModuleType:
+    """Compile `source` in a private folder and put it in place; without a folder to write to, only compile it."""
+    for root in _roots():
+        final = _place(root, key)
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(final.parent)
+            private = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=final.parent))
+        except OSError:
+            continue
+        try:
+            (private / TEXT).write_bytes(source.encode())
+            module = _execute(source, key, final / TEXT, private)
+            _seal(private)
+            _publish(private, final, source.encode())
+            return module
+        except OSError:  # a full disk, say
+            continue
+        finally:
+            shutil.rmtree(private, ignore_errors=True)
+    return _execute(source, key, Path(TEXT), None)
+
+
+def _publish(private: Path, final: Path, data: bytes) -> None:
+    """Rename a sealed folder into place; another process's whole one stays, a broken one goes."""
+    with contextlib.suppress(OSError):
+        os.rename(private, final)
+        return
+    if not _whole(final, data):
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    return path
+            os.rename(final, private / "broken")
+            (private / "broken").rename(final.with_name(f"{private.name}.broken"))
+            shutil.rmtree(final.with_name(f"{private.name}.broken"), ignore_errors=True)
+            os.rename(private, final)
 
 
-def load(source: str) -> ModuleType:
-    """The module of `source`: the one this process has, else loaded from the cache folder."""
-    key = key_of(source)
-    with _lock:
-        if key not in _modules:
-            _modules[key] = _import(write(source, key), f"graphc_generated_{key}")
-        return _modules[key]
+def _sweep(folder: Path) -> None:
+    """Remove private folders that killed processes left behind."""
+    for path in folder.glob("*.*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                shutil.rmtree(path, ignore_errors=True)
 
 
-def _import(path: Path, name: str) -> ModuleType:
-    try:
-        return _execute(path, name)
-    except Exception:
-        # numba's cache beside the file may be truncated or foreign: compile again once, without it
-        shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
-        return _execute(path, name)
+# modules
 
 
-def _execute(path: Path, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
+class _Beside:
+    """Tells numba to keep its cache of a generated file in that file's own folder, whatever NUMBA_CACHE_DIR says."""
+
+    folders: dict[str, Path] = {}
+
+    def __init__(self, line: int, folder: Path):
+        self.line, self.folder = line, folder
+
+    @classmethod
+    def from_function(cls, function: Any, file: str) -> _Beside | None:
+        folder = cls.folders.get(file)
+        return None if folder is None else cls(function.__code__.co_firstlineno, folder)
+
+    def ensure_cache_path(self) -> None:
+        self.folder.joinpath("__pycache__").mkdir(exist_ok=True)
+
+    def get_cache_path(self) -> str:
+        return str(self.folder / "__pycache__")
+
+    def get_source_stamp(self) -> str:
+        return self.folder.name.partition(".")[0]
+
+    def get_disambiguator(self) -> str:
+        return str(self.line)
+
+
+@functools.cache
+def _teach_numba() -> None:
+    from numba.core.caching import FunctionCache
+
+    FunctionCache._impl_class._locator_classes.insert(0, _Beside)
+
+
+def _execute(source: str, key: str, path: Path, cache: Path | None) -> ModuleType:
+    """Run `source` as the module at `path`, with numba's cache in the folder `cache`."""
+    name = f"graphc_generated_{key}"
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
-    wrote = sys.dont_write_bytecode
-    sys.dont_write_bytecode = True
+    if cache is not None:
+        _teach_numba()
+        (cache / "__pycache__").mkdir(exist_ok=True)
+        _Beside.folders[str(path)] = cache
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(path), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[name]
         raise
     finally:
-        sys.dont_write_bytecode = wrote
+        _Beside.folders.pop(str(path), None)
+    _compiled[0] += sum(_compilations(value) for value in vars(module).values())
     return module
+
+
+def _compilations(value: Any) -> int:
+    """How often numba compiled this member of a module: C functions, and dispatchers (which may be helpers)."""
+    if hasattr(value, "cache_hits"):
+        return 1 - value.cache_hits
+    if hasattr(value, "overloads") and hasattr(value, "stats"):
+        return len(value.overloads) - sum(value.stats.cache_hits.values())
+    return 0
+
+
+if hasattr(os, "register_at_fork"):  # not in the middle of a compilation
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

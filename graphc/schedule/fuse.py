@@ -205,9 +205,12 @@ def _flows(producer: Unit, unit: Unit, indices: list[Index | None], depth: int) 
     return producer.domain == unit.domain and all(at == loop_vars(len(unit.domain)) for at in indices)
 
 
-def local_in(group: Group, producer: Unit, reader: Unit) -> bool:
-    """Whether `reader`, of the same group, gets the producer's value from a local variable and not from memory."""
-    depth, levels = group_depth(group), stage_levels(group)
+def local_in(group: Group, producer: Unit, reader: Unit, levels: dict[int, int]) -> bool:
+    """Whether `reader`, of the same group, gets the producer's value from a local variable and not from memory.
+
+    `levels` are the group's `stage_levels`.
+    """
+    depth = group_depth(group)
     if producer.kind == "reduce" or not producer.domain[depth:]:
         return True
     indices = reader.reads[producer.node]

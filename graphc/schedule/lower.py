@@ -11,7 +11,6 @@ import numpy as np
 from ..ir.dims import DimLike
 from ..ir.dtypes import BOOL, FLOAT64, INT64, DType
 from ..ir.expr import Call, Expr, Lit, Load, Size, Var, call, cast, index, lit, variables
-from ..ir.lowering import Gather, Generate, Map, View
 from ..ir.loops import (
     Argsort,
     ArrayArg,
@@ -26,6 +25,7 @@ from ..ir.loops import (
     Store,
     StoreCombine,
 )
+from ..ir.lowering import Gather, Generate, Map, View
 from ..ir.tensor import Tensor
 from .fuse import Group, stages_of
 from .storage import is_view

@@ -12,7 +12,7 @@ from ..ir.loops import Kernel
 from ..ir.op import Check
 from ..ir.tensor import Tensor
 from ..ir.traversal import users
-from .fuse import Fuser, Group, fuse, local_in
+from .fuse import Fuser, Group, fuse, local_in, stage_levels
 from .lower import KernelBuilder
 from .memory import Buffer
 from .storage import Storage, decide
@@ -192,6 +192,7 @@ class Planner:
             if node in unit_of:
                 kept.add(unit_of[node].number)
         for group in groups:
+            levels = stage_levels(group)
             for unit in group.units:
                 for node in unit.reads:
                     base = alias_base(node)
@@ -199,7 +200,7 @@ class Planner:
                     if producer is None:
                         continue
                     same = group_of[base] is group and base is node
-                    if not same or not local_in(group, producer, unit):
+                    if not same or not local_in(group, producer, unit, levels):
                         kept.add(producer.number)
 
     def lower(self, group: Group) -> Kernel:

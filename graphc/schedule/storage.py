@@ -77,10 +77,10 @@ def decide(graph: Graph) -> Storage:
         work[node] = _work(node) + sum(work.get(i, 0) for i in inner)
         if is_leaf(node) or node in roots or isinstance(lower, _PRODUCERS) or _addressed(node, readers[node]):
             stored.add(node)
-        elif isinstance(lower, (Map, Gather)) and _worth_storing(node, readers[node], work[node], cone[node]):
-            soft.add(node)
-        elif cone[node] >= MAX_CONE:
-            soft.add(node)
+        else:
+            computes = isinstance(lower, (Map, Gather)) or cone[node] >= MAX_CONE
+            if computes and _worth_storing(node, readers[node], work[node], cone[node]):
+                soft.add(node)
     for node in graph.nodes:  # an alias needs its operand in memory; the alias itself is that memory
         if is_alias(node) and node not in stored:
             stored.add(node)
@@ -99,6 +99,7 @@ def _addressed(node: Tensor, readers: list[Tensor]) -> bool:
 
 
 def _worth_storing(node: Tensor, readers: list[Tensor], work: int, cone: int) -> bool:
+    """Whether inlining would make a statement too long, or repeat work."""
     if cone >= MAX_CONE:
         return True
     if len(set(readers)) > 1 and work >= CHEAP:

@@ -1,0 +1,232 @@
+"""`Step.export`: one Python file with the kernels, their layout and the params, that needs only numpy and numba.
+
+The kernels stand in it as they stand in the program's file; around them a small `Step` does what the runtime does.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..ir import dims
+from ..ir.dims import DimLike
+from ..ir.leaves import CONSTANT, identifier
+from ..ir.naming import Unique
+from ..ir.tensor import Tensor
+from ..ir.tree import Tree
+from ..schedule import memory
+from .export_runtime import RUNTIME
+from .views import Reading
+
+_READABLE = 64
+"""Arrays of up to this many elements are written as numbers, larger ones as base64 of their bytes."""
+_LINE = 100
+DTYPE_NAMES = ("bool_", *[f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)])
+
+
+def export(reading: Reading, outputs: Tree, path: str | os.PathLike[str]) -> Path:
+    """Write a step as one Python file; see `Step.export`."""
+    target = Path(path)
+    target.write_text(export_text(reading, outputs), encoding="utf-8")
+    return target
+
+
+def export_text(reading: Reading, outputs: Tree) -> str:
+    """The exported file."""
+    kernels = reading.text.source.split('"""', 2)[2].strip("\n")  # without its docstring
+    scipy = " and scipy" if "np.dot(" in kernels else ""
+    name = " ".join(re.sub(r'["\\]', " ", reading.plan.graph.name).split())
+    parts = [
+        f'"""{name}, exported by graphc: `step` at the end is called with {_arguments(reading)}.\n\n'
+        f"Needs numpy and numba{scipy}, and nothing else. `step.params` holds the params by name.\n"
+        '"""',
+        "from __future__ import annotations",
+        kernels,
+        _layout(reading),
+        _sizes(reading),
+        _results(reading, outputs),
+        f"ALIGNMENT = {memory.ALIGNMENT}",
+        inspect.getsource(memory.place).rstrip(),
+        RUNTIME.strip("\n"),
+    ]
+    return "\n\n\n".join(parts) + "\n"
+
+
+def _arguments(reading: Reading) -> str:
+    inputs = reading.plan.graph.inputs
+    numbers = [b.number for b in reading.plan.buffers if b.kind == "input"]
+    text = ", ".join(f"{reading.names.buffers[k]}: {i.aval}" for k, i in zip(numbers, inputs, strict=True))
+    return text or "no arguments"
+
+
+class _Sizes:
+    """Prints dims as Python expressions of the arguments of `sizes`."""
+
+    def __init__(self, symbols: tuple[str, ...]):
+        unique = Unique(("max", "ceildiv", "must", "Buffer", "inputs", "outputs", "dims", "buffers", *DTYPE_NAMES))
+        self.names = {s: unique(identifier(s)) for s in symbols}
+
+    def text(self, dim: DimLike) -> str:
+        return re.sub(r"[A-Za-z_]\w*", lambda word: self.names.get(word[0], word[0]), str(dim))
+
+    def tuple(self, items: Any) -> str:
+        texts = [self.text(d) for d in items]
+        return "(" + ", ".join(texts) + ("," if len(texts) == 1 else "") + ")"
+
+
+def _layout(reading: Reading) -> str:
+    """What stands where: constants of the file."""
+    plan, text, graph = reading.plan, reading.text, reading.plan.graph
+    names = reading.names.buffers
+    leaves = {k: [names[b.number] for b in plan.buffers if b.kind == k] for k in ("input", "param")}
+    rank = {n: len(i.shape) for n, i in zip(leaves["input"], graph.inputs, strict=True)}
+    lines = [
+        "# layout of the table `m` that kernels read: see Step._frame",
+        f"SIZE = {text.size}",
+        f"FIRST_DIM, FIRST_BUFFER, FIRST_ROW = {text.first_dim}, {text.first_buffer}, {text.first_row}",
+        f"ROWS = {text.rows!r}",
+        f"CALLS = {text.calls!r}",
+        f"COMMIT = {text.commit}  # calls before the error check; the rest change params",
+        f"ERRORS = {_errors(reading)!r}",
+        "",
+        "# inputs: name, dtype, rank",
+        f"INPUTS = {[(n, str(i.dtype), rank[n]) for n, i in zip(leaves['input'], graph.inputs, strict=True)]!r}",
+        "",
+        "PARAMS = {",
+        *[
+            f"    {n!r}: {_array_text(p.attrs['state'].array)},"
+            for n, p in zip(leaves["param"], graph.params, strict=True)
+        ],
+        "}",
+        "CONSTANTS = [",
+        *[f"    {_array_text(n.attrs['data'].array)}," for n in graph.nodes if n.op is CONSTANT and n.shape != ()],
+        "]",
+    ]
+    decode = (
+        "def decode(text, dtype, shape):\n"
+        '    """An array from base64 of its bytes."""\n'
+        "    return np.frombuffer(base64.b64decode(text), dtype).reshape(shape).copy()"
+    )
+    imports = "import base64\nimport threading\nfrom typing import Any, NamedTuple"
+    return f"{imports}\n\n\n{decode}\n\n\n" + "\n".join(lines)
+
+
+def _errors(reading: Reading) -> dict[int, str]:
+    """What to say for each error code."""
+    found = {}
+    for code, node in reading.text.errors.items():
+        lines = reading.names.origin(node).lines
+        where = f" at {lines[0]}: {lines[0].text}" if lines else ""
+        found[code] = f"index out of range in {node.op.name}{where}"
+    return found
+
+
+def _array_text(array: np.ndarray) -> str:
+    """An expression for the array, exact to the bit."""
+    dtype = "bool_" if array.dtype == bool else str(array.dtype)
+    if array.size <= _READABLE and not (array.dtype.kind == "f" and np.isnan(array).any()):
+        return f"np.array({array.tolist()!r}, np.{dtype}).reshape({array.shape})"
+    data = base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()
+    chunks = [repr(data[k : k + _LINE]) for k in range(0, len(data), _LINE)]
+    body = "\n".join(f"        {chunk}" for chunk in chunks)
+    return f"decode(\n{body},\n        {array.dtype.newbyteorder('<').str!r},\n        {array.shape},\n    )"
+
+
+def _sizes(reading: Reading) -> str:
+    """The functions of the file that know about runtime dims."""
+    plan, text, graph = reading.plan, reading.text, reading.plan.graph
+    sizes = _Sizes(graph.symbols)
+    arguments = ", ".join(sizes.names.values())
+    order = list(graph.symbols)
+    found = [f"arrays[{k}].shape[{axis}]" for k, axis in (_first_seen(graph.inputs, s) for s in order)]
+    buffers = []
+    for b in plan.buffers:
+        dtype = "bool_" if b.dtype == bool else str(b.dtype)
+        place = f"{b.number}, {b.kind!r}, {dtype}, {sizes.text(b.size)}, {b.position}, {b.first}, {b.last}"
+        buffers.append(f"        Buffer({place}),")
+    conditions = [f"    must({_condition(c, sizes)}, {c.what!r})" for c in plan.checks]
+    shapes = [f"        {sizes.tuple(i.shape)}," for i in graph.inputs]
+    results = [f"        {sizes.tuple(o.shape)}," for o in graph.outputs]
+    return "\n".join(
+        [
+            "class Buffer(NamedTuple):",
+            '    """A piece of memory; `first` and `last` are the kernel calls between which it is used."""',
+            "",
+            "    number: int",
+            "    kind: str",
+            "    dtype: Any",
+            "    size: int",
+            "    position: int",
+            "    first: int",
+            "    last: int",
+            "",
+            "    def nbytes(self, env):",
+            "        return self.size * np.dtype(self.dtype).itemsize",
+            "",
+            "",
+            "def ceildiv(a, b):",
+            "    return -(-a // b)",
+            "",
+            "",
+            "def must(condition, expected):",
+            "    if not condition:",
+            '        raise ValueError(f"sizes do not fit: expected {expected}")',
+            "",
+            "",
+            "def sizes_of(arrays):",
+            '    """The runtime sizes, from the arrays that declare them."""',
+            f"    return ({', '.join(found)}{',' if found else ''})",
+            "",
+            "",
+            f"def layout({arguments}):",
+            '    """For these runtime sizes: shapes of inputs and outputs, sizes that kernels read, buffers."""',
+            *conditions,
+            "    inputs = [",
+            *shapes,
+            "    ]",
+            "    outputs = [",
+            *results,
+            "    ]",
+            f"    dims = [{', '.join(sizes.text(d) for d in text.dims)}]",
+            "    buffers = [",
+            *buffers,
+            "    ]",
+            "    return inputs, outputs, dims, buffers",
+        ]
+    )
+
+
+def _first_seen(inputs: tuple[Tensor, ...], symbol: str) -> tuple[int, int]:
+    """The first input and axis whose size is the dim itself."""
+    wanted = dims.symbol(symbol)
+    for k, node in enumerate(inputs):
+        for axis, dim in enumerate(node.shape):
+            if dim == wanted:
+                return k, axis
+    raise AssertionError(f"no input declares {symbol}")
+
+
+def _condition(check: Any, sizes: _Sizes) -> str:
+    return f"{sizes.text(check.left)} {check.relation} {sizes.text(check.right)}"
+
+
+def _results(reading: Reading, outputs: Tree) -> str:
+    """The function that nests flat outputs as the step's outputs were nested."""
+    return f"def nested(values):\n    return {_nested(outputs, iter(range(outputs.size)))}"
+
+
+def _nested(tree: Tree, counter: Any) -> str:
+    if tree.kind is None:
+        return f"values[{next(counter)}]"
+    inner = [_nested(child, counter) for child in tree.children]
+    if tree.kind is dict:
+        return "{" + ", ".join(f"{n!r}: {c}" for n, c in zip(tree.names, inner, strict=True)) + "}"
+    if tree.kind is list:
+        return f"[{', '.join(inner)}]"
+    return f"({', '.join(inner)}{',' if len(inner) == 1 else ''})"

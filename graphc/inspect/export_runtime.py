@@ -1,0 +1,121 @@
+"""The part of an exported file that is the same in all of them: calling the kernels. Plain text, never imported."""
+
+RUNTIME = '''
+class Step:
+    """The exported step: call it with the inputs, by position or by name."""
+
+    def __init__(self):
+        self.params = {name: np.ascontiguousarray(value) for name, value in PARAMS.items()}
+        self._frames = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, *args, **named):
+        arrays = self._inputs(args, named)
+        sizes = sizes_of(arrays)
+        with self._lock:
+            if sizes not in self._frames:
+                self._frames[sizes] = self._frame(sizes)
+            m, scalars, owned, (shapes, results, _, buffers) = self._frames[sizes]
+            for (name, _, _), array, shape in zip(INPUTS, arrays, shapes):
+                if array.shape != shape:
+                    raise ValueError(f"input {name!r} has the wrong size: got {array.shape}, expected {shape}")
+            outputs = []
+            for b in buffers:
+                if b.kind == "input" and shapes[b.position]:
+                    m[FIRST_BUFFER + b.number] = reference(arrays[b.position])
+                elif b.kind == "input":
+                    scalars[b.number][0] = arrays[b.position]
+                elif b.kind == "output" and results[b.position]:
+                    outputs.append(np.empty(results[b.position], b.dtype))
+                    m[FIRST_BUFFER + b.number] = reference(outputs[-1])
+                elif b.kind == "output":
+                    outputs.append(scalars[b.number])
+            self._run(m)
+            return nested([value if shape else value[0] for value, shape in zip(outputs, results)])
+
+    def _inputs(self, args, named):
+        """One C-contiguous array per input, of its dtype and rank."""
+        names = [name for name, _, _ in INPUTS]
+        if len(args) > len(names):
+            raise TypeError(f"too many inputs: got {len(args)}, expected {len(names)}: {', '.join(names)}")
+        values = dict(zip(names, args))
+        for name, value in named.items():
+            if name not in names or name in values:
+                raise TypeError(f"input {name!r} is unknown or given twice; expected {', '.join(names)}")
+            values[name] = value
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise TypeError(f"missing input: {', '.join(missing)}")
+        return [as_input(values[name], name, np.dtype(dtype), rank) for name, dtype, rank in INPUTS]
+
+    def _frame(self, sizes):
+        """The table for these sizes, the memory it points to, and the layout."""
+        inputs, outputs, dims, buffers = found = layout(*sizes)
+        m = [0] * max(SIZE, 1)
+        m[FIRST_DIM : FIRST_DIM + len(dims)] = dims
+        m[FIRST_ROW : FIRST_ROW + len(ROWS)] = ROWS
+        offsets, total = place(buffers, {})
+        arena = aligned(total)
+        scalars, owned = {}, [arena]
+        for b in buffers:
+            memory = None
+            if b.kind == "temp":
+                memory = arena[offsets[b.number] : offsets[b.number] + b.nbytes({})].view(b.dtype)
+            elif b.kind == "param":
+                memory = list(self.params.values())[b.position]
+            elif b.kind == "constant":
+                memory = CONSTANTS[b.position]
+            elif not (inputs if b.kind == "input" else outputs)[b.position]:
+                memory = scalars[b.number] = np.zeros(1, b.dtype)
+            if memory is not None:
+                owned.append(memory)
+                m[FIRST_BUFFER + b.number] = reference(memory)
+        return (m if PLAIN else np.array(m, np.int64)), scalars, owned, found
+
+    def _run(self, m):
+        """The kernels in order; those from COMMIT on only if no index was out of range."""
+        m[0] = 0
+        for k, (name, row) in enumerate(CALLS):
+            if k == COMMIT and m[0]:
+                break
+            run = globals()[name]
+            if PLAIN:
+                with np.errstate(all="ignore"):
+                    run(m, row)
+            else:
+                run.ctypes(m.ctypes.data, row)
+        if m[0]:
+            raise IndexError(ERRORS[int(m[0])])
+
+
+PLAIN = bool(numba.config.DISABLE_JIT)
+
+
+def reference(array):
+    """What the table holds for an array: its address, or itself where kernels run as plain Python."""
+    return array if PLAIN else array.ctypes.data
+
+
+def aligned(nbytes):
+    """Bytes that start at a multiple of ALIGNMENT."""
+    memory = np.empty(max(nbytes, 1) + ALIGNMENT, np.uint8)
+    offset = -memory.ctypes.data % ALIGNMENT
+    return memory[offset : offset + max(nbytes, 1)]
+
+
+def as_input(value, name, dtype, rank):
+    """`value` as an array for an input; Python numbers are weak, arrays must have the dtype."""
+    array = np.asarray(value)
+    if array.dtype != dtype and not hasattr(value, "dtype") and np.can_cast(array.dtype, dtype, "same_kind"):
+        array = array.astype(dtype)
+    if not hasattr(value, "dtype") and array.dtype.kind in "biu" and dtype.kind == "f":
+        array = array.astype(dtype)
+    if array.dtype != dtype:
+        raise TypeError(f"input {name!r} has the wrong dtype: got {array.dtype}, expected {dtype}")
+    if array.ndim != rank:
+        raise ValueError(f"input {name!r} has the wrong rank: got {array.ndim}, expected {rank}")
+    return np.array(array, order="C", copy=None)
+
+
+step = Step()
+'''

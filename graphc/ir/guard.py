@@ -1,0 +1,138 @@
+"""Guards: who may touch the values of params, and when. Any number of readers, or one writer; cheap if nobody waits.
+
+Every step takes guards in the order of their numbers, so two steps never wait for each other. A thread that holds a
+guard may take it again: Python code (a signal handler, say) never runs in the middle of a compiled step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+_numbers = itertools.count()
+_registry = threading.RLock()
+_guards: weakref.WeakSet[Guard] = weakref.WeakSet()
+_PAUSES = (2e-5, 1e-3)
+"""First and longest pause, in seconds, while waiting for readers that are already in."""
+
+
+class Guard:
+    """A readers-writer lock of the values of some params.
+
+    turn     held while writing, and for a moment by a reader that enters
+    readers  the readings in flight: a token of each, and its thread. A token is entered and removed by one atomic
+             operation that may be repeated, so that an interrupt at any point leaves nothing behind
+    waiting  tokens of those who wait for their turn; writers give way to them, for Python's locks are not fair
+    shared   whether steps rely on it already; then it stays with its params
+    """
+
+    __slots__ = ("__weakref__", "number", "readers", "shared", "turn", "waiting")
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        self.turn = threading.RLock()
+        self.readers: dict[object, int] = {}
+        self.waiting: dict[object, None] = {}
+        self.shared = False
+        with _registry:
+            _guards.add(self)
+
+    def drain(self) -> None:
+        """Wait until no other thread reads; the caller holds `turn`, so nobody new gets in.
+
+        Readers leave without a lock and wake nobody, so this looks again after short pauses: what it waits for are
+        calls already running, and only when readers and writers meet.
+        """
+        me = threading.get_ident()
+        pause, longest = _PAUSES
+        while any(thread != me for thread in list(self.readers.values())):
+            time.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    def give_way(self) -> None:
+        """Let those who wait take their turn, before this thread asks again; at most for some milliseconds."""
+        pause, longest = _PAUSES
+        while self.waiting and pause <= longest:
+            time.sleep(pause)
+            pause *= 2
+
+    @contextlib.contextmanager
+    def _turn(self, token: object) -> Iterator[None]:
+        self.waiting[token] = None
+        try:
+            with self.turn:
+                self.waiting.pop(token, None)
+                yield
+        finally:
+            self.waiting.pop(token, None)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Nobody writes inside this block."""
+        token = object()
+        try:
+            with self._turn(token):
+                self.readers[token] = threading.get_ident()
+            yield
+        finally:
+            self.readers.pop(token, None)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Nobody else reads or writes inside this block."""
+        with self._turn(object()):
+            self.drain()
+            yield
+
+
+def share(states: Iterable[Any]) -> None:
+    """Give states whose guards no step relies on yet one guard, so that a step that uses them all takes one lock."""
+    with _sharing:
+        fresh = [s for s in states if not s.guard.shared]
+        common = fresh[0].guard if fresh else None
+        for state in fresh[1:]:
+            with state.guard.writing():
+                state.guard = common
+        if common is not None:
+            common.shared = True
+
+
+_sharing = threading.RLock()
+
+
+# fork: taken while every param is at a whole step, and with every guard free in the child
+
+_held: dict[int, list[Guard]] = {}
+
+
+def _before_fork() -> None:
+    _sharing.acquire()
+    _registry.acquire()
+    held = _held[threading.get_ident()] = sorted(_guards, key=lambda g: g.number)
+    for guard in held:
+        guard.turn.acquire()
+        guard.drain()
+
+
+def _after_fork() -> None:
+    for guard in reversed(_held.pop(threading.get_ident())):
+        guard.turn.release()
+    _registry.release()
+    _sharing.release()
+
+
+def _in_child() -> None:
+    _after_fork()
+    for guard in list(_guards):
+        guard.waiting.clear()
+        guard.readers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
