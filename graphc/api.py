@@ -15,7 +15,7 @@ from .tracing import Traced, trace
 TARGETS = ("cpu",)
 
 
-def compile(  # noqa: A001 - the public name
+def compile(
     inputs: Any = None,
     outputs: Any = None,
     updates: Mapping[Any, Any] | None = None,

@@ -25,7 +25,7 @@ def vjp_rules(op: Op, ct: Any, out: Any, inputs: Sequence[Any], attrs: dict[str,
     if callable(rules):
         everything = rules(ct, out, *inputs, **attrs)
         return [c if w else None for c, w in zip(everything, wanted, strict=True)]
-    result = []
+    result: list[Any] = []
     for rule, want in zip(rules, wanted, strict=True):
         if not want or rule is None:
             result.append(None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import keyword
 import re
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from .comments import Commented, Comments
 from .names import ProgramNames, accesses, dim_name
 
 _LOCAL = re.compile(r"\b(?:[avnspie]\d+|b)\b")
-_MACHINERY = re.compile(r"    (?:n\d+ = size\(|a\d+ = array\(|e\d+ = code\()")
+_MACHINERY = re.compile(r"    (?:[nae]\d+|m) = .*\bm\b.*\bo\b")
 _MARK = re.compile(r"  #@(\d+)$")
 _DEFINED = re.compile(r"\s*([vsp]\d+) (?:=|\+=|\*=) (.*)")
 _STORED = re.compile(r"\s*(a\d+)\[(.*)\] = ([vsp]\d+)")
@@ -225,24 +226,29 @@ class KernelView:
 
 
 def wrapped(indent: str, text: str, comment: str) -> list[Commented]:
-    """A statement that is too long for one line, broken at its outermost operators."""
+    """A statement that is too long for one line, broken at its outermost operators or commas."""
     found = _ASSIGNED.match(text)
-    pieces = _outermost(found[2]) if found else []
-    if len(indent) + len(text) <= _WIDTH or len(pieces) < 2 or found is None:
+    if len(indent) + len(text) <= _WIDTH or found is None:
         return [Commented(indent + text, comment)]
-    inner = [Commented(f"{indent}    {piece}") for piece in pieces]
-    return [Commented(f"{indent}{found[1]}(", comment), *inner, Commented(f"{indent})")]
+    target, value = found.groups()
+    pieces = _cut(value, r" (?:[-+|&]|if|else) ")
+    start = "("
+    if len(pieces) == 1 and value.endswith(")"):
+        start, _, rest = value.partition("(")
+        start, pieces = start + "(", [f"{piece.strip(', ')}," for piece in _cut(rest[:-1], ", ")]
+    inner = [Commented(f"{indent}    {piece.strip()}") for piece in pieces]
+    return [Commented(f"{indent}{target}{start}", comment), *inner, Commented(f"{indent})")]
 
 
-def _outermost(value: str) -> list[str]:
-    """`value` cut before every ``if``, ``else``, ``+`` and ``-`` outside parentheses."""
-    pieces, depth, start = [], 0, 0
-    for k, letter in enumerate(value):
+def _cut(text: str, before: str) -> list[str]:
+    """`text` cut before every match of `before` that stands outside parentheses."""
+    pieces, depth, start, pattern = [], 0, 0, re.compile(before)
+    for k, letter in enumerate(text):
         depth += (letter in "([") - (letter in ")]")
-        if depth == 0 and re.match(r" (if|else|\+|-|or) ", value[k:]):
-            pieces.append(value[start:k])
-            start = k + 1
-    return [*pieces, value[start:]]
+        if depth == 0 and pattern.match(text, k):
+            pieces.append(text[start:k])
+            start = k
+    return [*pieces, text[start:]]
 
 
 def render_source(plan: Plan, text: ProgramText, views: list[KernelView], names: ProgramNames, key: str) -> str:
@@ -355,11 +361,23 @@ def wrap(k, n):
 
 
 def _helpers(text: ProgramText) -> str:
-    """The functions that kernels call, as they stand in the file."""
+    """The functions that kernels call, as they stand in the file; of those with two versions, the plain one."""
+    tree = ast.parse(text.source)
     own = {name for name, _ in text.kernels} | {"step"}
     lines = text.source.split("\n")
+    shown = [*_plain_versions(tree, text), *[n for n in tree.body if isinstance(n, ast.FunctionDef)]]
     found = []
-    for node in ast.parse(text.source).body:
-        if isinstance(node, ast.FunctionDef) and node.name not in own:
-            found.append(_WRAP if node.name == "wrap" else "\n".join(lines[node.lineno - 1 : node.end_lineno]))
+    for node in shown:
+        if node.name == "wrap":
+            found.append(_WRAP)
+        elif node.name not in own:
+            found.append(textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])))
     return "\n\n".join(found)
+
+
+def _plain_versions(tree: ast.Module, text: ProgramText) -> list[ast.FunctionDef]:
+    """Functions that kernels call and that have a version for plain Python and one for the compiler."""
+    code = "\n".join(line.text for _, kernel in text.kernels for line in body_lines(kernel))
+    called = set(re.findall(r"\w+(?=\()", code))
+    either = next((node.body for node in tree.body if isinstance(node, ast.If)), [])
+    return [node for node in either if isinstance(node, ast.FunctionDef) and node.name in called]

@@ -346,7 +346,9 @@ def _substitute_atom(atom: Atom, env: Mapping[str, DimLike]) -> DimLike:
     if atom.kind == "symbol":
         return env.get(atom.args[0], symbol(atom.args[0]))
     args = [substitute(a, env) for a in atom.args]
-    return {"floordiv": floordiv, "ceildiv": ceildiv, "max0": max0}[atom.kind](*args)
+    if atom.kind == "max0":
+        return max0(args[0])
+    return floordiv(*args) if atom.kind == "floordiv" else ceildiv(*args)
 
 
 def product(shape: Iterable[DimLike]) -> DimLike:

@@ -133,7 +133,7 @@ def pack(roots: Iterable[Tensor]) -> tuple[Packed, tuple[int, ...]]:
             (
                 node.origin.section,
                 node.origin.lines,
-                *[position.get(other) for other in (node.origin.of, node.origin.bar)],
+                *[None if other is None else position.get(other) for other in (node.origin.of, node.origin.bar)],
             ),
         )
         for node in order

@@ -62,13 +62,12 @@ class Guard:
             time.sleep(pause)
             pause *= 2
 
-    @contextlib.contextmanager
-    def _turn(self, token: object) -> Iterator[None]:
+    def enter(self, token: object) -> None:
+        """Begin to read; ``readers.pop(token, None)`` ends it, and is due even if this was interrupted."""
         self.waiting[token] = None
         try:
             with self.turn:
-                self.waiting.pop(token, None)
-                yield
+                self.readers[token] = threading.get_ident()
         finally:
             self.waiting.pop(token, None)
 
@@ -77,8 +76,7 @@ class Guard:
         """Nobody writes inside this block."""
         token = object()
         try:
-            with self._turn(token):
-                self.readers[token] = threading.get_ident()
+            self.enter(token)
             yield
         finally:
             self.readers.pop(token, None)
@@ -86,9 +84,15 @@ class Guard:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Nobody else reads or writes inside this block."""
-        with self._turn(object()):
-            self.drain()
-            yield
+        token = object()
+        self.waiting[token] = None
+        try:
+            with self.turn:
+                self.waiting.pop(token, None)
+                self.drain()
+                yield
+        finally:
+            self.waiting.pop(token, None)
 
 
 def share(states: Iterable[Any]) -> None:

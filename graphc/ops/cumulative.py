@@ -57,7 +57,7 @@ _RUNNING = (
     Sample((Arr((4,), dtype="int64", low=-3, high=3),), {"axis": 0, "reverse": True}, differentiable=False),
 )
 
-CUMULATIVE_SUM = Op(
+CUMULATIVE_SUM: Op = Op(
     "cumulative_sum",
     _same,
     _running(np.add),

@@ -66,7 +66,7 @@ def _accumulate(ufunc: np.ufunc) -> Callable[..., np.ndarray]:
     return numpy
 
 
-SUM = Op(
+SUM: Op = Op(
     "sum",
     _reduce_infer,
     _accumulate(np.add),

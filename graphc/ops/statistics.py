@@ -6,11 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..errors import UnsupportedError, message, user_line
 from ..ir import dims
 from ..ir.apply import cast, lift
+from ..ir.dtypes import as_dtype
 from .common import axes_tuple, dtype_error, float_dtype
 from .elementwise import (
     add,
@@ -49,7 +48,7 @@ def mean(x: Any, /, axis: Any = None, *, dtype: Any = None, keepdims: bool = Fal
     >>> gc.mean(gc.asarray([1.0, 2.0, 6.0])).item()
     3.0
     """
-    x = _floating(x) if dtype is None else cast(*lift(x), np.dtype(dtype))
+    x = _floating(x) if dtype is None else cast(lift(x)[0], as_dtype(dtype))
     if x.dtype.kind != "f":
         raise dtype_error("mean", (x,), "a float dtype")
     axes = axes_tuple(axis, len(x.shape), "mean")
@@ -102,7 +101,8 @@ def _shift(x: Any, axes: tuple[int, ...]) -> Any:
 def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` along `axis`, without overflow: the maximum is taken out first.
 
-    -inf over a line of -inf, inf where an element is inf. The gradient is softmax(x). The axis must have an element.
+    -inf over a line of -inf, inf where an element is inf. The gradient is softmax(x), and has no meaning over a line
+    whose maximum is infinite (nan or 0). The axis must have an element.
 
     >>> import graphc as gc
     >>> gc.logsumexp(gc.asarray([1000.0, 1000.0])).item()

@@ -30,7 +30,7 @@ def _plus_zero(node: Tensor) -> Tensor | None:
     """x + 0 for integers; for floats x + (-0.0), since -0.0 + 0.0 is 0.0."""
     x, y = node.inputs
     for a, b in ((x, y), (y, x)):
-        if node.dtype.kind in "iu" and is_scalar(b, 0) or node.dtype.kind == "f" and is_scalar(b, -0.0):
+        if (node.dtype.kind in "iu" and is_scalar(b, 0)) or (node.dtype.kind == "f" and is_scalar(b, -0.0)):
             return a
     return None
 

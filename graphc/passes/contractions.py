@@ -25,7 +25,7 @@ def _grouped(x: Tensor, letters: str, groups: tuple[str, str, str], transposed_t
     swapped = transposed_too and letters == batch + second + first and first != "" and second != ""
     order = batch + (second + first if swapped else first + second)
     moved = permute_dims(x, tuple(letters.index(c) for c in order))
-    size = {c: s for c, s in zip(letters, x.shape, strict=True)}
+    size = dict(zip(letters, x.shape, strict=True))
     parts = (batch, second, first) if swapped else (batch, first, second)
     shape = tuple(dims.product(size[c] for c in part) for k, part in enumerate(parts) if k or batch)
     return reshape(moved, shape), swapped

@@ -51,7 +51,7 @@ def scalar_value(node: Tensor) -> np.generic | None:
     while node.op.name in ("broadcast_to", "reshape"):
         node = node.inputs[0]
     value = constant_value(node)
-    return value[()] if value is not None and value.shape == () else None
+    return value.flat[0] if value is not None and value.shape == () else None
 
 
 def is_scalar(node: Tensor, value: float) -> bool:

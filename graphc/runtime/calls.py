@@ -1,28 +1,32 @@
-"""Calling a program: arguments checked and bound, a frame per call in flight, results and failures handed back.
+"""Calling a program: a frame per call in flight, guards around it, results and failures handed back.
 
-The fast path is one numba dispatch, which checks dtypes and ranks, and sizes against the frame's. Whatever it does
-not take (lists, strided or read-only arrays, new sizes, mistakes) goes the careful way, in Python.
+The fast path is one numba dispatch, which checks dtypes and ranks; compiled code checks sizes and layout against the
+frame's. What it does not take (lists, strided arrays, new sizes, mistakes) goes the careful way, in Python.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, OutOfBoundsError, message
-
-from ..ir.evaluate import bind_dims, check_sizes, evaluate
-from ..ir.tensor import Tensor
-from . import drivers, files
-from .program import Frame, Program, address
+from ..ir.evaluate import bind_dims, check_sizes
+from ..ir.guard import Guard, share
+from .failures import failure
+from .inputs import as_inputs, check_count, fits_scalar, in_place
+from .program import Frame, Program
+from .supply import address
 
 MAX_SIZES = 16
-"""How many tuples of sizes keep their frames; the least recently used goes."""
+"""How many tuples of sizes keep their frames; the least recently used goes first."""
+MAX_BYTES = 1 << 28
+"""Size of the arenas of kept frames beyond which only the last used sizes keep theirs."""
+
+Shapes = tuple[tuple[int, ...], ...]
+Frames = list[Frame]
 
 
 class Caller:
@@ -30,188 +34,194 @@ class Caller:
 
     def __init__(self, program: Program):
         self.program = program
-        graph = program.plan.graph
-        self.inputs = graph.inputs
-        self.outputs = graph.outputs
-        self.buffers = [b.number for b in program.plan.buffers if b.kind == "output"]
-        self.locks = [p.attrs["state"].lock for p in sorted({p for p, _ in graph.updates}, key=lambda p: p.serial)]
-        self.frames: OrderedDict[tuple[int, ...], list[Frame]] = OrderedDict()
-        self.guard = threading.Lock()
-        self.fixed = not program.symbols and all(
-            isinstance(d, int) for n in (*graph.inputs, *graph.outputs) for d in n.shape
-        )
-        self._call: Any = None
+        graph = program.graph
+        self.inputs, self.outputs = graph.inputs, graph.outputs
+        self.scalars = [(k, n.dtype) for k, n in enumerate(self.inputs) if not n.shape]
+        self.arrays = [k for k, n in enumerate(self.inputs) if n.shape]
+        self.is_array = [bool(n.shape) for n in self.outputs]
+        updated = {p.state: None for p, _ in graph.updates}
+        share(updated)
+        share(p.state for p in graph.params if p.state not in updated)
+        written = {s.guard: True for s in updated}
+        guards = {**{p.state.guard: False for p in graph.params}, **written}
+        self.guards: list[tuple[Guard, bool]] = sorted(guards.items(), key=lambda item: item[0].number)
+        self.writer = self.guards[0][0] if len(self.guards) == 1 and written else None
+        self.frames: OrderedDict[Shapes, Frames] = OrderedDict()
+        self.lock = threading.Lock()
+        self.hot: Frames = []
+        self.call: Callable[..., int] = _not_yet
+
+    def __call__(self, values: Sequence[Any]) -> list[Any]:
+        """One step on `values` (one per input, in order); the outputs as arrays and NumPy scalars."""
+        hot = self.hot
+        try:
+            frame = hot.pop()
+        except IndexError:
+            return self.careful(values)
+        try:
+            arrays = self.split(frame, values) if self.scalars else values
+            for array in arrays:
+                if type(array) is not np.ndarray:
+                    break
+            else:
+                try:
+                    code = self.execute(frame, self.call, arrays)
+                except TypeError:  # numba has no code for these types
+                    code = -1
+                if code >= 0:
+                    return self.results(frame, code, values)
+        finally:
+            hot.append(frame)
+        return self.careful(values)
+
+    def careful(self, values: Sequence[Any]) -> list[Any]:
+        """A call on anything that can be made to fit, or the error that says why it does not."""
+        if self.call is _not_yet:
+            self.call = self.program.call()
+        arrays = as_inputs(self.inputs, values)
+        hot, frame = self.take(arrays)
+        try:
+            for k, _ in self.scalars:
+                frame.scalars[k][0] = arrays[k]
+            code = self.execute(frame, self.call, [arrays[k] for k in self.arrays])
+            return self.results(frame, code, arrays)
+        finally:
+            hot.append(frame)
+            self.hot = hot
+
+    def split(self, frame: Frame, values: Sequence[Any]) -> Sequence[Any]:
+        """Store the 0-d inputs in the frame and return the others; all of them where a 0-d one needs care."""
+        if len(values) != len(self.inputs):
+            return [None]
+        for k, dtype in self.scalars:
+            if not fits_scalar(dtype, values[k]):
+                return [None]
+            try:
+                frame.scalars[k][0] = values[k]
+            except OverflowError:
+                return [None]
+        return [values[k] for k in self.arrays]
+
+    def execute(self, frame: Frame, call: Callable[..., int], arrays: Sequence[np.ndarray]) -> int:
+        """Run one step in `frame`; its error code, or less than 0 where the arrays are not what the frame is for."""
+        fresh = frame.fresh = [s.take() for s in frame.supplies] if frame.supplies else _NOTHING
+        writer = self.writer
+        if writer is not None:
+            with writer.turn:
+                if writer.readers:
+                    writer.drain()
+                code = call(frame.m, *arrays, *fresh)
+            if writer.waiting:
+                writer.give_way()
+            return code
+        if self.guards:
+            return self.guarded(frame, call, frame.m, *arrays, *fresh)
+        return call(frame.m, *arrays, *fresh)
+
+    def guarded(self, token: object, function: Callable[..., Any], *arguments: Any, first: int = 0) -> Any:
+        """``function(*arguments)`` with the guards from number `first` on taken."""
+        if first == len(self.guards):
+            return function(*arguments)
+        guard, writes = self.guards[first]
+        if not writes:
+            try:
+                guard.enter(token)
+                return self.guarded(token, function, *arguments, first=first + 1)
+            finally:
+                guard.readers.pop(token, None)
+        with guard.turn:
+            guard.drain()
+            result = self.guarded(token, function, *arguments, first=first + 1)
+        guard.give_way()
+        return result
+
+    def results(self, frame: Frame, code: int, values: Sequence[Any]) -> list[Any]:
+        """The outputs of the step just run, or its failure raised."""
+        if code:
+            fresh, frame.fresh = frame.fresh, _NOTHING
+            del fresh
+            node = self.program.text.errors[code]
+            raise failure(self.program.graph, node, as_inputs(self.inputs, values), frame.env)
+        fresh, frame.fresh = frame.fresh, _NOTHING
+        if not frame.reads:
+            return fresh if fresh is not _NOTHING else []
+        if not fresh:
+            return [memory[0] for memory in frame.reads]
+        arrays, numbers = iter(fresh), iter(frame.reads)
+        return [next(arrays) if is_array else next(numbers)[0] for is_array in self.is_array]
 
     # frames
 
-    def take(self, sizes: tuple[int, ...], env: dict[str, int]) -> Frame:
-        """A free frame for these sizes, or a new one; new sizes are checked against the graph's conditions."""
-        with self.guard:
-            free = self.frames.get(sizes)
+    def take(self, arrays: Sequence[np.ndarray]) -> tuple[Frames, Frame]:
+        """A free frame for arrays of these shapes, or a new one, and the list it goes back to."""
+        shapes = tuple([a.shape for a in arrays])
+        with self.lock:
+            free = self.frames.get(shapes)
             if free is not None:
-                self.frames.move_to_end(sizes)
-                if free:
-                    return free.pop()
+                self.frames.move_to_end(shapes)
         if free is None:
-            check_sizes(self.program.plan.checks, env)
-        return self.program.frame(env)
-
-    def give(self, frame: Frame) -> None:
-        """Put a frame back for the next call."""
-        with self.guard:
-            self.frames.setdefault(frame.sizes, []).append(frame)
-            if len(self.frames) > MAX_SIZES:
-                self.frames.popitem(last=False)
-
-    # calls
-
-    def __call__(self, arguments: Sequence[Any]) -> list[Any]:
-        """One step on `arguments` (one per input, in order); the outputs as arrays and NumPy scalars."""
-        with ExitStack() as stack:
-            for lock in self.locks:
-                stack.enter_context(lock)
-            arrays = self.check(arguments)
             env = bind_dims(self.inputs, arrays)
-            frame = self.take(tuple(env[s] for s in self.program.symbols), env)
-            try:
-                results = self.allocate(frame)
-                self.bind(frame, arrays, results)
-                code = self.execute(frame)
-                if code != 0:
-                    raise self.failure(code, arrays, frame.env)
-                return [r if n.shape else r[0] for r, n in zip(results, self.outputs, strict=True)]
-            finally:
-                self.give(frame)
+            check_sizes(self.program.plan.checks, env)
+            frame = self.program.frame(env)
+            with self.lock:
+                free = self.frames.setdefault(shapes, [])
+                self.forget(frame.nbytes)
+            return free, frame
+        try:
+            return free, free.pop()
+        except IndexError:
+            return free, self.program.frame(bind_dims(self.inputs, arrays))
 
-    def check(self, arguments: Sequence[Any]) -> list[np.ndarray]:
-        """Every argument as a C-contiguous array of its input's dtype and rank, or an error that names the input."""
-        if len(arguments) != len(self.inputs):
-            names = ", ".join(repr(n.name) for n in self.inputs)
-            raise InputError(
-                message(
-                    "wrong number of inputs",
-                    got=str(len(arguments)),
-                    expected=f"{len(self.inputs)}: {names}" if names else "none",
-                )
-            )
-        return [as_input(node, value) for node, value in zip(self.inputs, arguments, strict=True)]
-
-    def allocate(self, frame: Frame) -> list[np.ndarray]:
-        """Memory for the outputs: arrays the caller will own, and the frame's scalars."""
-        from ..ir.dims import evaluate as size_of
-
-        results = []
-        for number, node in zip(self.buffers, self.outputs, strict=True):
-            if node.shape:
-                results.append(np.empty([size_of(d, frame.env) for d in node.shape], node.dtype))
-            else:
-                results.append(frame.scalars[number])
-        return results
-
-    def bind(self, frame: Frame, arrays: Sequence[np.ndarray], results: Sequence[np.ndarray]) -> None:
-        """Enter the memory of inputs and outputs into the frame's table."""
-        program, m = self.program, frame.m
-        m[0] = 0
-        for k, (node, array) in enumerate(zip(self.inputs, arrays, strict=True)):
-            if node.shape:
-                m[program.first_input + k] = array if program.plain else address(array)
-            else:
-                frame.scalars[k][0] = array[()]
-        for number, node, result in zip(self.buffers, self.outputs, results, strict=True):
-            if node.shape:
-                m[program.text.first_buffer + number] = result if program.plain else address(result)
-
-    def execute(self, frame: Frame) -> int:
-        """Run one step in `frame`; its error code."""
-        if self.program.plain:
-            return self.program.run_plain(frame)
-        done = loops().repeat(self.program.entry, frame.m, 1, 1, _NO_MOVES)
-        return 0 if done == 1 else int(frame.m[0])
-
-    def failure(self, code: int, arrays: Sequence[np.ndarray], env: dict[str, int]) -> Exception:
-        """The error behind a code of compiled code: which index of which op, at which user line."""
-        node = self.program.text.errors[code]
-        given = dict(zip(self.inputs, arrays, strict=True))
-        operands = node.inputs[2:] if node.op.name.startswith("scatter") else node.inputs[1:]
-        lines = self.program.plan.graph.origin[node].lines
-        got, expected = "an index out of range", "each index within its axis"
-        for axis, (operand, values) in enumerate(zip(operands, evaluate(operands, given, env), strict=True)):
-            size = _size(node.inputs[0], axis, env)
-            bad = values[(values < -size) | (values >= size)]
-            if bad.size:
-                got = f"index {bad.flat[0]}" + (f" in {operand.name!r}" if operand.name else "")
-                expected = f"{-size} <= index < {size}"
-                break
-        return OutOfBoundsError(
-            message(f"index out of range in {node.op.name}", got=got, expected=expected, at=lines[0] if lines else None)
-        )
+    def forget(self, nbytes: int) -> None:
+        """Drop frames of sizes not used lately, when there are too many or they take too much memory."""
+        nbytes += sum(f.nbytes for free in self.frames.values() for f in free)
+        while len(self.frames) > 1 and (len(self.frames) > MAX_SIZES or nbytes > MAX_BYTES):
+            _, dropped = self.frames.popitem(last=False)
+            nbytes -= sum(f.nbytes for f in dropped)
 
 
-_NO_MOVES = np.zeros((0, 2), np.int64)
+class Bound:
+    """A step bound to arrays: called without arguments, it reads them as they are by then.
+
+    Made by `Step.bind`. It keeps the arrays alive; write into them (``x[:] = ...``) between calls, not during one.
+    """
+
+    def __init__(self, caller: Caller, values: Sequence[Any], build: Callable[[list[Any]], Any]):
+        self._caller, self._build = caller, build
+        check_count(caller.inputs, values)
+        self.arrays = [in_place(node, value) for node, value in zip(caller.inputs, values, strict=True)]
+        self._env = bind_dims(caller.inputs, self.arrays)
+        check_sizes(caller.program.plan.checks, self._env)
+        self._call = caller.program.call(with_inputs=False)
+        self._frames = [self._frame()]
+
+    def _frame(self) -> Frame:
+        program = self._caller.program
+        frame = program.frame(self._env)
+        for k, array in enumerate(self.arrays):
+            frame.m[program.first_input + k] = array if program.plain else address(array)
+        return frame
+
+    def __call__(self) -> Any:
+        """One step; raises as a call of the step does."""
+        caller = self._caller
+        try:
+            frame = self._frames.pop()
+        except IndexError:  # another thread is in a call
+            frame = self._frame()
+        try:
+            code = caller.execute(frame, self._call, _NOTHING)
+            return self._build(caller.results(frame, code, self.arrays))
+        finally:
+            self._frames.append(frame)
+
+    def __repr__(self) -> str:
+        arrays = ", ".join(f"{n.name}: {n.dtype}{list(a.shape)}" for n, a in zip(self._caller.inputs, self.arrays))
+        return f"<Bound {self._caller.program.graph.name}({arrays})>"
 
 
-def loops() -> Any:
-    """The compiled loops around steps."""
-    return files.load(drivers.LOOPS)
+_NOTHING: list[np.ndarray] = []
 
 
-def _size(node: Tensor, axis: int, env: dict[str, int]) -> int:
-    from ..ir.dims import evaluate as size_of
-
-    return size_of(node.shape[axis], env)
-
-
-def as_input(node: Tensor, value: Any) -> np.ndarray:
-    """`value` as an array for input `node`: exact dtype (Python numbers are weak), right rank, C order."""
-    if isinstance(value, Tensor):
-        raise InputError(
-            message(
-                f"input {node.name!r} needs data",
-                got=repr(value),
-                expected=str(node.aval),
-                hint="a step is called with arrays; symbolic tensors belong in the graph",
-            )
-        )
-    weak = not hasattr(value, "dtype")
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise InputError(
-            message(f"input {node.name!r} is ragged", got=f"{type(value).__name__}", expected=str(node.aval))
-        ) from None
-    if array.dtype != node.dtype:
-        if not weak or not _fits(array, node.dtype):
-            raise InputError(
-                message(
-                    f"input {node.name!r} has the wrong dtype",
-                    got=f"{array.dtype}{list(array.shape)}",
-                    expected=str(node.aval),
-                    hint=f"convert it with .astype({node.dtype.name!r})" if array.dtype.kind in "biuf" else "",
-                )
-            )
-        array = array.astype(node.dtype)
-    if array.ndim != node.ndim:
-        raise InputError(
-            message(
-                f"input {node.name!r} has the wrong rank",
-                got=f"{array.dtype}{list(array.shape)}",
-                expected=str(node.aval),
-            )
-        )
-    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
-        array = np.array(array, dtype=node.dtype, order="C")
-    return array
-
-
-def _fits(array: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether Python numbers, seen as `array`, are numbers of `dtype`: the same kind or a wider one, in range."""
-    if array.size == 0:
-        return True
-    order = "biuf"
-    kind = {"u": "i"}.get(array.dtype.kind, array.dtype.kind)
-    if kind not in order or order.index(kind) > order.index({"u": "i"}.get(dtype.kind, dtype.kind)):
-        return False
-    if dtype.kind in "iu" and array.dtype.kind in "iu":
-        info = np.iinfo(dtype)
-        return bool(array.min() >= info.min and array.max() <= info.max)
-    return True
+def _not_yet(*arguments: Any) -> int:
+    return -1

@@ -75,14 +75,14 @@ def _digest(data: bytes) -> str:
 # folders
 
 
-def _roots() -> Iterator[Path]:
+def _roots(create: bool) -> Iterator[Path]:
     """Where entries may stand: the cache folder, then a temporary folder of this process."""
     with contextlib.suppress(RuntimeError):  # no home folder can be determined
         yield config.cache_dir()
-    if not _temporary:
+    if create and not _temporary:
         _temporary.append(Path(tempfile.mkdtemp(prefix="graphc-")))
         atexit.register(_remove_temporary, os.getpid())
-    yield _temporary[0]
+    yield from _temporary
 
 
 def _remove_temporary(owner: int) -> None:
@@ -115,7 +115,7 @@ def _whole(folder: Path, data: bytes) -> bool:
 
 def _find(source: str, key: str) -> ModuleType | None:
     """The module from a whole entry; None where there is none, or where numba cannot read what it wrote."""
-    for root in _roots():
+    for root in _roots(create=False):
         folder = _place(root, key)
         if _whole(folder, source.encode()):
             with contextlib.suppress(Exception):
@@ -124,26 +124,25 @@ def _find(source: str, key: str) -> ModuleType | None:
 
 
 def _make(source: str, key: str) -> ModuleType:
-    """Compile `source` in a private folder and put it in place; without a folder to write to, only compile it."""
-    for root in _roots():
+    """Compile `source` in a private folder and put that in place."""
+    failed: OSError | None = None
+    for root in _roots(create=True):
         final = _place(root, key)
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             _sweep(final.parent)
             private = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=final.parent))
-        except OSError:
-            continue
-        try:
-            (private / TEXT).write_bytes(source.encode())
-            module = _execute(source, key, final / TEXT, private)
-            _seal(private)
-            _publish(private, final, source.encode())
-            return module
-        except OSError:  # a full disk, say
-            continue
-        finally:
-            shutil.rmtree(private, ignore_errors=True)
-    return _execute(source, key, Path(TEXT), None)
+            try:
+                (private / TEXT).write_bytes(source.encode())
+                module = _execute(source, key, final / TEXT, private)
+                _seal(private)
+                _publish(private, final, source.encode())
+                return module
+            finally:
+                shutil.rmtree(private, ignore_errors=True)
+        except OSError as error:  # cannot be written, or is full
+            failed = error
+    raise failed or OSError("no folder for generated files")
 
 
 def _publish(private: Path, final: Path, data: bytes) -> None:
@@ -152,11 +151,11 @@ def _publish(private: Path, final: Path, data: bytes) -> None:
         os.rename(private, final)
         return
     if not _whole(final, data):
+        broken = private.with_name(f"{private.name}.broken")
         with contextlib.suppress(OSError):
-            os.rename(final, private / "broken")
-            (private / "broken").rename(final.with_name(f"{private.name}.broken"))
-            shutil.rmtree(final.with_name(f"{private.name}.broken"), ignore_errors=True)
+            os.rename(final, broken)
             os.rename(private, final)
+        shutil.rmtree(broken, ignore_errors=True)
 
 
 def _sweep(folder: Path) -> None:
@@ -203,16 +202,14 @@ def _teach_numba() -> None:
     FunctionCache._impl_class._locator_classes.insert(0, _Beside)
 
 
-def _execute(source: str, key: str, path: Path, cache: Path | None) -> ModuleType:
+def _execute(source: str, key: str, path: Path, cache: Path) -> ModuleType:
     """Run `source` as the module at `path`, with numba's cache in the folder `cache`."""
     name = f"graphc_generated_{key}"
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
-    if cache is not None:
-        _teach_numba()
-        (cache / "__pycache__").mkdir(exist_ok=True)
-        _Beside.folders[str(path)] = cache
+    _teach_numba()
+    _Beside.folders[str(path)] = cache
     try:
         exec(compile(source, str(path), "exec"), module.__dict__)
     except BaseException:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -11,38 +12,44 @@ from .. import config
 from ..codegen.cpu import FIRST_CALL, ProgramText
 from ..ir import dims
 from ..ir.leaves import CONSTANT
-from ..schedule.memory import ALIGNMENT, place
+from ..ir.op import Aval
+from ..schedule.memory import Buffer, place
 from ..schedule.plan import Plan
 from . import drivers, files
+from .supply import Supply, address, aligned
 
 
-def aligned(nbytes: int) -> np.ndarray:
-    """Bytes that start at a multiple of `ALIGNMENT`."""
-    memory = np.empty(max(nbytes, 1) + ALIGNMENT, np.uint8)
-    offset = -address(memory) % ALIGNMENT
-    return memory[offset : offset + max(nbytes, 1)]
+@functools.cache
+def loops() -> Any:
+    """The compiled loops around steps."""
+    return files.load(drivers.LOOPS)
 
 
-def address(array: np.ndarray) -> int:
-    """Where the array's data starts."""
-    return array.__array_interface__["data"][0]
+@functools.cache
+def _compiled_call(inputs: tuple[Aval, ...], outputs: tuple[Aval, ...]) -> Any:
+    return files.load(drivers.call_source(inputs, outputs)).call
 
 
-@dataclass
 class Frame:
     """What one call in flight needs: the table `m` and the memory its addresses point to.
 
     m         int64 array (a list with arrays for addresses where jit is disabled)
-    sizes     the named dims this frame is laid out for
-    scalars   memory of 0-d inputs and outputs, by buffer number
-    owned     arrays kept alive
+    env       sizes of the named dims it is laid out for
+    scalars   memory of the 0-d inputs, by position among the inputs
+    reads     memory of the 0-d outputs, in order
+    supplies  where arrays for the other outputs come from, in order
+    fresh     the arrays of the call in flight
+    nbytes    size of its arena
     """
 
-    m: np.ndarray | list
-    sizes: tuple[int, ...]
-    env: dict[str, int]
-    scalars: dict[int, np.ndarray]
-    owned: list[np.ndarray]
+    __slots__ = ("env", "fresh", "m", "nbytes", "owned", "reads", "scalars", "supplies")
+
+    def __init__(self, m: np.ndarray | list[Any], env: dict[str, int], nbytes: int, owned: list[np.ndarray]):
+        self.m, self.env, self.nbytes, self.owned = m, env, nbytes, owned
+        self.scalars: dict[int, np.ndarray] = {}
+        self.reads: list[np.ndarray] = []
+        self.supplies: list[Supply] = []
+        self.fresh: list[np.ndarray] = []
 
 
 class Program:
@@ -50,59 +57,97 @@ class Program:
 
     def __init__(self, plan: Plan, text: ProgramText):
         self.plan, self.text = plan, text
-        self.module = files.load(text.source)
+        self.graph = graph = plan.graph
         self.plain = config.jit_disabled()
-        self.entry = 0 if self.plain else files.load(drivers.LOOPS).run.address
-        self.symbols = plan.graph.symbols
-        inputs = plan.graph.inputs
-        self.axis_dims = [d for node in inputs for d in node.shape]
-        self.first_size = text.size
+        self.module = files.load(text.source)
+        self.entry = 0 if self.plain else loops().run.address
+        self.outputs = [b.number for b in plan.buffers if b.kind == "output"]
         self.first_input = text.first_buffer
-        outputs = [b.number for b in plan.buffers if b.kind == "output"]
-        self.first_output = text.first_buffer + (outputs[0] if outputs else 0)
+        self.first_output = text.first_buffer + (self.outputs[0] if self.outputs else 0)
+        self.input_dims = [d for node in graph.inputs for d in node.shape]
         self.constants = [
-            np.ascontiguousarray(n.attrs["data"].array) for n in plan.graph.nodes if n.op is CONSTANT and n.shape != ()
+            np.ascontiguousarray(n.attrs["data"].array) for n in graph.nodes if n.op is CONSTANT and n.shape != ()
         ]
 
     def frame(self, env: Mapping[str, int]) -> Frame:
         """A new frame for these sizes: arena planned, constants and params in place."""
-        text = self.text
-        m: list = [0] * (text.size + len(self.axis_dims))
-        for k, dim in enumerate(text.dims):
-            m[text.first_dim + k] = dims.evaluate(dim, env)
+        text, graph = self.text, self.graph
+        m: list[Any] = [0] * text.size
         m[1:FIRST_CALL] = [text.commit, len(text.calls), FIRST_CALL]
         for k, (name, row) in enumerate(text.calls):
             kernel = getattr(self.module, name)
             m[FIRST_CALL + 2 * k : FIRST_CALL + 2 * k + 2] = [kernel if self.plain else kernel.address, row]
+        for k, dim in enumerate(text.dims):
+            m[text.first_dim + k] = dims.evaluate(dim, env)
         m[text.first_row : text.first_row + len(text.rows)] = text.rows
-        for k, dim in enumerate(self.axis_dims):
-            m[self.first_size + k] = dims.evaluate(dim, env)
+        m += [dims.evaluate(dim, env) for dim in self.input_dims]
+        m += [self.first_output, self.first_input, text.size, self.entry]
         offsets, total = place(self.plan.buffers, env)
         arena = aligned(total)
-        owned, scalars = [arena], {}
+        frame = Frame(m, dict(env), total, [arena])
         for buffer in self.plan.buffers:
-            memory: np.ndarray | None = None
-            if buffer.kind == "temp":
-                nbytes = buffer.nbytes(env)
-                memory = arena[offsets[buffer.number] : offsets[buffer.number] + nbytes].view(buffer.dtype)
-            elif buffer.kind == "param":
-                memory = self.plan.graph.params[buffer.position].attrs["state"].array
-            elif buffer.kind == "constant":
-                memory = self.constants[buffer.position]
-            elif self._is_scalar(buffer.kind, buffer.position):
-                memory = scalars[buffer.number] = np.zeros(1, buffer.dtype)
+            memory = self._memory(buffer, frame, arena, offsets)
             if memory is not None:
-                owned.append(memory)
+                frame.owned.append(memory)
                 m[text.first_buffer + buffer.number] = memory if self.plain else address(memory)
-        table = m if self.plain else np.array(m, np.int64)
-        return Frame(table, tuple(env[s] for s in self.symbols), dict(env), scalars, owned)
+        for node in graph.outputs:
+            if node.shape:
+                frame.supplies.append(Supply([dims.evaluate(d, env) for d in node.shape], node.dtype))
+        frame.m = m if self.plain else np.array(m, np.int64)
+        return frame
 
-    def _is_scalar(self, kind: str, position: int) -> bool:
-        graph = self.plan.graph
-        nodes = graph.inputs if kind == "input" else graph.outputs
-        return nodes[position].shape == ()
+    def _memory(
+        self, buffer: Buffer, frame: Frame, arena: np.ndarray, offsets: Mapping[int, int]
+    ) -> np.ndarray | None:
+        """The memory of a buffer that is not the caller's."""
+        position = buffer.position
+        if buffer.kind == "temp":
+            start = offsets[buffer.number]
+            return arena[start : start + buffer.nbytes(frame.env)].view(buffer.dtype)
+        if buffer.kind == "param":
+            return self.graph.params[position].state.array
+        if buffer.kind == "constant":
+            return self.constants[position]
+        if buffer.kind == "input" and not self.graph.inputs[position].shape:
+            return frame.scalars.setdefault(position, np.zeros(1, buffer.dtype))
+        if buffer.kind == "output" and not self.graph.outputs[position].shape:
+            frame.reads.append(np.zeros(1, buffer.dtype))
+            return frame.reads[-1]
+        return None
 
-    def run_plain(self, frame: Frame) -> int:
-        """One step as plain Python (jit disabled)."""
+    def call(self, with_inputs: bool = True) -> Callable[..., int]:
+        """The function ``call(m, *arrays)`` that runs one step on input and output arrays, see `drivers.call_source`.
+
+        Without inputs, their addresses must stand in `m` already.
+        """
+        if self.plain:
+            return functools.partial(self._plain_call, self.graph.inputs if with_inputs else ())
+        inputs = tuple([_kind(n.aval) for n in self.graph.inputs]) if with_inputs else ()
+        return _compiled_call(inputs, tuple([_kind(n.aval) for n in self.graph.outputs]))
+
+    def _plain_call(self, inputs: tuple[Any, ...], m: list[Any], *arrays: np.ndarray) -> int:
+        """`call` where jit is disabled."""
+        given = iter(arrays)
+        entries, size = [], self.text.size
+        for k, node in enumerate(inputs):
+            if node.shape:
+                array = next(given)
+                if (array.dtype, array.ndim) != (node.dtype, node.ndim):
+                    raise TypeError("no matching definition")
+                if array.shape != tuple(m[size : size + array.ndim]):
+                    return drivers.SIZES_DIFFER
+                if not array.flags.c_contiguous:
+                    return drivers.NOT_CONTIGUOUS
+                entries.append((self.first_input + k, array))
+                size += array.ndim
+        entries += [(self.first_output + k, next(given)) for k, n in enumerate(self.graph.outputs) if n.shape]
+        for position, array in entries:
+            m[position] = array
+        m[0] = 0
         with np.errstate(all="ignore"):
-            return self.module.step(frame.m)
+            return int(self.module.step(m))
+
+
+def _kind(aval: Aval) -> Aval:
+    """The part of a type that `call` depends on: rank and dtype."""
+    return Aval((0,) * len(aval.shape), aval.dtype)

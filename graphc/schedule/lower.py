@@ -458,15 +458,15 @@ class KernelBuilder:
         """A product of matrices: BLAS for floats of unknown or large size, loops for the rest."""
         node = unit.node
         x, y = node.inputs
-        left, right, _ = _spec(node)
-        batched = left.startswith("b")
-        x_t, y_t = left.endswith("km"), right.endswith("nk")
+        x_spec, y_spec, _ = _spec(node)
+        batched = x_spec.startswith("b")
+        x_t, y_t = x_spec.endswith("km"), y_spec.endswith("nk")
         m, n = node.shape[-2], node.shape[-1]
         k = x.shape[-2] if x_t else x.shape[-1]
         work = m * n * k
         if node.dtype.kind == "f" and not (isinstance(work, int) and work <= SMALL_DOT):
-            names = [self.memory(v, v is node).name for v in (x, y, node)]
-            self.kernel.body.append(Dot(*names, x_t, y_t, batched, (m, n, k), node.dtype, node))
+            left, right, out = (self.memory(v, v is node).name for v in (x, y, node))
+            self.kernel.body.append(Dot(left, right, out, x_t, y_t, batched, (m, n, k), node.dtype, node))
             return
 
         def cell(scope: Scope, at: Index) -> None:

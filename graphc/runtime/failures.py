@@ -1,0 +1,39 @@
+"""What a code of compiled code means: found again, after the fact, by the reference interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ..errors import OutOfBoundsError, message
+from ..ir import dims
+from ..ir.evaluate import evaluate
+from ..ir.graph import Graph
+from ..ir.tensor import Tensor
+
+
+def failure(
+    graph: Graph, node: Tensor, arrays: Sequence[np.ndarray], env: Mapping[str, int], step: str = ""
+) -> OutOfBoundsError:
+    """The error behind a failed step: which index of `node`, on which inputs, at which user line.
+
+    `step` says which step of many it was.
+    """
+    given = dict(zip(graph.inputs, arrays, strict=True))
+    operands = node.inputs[2:] if node.op.name.startswith("scatter") else node.inputs[1:]
+    lines = graph.origin[node].lines
+    got, expected = "an index out of range", "each index within its axis"
+    try:
+        indices = evaluate(operands, given, env)
+    except OutOfBoundsError:  # the indices are themselves read at one that is out of range
+        indices = []
+    for axis, (operand, values) in enumerate(zip(operands, indices, strict=False)):
+        size = dims.evaluate(node.inputs[0].shape[axis], env)
+        bad = values[(values < -size) | (values >= size)]
+        if bad.size:
+            got = f"index {bad.flat[0]}" + (f" in {operand.name!r}" if operand.name else "")
+            expected = f"{-size} <= index < {size}" if size else "no index: the axis is empty"
+            break
+    failed = f"index out of range in {node.op.name}{step}"
+    return OutOfBoundsError(message(failed, got=got, expected=expected, at=lines[0] if lines else None))

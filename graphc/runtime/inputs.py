@@ -1,0 +1,157 @@
+"""Arguments of a step as arrays its kernels can read, or an error that names the input, what it got and expected.
+
+Python's numbers, and lists of them, are weak: they take the input's dtype where they fit. Arrays and NumPy scalars are
+strong: nothing is converted but their layout and byte order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError, message
+from ..ir.dtypes import BOOL, DType
+from ..ir.tensor import Tensor
+
+_WEAK = (bool, int, float, list, tuple, range)
+_KINDS = "bif"
+SCALARS: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (float,)}
+"""Python types of numbers that a 0-d input of each kind takes without ado; whether they fit is seen when stored."""
+
+
+def as_inputs(nodes: Sequence[Tensor], values: Sequence[Any]) -> list[np.ndarray]:
+    """Every argument as an array for its input."""
+    check_count(nodes, values)
+    return [as_input(node, value) for node, value in zip(nodes, values, strict=True)]
+
+
+def check_count(nodes: Sequence[Tensor], values: Sequence[Any]) -> None:
+    """There must be one value per input."""
+    if len(values) != len(nodes):
+        names = ", ".join(repr(n.name) for n in nodes)
+        raise InputError(
+            message(
+                "wrong number of inputs", got=str(len(values)), expected=f"{len(nodes)}: {names}" if names else "none"
+            )
+        )
+
+
+def as_input(node: Tensor, value: Any) -> np.ndarray:
+    """`value` as an array for input `node`: exact dtype, right rank, C order, aligned, no subclass."""
+    array = _as_array(node, value)
+    if array.dtype.newbyteorder("=") != node.dtype:
+        if not _is_weak(value, node.dtype) or not _fits(array, node.dtype):
+            raise _wrong(node, "has the wrong dtype", array, hint=_dtype_hint(node, value, array))
+        array = array.astype(node.dtype)
+    if array.ndim != node.ndim:
+        raise _wrong(node, "has the wrong rank", array)
+    if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
+        array = np.array(array, dtype=node.dtype, order="C")
+    return array
+
+
+def in_place(node: Tensor, value: Any) -> np.ndarray:
+    """`value` as an array that shares its memory, or an error; Python numbers, which do not change, are copied."""
+    array = as_input(node, value)
+    if isinstance(value, (bool, int, float, np.generic)):
+        return array
+    if not isinstance(value, np.ndarray) or (value.size and not np.may_share_memory(array, value)):
+        kind = "an array of another layout" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+        raise InputError(
+            message(
+                f"input {node.name!r} cannot be read in place",
+                got=kind,
+                expected=f"a C-contiguous array, {node.aval}",
+                hint="bind np.ascontiguousarray(x), and write new values into that",
+            )
+        )
+    return array
+
+
+def fits_scalar(dtype: DType, value: Any) -> bool:
+    """Whether storing a Python number or NumPy scalar as a `dtype` keeps its value (up to rounding), as seen quickly.
+
+    False leaves the decision to `as_input`.
+    """
+    kind = type(value)
+    if kind is dtype.type:
+        return True
+    if kind not in SCALARS[dtype.kind]:
+        return False
+    return dtype.itemsize != 4 or dtype.kind != "f" or -3.4e38 < value < 3.4e38
+
+
+def _as_array(node: Tensor, value: Any) -> np.ndarray:
+    if isinstance(value, Tensor):
+        raise InputError(
+            message(
+                f"input {node.name!r} needs data",
+                got=repr(value),
+                expected=str(node.aval),
+                hint="a step is called with arrays; symbolic tensors belong in the graph",
+            )
+        )
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise InputError(
+                message(
+                    f"input {node.name!r} has masked elements",
+                    got=f"masked {_text(np.asarray(value))}",
+                    expected=str(node.aval),
+                    hint="give the elements a value: x.filled(0)",
+                )
+            )
+        value = value.data
+    try:
+        return np.asarray(value)
+    except Exception as error:
+        raise InputError(
+            message(
+                f"input {node.name!r} is not an array",
+                got=f"{type(value).__name__} ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+                expected=str(node.aval),
+            )
+        ) from None
+
+
+def _is_weak(value: Any, dtype: DType) -> bool:
+    """Whether `value` is made of Python's numbers (or of NumPy's, of this dtype)."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.dtype == dtype
+    if isinstance(value, (list, tuple)):
+        return all(_is_weak(v, dtype) for v in value)
+    return isinstance(value, _WEAK)
+
+
+def _fits(array: np.ndarray, dtype: DType) -> bool:
+    """Whether Python numbers, seen as `array`, are numbers of `dtype`: the same kind or a wider one, in range."""
+    if array.size == 0:
+        return True
+    have, want = (k.replace("u", "i") for k in (array.dtype.kind, dtype.kind))
+    if have not in _KINDS or _KINDS.index(have) > _KINDS.index(want):
+        return False
+    if dtype.kind in "iu" and array.dtype != BOOL:
+        info = np.iinfo(dtype)
+        return bool(array.min() >= info.min and array.max() <= info.max)
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return bool(np.all(np.isfinite(array.astype(dtype)) == np.isfinite(array)))
+    return True
+
+
+def _wrong(node: Tensor, what: str, array: np.ndarray, hint: str = "") -> InputError:
+    return InputError(message(f"input {node.name!r} {what}", got=_text(array), expected=str(node.aval), hint=hint))
+
+
+def _dtype_hint(node: Tensor, value: Any, array: np.ndarray) -> str:
+    if array.dtype.kind not in "biuf":
+        return ""
+    if _is_weak(value, node.dtype):
+        return f"its values are not all numbers of {node.dtype.name}"
+    return f"convert it with .astype({node.dtype.name!r})"
+
+
+def _text(array: np.ndarray) -> str:
+    return f"{array.dtype}[{', '.join(map(str, array.shape))}]"
