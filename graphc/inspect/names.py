@@ -56,8 +56,9 @@ class ProgramNames:
         nodes = dict.fromkeys((*graph.nodes, *traced.nodes))
         self.user = UserNames(nodes, graph.updates, {**traced.origin, **graph.origin})
         self.unique = Unique(reserved)
-        self.dims = {dim: self.unique(dim_name(dim)) for dim in map(dims.symbol, graph.symbols)}
-        self.buffers = self._name_buffers(plan)
+        leaves = {b.number: self.unique(identifier(b.label)) for b in plan.buffers if b.kind in ("input", "param")}
+        self.dims = {dim: self._dim(dim) for dim in map(dims.symbol, graph.symbols)}
+        self.buffers = self._name_buffers(plan, leaves)
         self.reserved = reserved | set(self.dims.values())
 
     def origin(self, node: Tensor) -> Origin:
@@ -106,11 +107,13 @@ class ProgramNames:
             origin = self.origin(origin.of)
         return expression_text(origin.lines[0]) if origin.lines else node.op.name
 
-    def _name_buffers(self, plan: Plan) -> dict[int, str]:
-        names: dict[int, str] = {}
-        for buffer in plan.buffers:
-            if buffer.kind in ("input", "param"):
-                names[buffer.number] = self.unique(identifier(buffer.label))
+    def _dim(self, dim: DimLike) -> str:
+        """The dim's own name, or ``n_name`` where an input or param has it."""
+        name = dim_name(dim)
+        return self.unique(f"n_{name}" if name in self.unique.taken else name)
+
+    def _name_buffers(self, plan: Plan, names: dict[int, str]) -> dict[int, str]:
+        """Names for all buffers, given those of inputs and params: outputs first, the rest as it is written."""
         outputs = [b.number for b in plan.buffers if b.kind == "output"]
         for number, node in zip(outputs, self.graph.outputs, strict=True):
             names[number] = self.unique(self.user.of(node) or "output")
@@ -118,8 +121,7 @@ class ProgramNames:
             for array, node in written(kernel):
                 number = next(a.buffer for a in kernel.arrays if a.name == array)
                 if number not in names:
-                    suffix = "_sum" if plan.buffers[number].label.endswith("accumulator") else ""
-                    names[number] = self.unique(self.value(node) + suffix)
+                    names[number] = self.unique(self.value(node) + _role(plan.buffers[number].label, node))
         for buffer in plan.buffers:
             if buffer.number not in names:
                 names[buffer.number] = self.unique(identifier(buffer.label or "scratch"))
@@ -140,6 +142,13 @@ class ProgramNames:
     @functools.cached_property
     def _symbols(self) -> dict[str, str]:
         return {str(dim): name for dim, name in self.dims.items()}
+
+
+def _role(label: str, node: Tensor) -> str:
+    """What a buffer is to the node written there: nothing where it is its own, else ``_sum``, ``_order`` ..."""
+    if label == node.op.name or label.startswith("output"):
+        return ""
+    return "_sum" if label.endswith("accumulator") else f"_{identifier(label)}"
 
 
 def _behind(node: Tensor) -> Tensor:

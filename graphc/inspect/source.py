@@ -28,13 +28,15 @@ _LOCAL = re.compile(r"\b(?:[avnspie]\d+|b)\b")
 _MACHINERY = re.compile(r"    (?:[nae]\d+|m) = .*\bm\b.*\bo\b")
 _MARK = re.compile(r"  #@(\d+)$")
 _DEFINED = re.compile(r"\s*([vsp]\d+) (?:=|\+=|\*=) (.*)")
-_STORED = re.compile(r"\s*(a\d+)\[(.*)\] = ([vsp]\d+)")
+_STORED = re.compile(r"(a\d+)\[(.*)\] = ([vsp]\d+)$")
 _LOAD = re.compile(r"(a\d+)\[([^\[\]]*)\]")
 _LOOP = re.compile(r"\s*for (\w+) in range\(")
 _CHECKED = re.compile(r", e\d+, m\)")
 _LETTERS = ("i", "j", "k", "l", "p", "q", "u", "v")
 _DOUBLE = re.compile(r"\bfloat64\((-?(?:[\d.]+(?:e[-+]?\d+)?|inf|nan))\)")
 _ASSIGNED = re.compile(r"(?!if |for )(.*? [-+*]?= )(.*)")
+_RUNNING = {"add": "sum", "linear": "sum", "mul": "product", "or": "any", "and": "all"}
+"""What an accumulator is called that is not yet the result."""
 _WIDTH = 118
 
 
@@ -151,7 +153,8 @@ class KernelView:
         base = self.program.value(node)
         if local == last:
             return base
-        return f"{base}_{'position' if local[0] == 'p' else 'sum' if local[0] == 's' else 'part'}"
+        combine = getattr(node.op.lower, "combine", "add")
+        return f"{base}_{_RUNNING.get(combine, 'best') if local[0] == 's' else 'part'}"
 
     def alias(self, local: str, line: Line, stores: dict[str, tuple[str, str]]) -> str | None:
         """The name of a 0-d array that `local` can be written as: one it is loaded from, or only stored to."""
@@ -175,7 +178,9 @@ class KernelView:
         if not self.arrays[array].shape:
             return f"{name}_before"
         parts = [self.names.get(part, part) for part in index.split(", ")]
-        return f"{name}_{''.join(parts)}" if all(p in _LETTERS or p.isdigit() for p in parts) else f"{name}_at"
+        return (
+            f"{name.rstrip('_')}_{''.join(parts)}" if all(p in _LETTERS or p.isdigit() for p in parts) else f"{name}_at"
+        )
 
     # text
 
@@ -204,8 +209,8 @@ class KernelView:
         """The nodes that the lines compute; loads compute nothing."""
         return [line.node for line in lines or self.lines if line.node is not None and line.load is None]
 
-    def render(self, comments: Comments) -> list[Commented]:
-        """The function, line by line, with comments."""
+    def render(self, comments: Comments, calls: int) -> list[Commented]:
+        """The function, line by line, with comments; a step calls it `calls` times."""
         body = [Commented(f"    {text}") for text in self.sizes]
         about = comments.group(self.computed())
         comments.start()
@@ -221,8 +226,10 @@ class KernelView:
                 comment = comments.statement(line.node)
             indent = "    " * (len(line.block) + 1)
             body += wrapped(indent, text, comment)
-        head = [] if any(line.comment == about for line in body) else [Commented(f"# {about}")]
-        return [*head, *[Commented(text) for text in self.signature()], *body]
+        said = [] if any(line.comment == about for line in body) else [about]
+        said += [f"called {calls} times"] if calls > 1 else []
+        head = Commented(f"# {', '.join(said)}")
+        return [*[head][: len(said)], *[Commented(text) for text in self.signature()], *body]
 
 
 def wrapped(indent: str, text: str, comment: str) -> list[Commented]:
@@ -275,17 +282,16 @@ def _kernels(views: list[KernelView], comments: Comments) -> list[Commented]:
         found = comments.sections(view.computed())
         parts += _title(found) if found != section else [Commented("")]
         section = found
-        often = calls.count(view.name)
-        parts += [Commented(f"# called {often} times")] if often > 1 else []
-        parts += view.render(comments)
+        parts += view.render(comments, calls.count(view.name))
     return parts
 
 
 def reserved_words(text: ProgramText) -> set[str]:
     """What no name of the document may be: Python's keywords, and names that the kernels use."""
-    code = "\n".join(_MARK.sub("", line) for _, kernel in text.kernels for line in kernel.text.split("\n"))
+    code = "\n".join(_CHECKED.sub(")", line.text) for _, kernel in text.kernels for line in body_lines(kernel))
     words = {w for w in re.findall(r"[A-Za-z_]\w*", code) if not _LOCAL.fullmatch(w)}
-    return words | set(keyword.kwlist) | {"step", "out", "inout"} | {name for name, _ in text.kernels}
+    types = {f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)}
+    return words | types | {"bool", "step", "out", "inout", *keyword.kwlist} | {name for name, _ in text.kernels}
 
 
 def _title(title: str) -> list[Commented]:
@@ -304,7 +310,7 @@ def header(plan: Plan, names: ProgramNames, key: str) -> list[str]:
     return [
         f'"""{name}: one compiled step, target cpu',
         "",
-        f"returns  {returned}",
+        *textwrap.wrap(f"returns  {returned}", _WIDTH, subsequent_indent=" " * 9, break_long_words=False),
         f"ops      {sum(counts)} ({ops or 'none'}) in {len(plan.kernels)} kernel{'s' * (len(plan.kernels) != 1)}",
         f"memory   {names.size(bytes_moved(plan))} bytes read and written a step",
         f"key      {key}",
@@ -348,7 +354,10 @@ def _step_function(plan: Plan, views: list[KernelView], names: ProgramNames) -> 
     for k, view in enumerate(views):
         if k == plan.commit and any(v.kernel.checks for v in views):
             lines.append(Commented("    # an index out of range ends the step here: no param has been changed"))
-        lines.append(Commented(f"    {view.name}({', '.join(names.buffers[a.buffer] for a in view.kernel.arrays)})"))
+        call = f"{view.name}({', '.join(names.buffers[a.buffer] for a in view.kernel.arrays)})"
+        indent = " " * (5 + len(view.name))
+        found = textwrap.wrap(call, _WIDTH, initial_indent="    ", subsequent_indent=indent, break_long_words=False)
+        lines += [Commented(line) for line in found]
     outputs = [names.buffers[number] for number in _of_kind(plan, "output")]
     lines.append(Commented(f"    return {', '.join(outputs)}" if outputs else "    return"))
     return lines

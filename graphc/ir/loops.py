@@ -1,14 +1,14 @@
 """The loop IR: kernels as trees of loops over typed scalar statements, between the schedule and the printers.
 
-A kernel is declarative about meaning (which axes map, which reduce, in which order values combine) and leaves to the
-target's printer how loops become machine loops or threads. Library statements (`Dot`, `Argsort`) name what they compute.
+A kernel is declarative about meaning (which axes map, which reduce, in which order values combine) and leaves to
+the target's printer how loops become machine loops or threads. Library statements (`Dot`, `Argsort`) name what they
+compute.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Union
 
 from .dims import DimLike, Shape
 from .dtypes import DType
@@ -124,7 +124,7 @@ class Argsort:
     node: Tensor | None = None
 
 
-Statement = Union[Let, Store, Init, Combine, StoreCombine, For, If, Dot, Argsort]
+Statement = Let | Store | Init | Combine | StoreCombine | For | If | Dot | Argsort
 
 
 @dataclass

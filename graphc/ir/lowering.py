@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from .dims import Shape
 from .expr import Expr
@@ -102,7 +102,7 @@ class Refused:
     reason: str
 
 
-Lowering = Union[Map, View, Generate, Alias, Reduce, Scan, Contract, Gather, Scatter, Concat, Argsort, Refused]
+Lowering = Map | View | Generate | Alias | Reduce | Scan | Contract | Gather | Scatter | Concat | Argsort | Refused
 
 
 def identity_index(index: Index, in_shape: Shape, out_shape: Shape, /, **attrs: Any) -> Index:

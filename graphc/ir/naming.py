@@ -20,6 +20,7 @@ from .tensor import Origin, Tensor
 _INSERTED = frozenset({"broadcast_to", "astype", "reshape", "expand_dims"})
 """Ops that public functions put around what the user asked for: the name goes to what they surround."""
 _MAX_NAME = 40
+_MAX_ORDER = 4
 
 
 class Source(NamedTuple):
@@ -175,8 +176,11 @@ class UserNames:
         """``w_bar`` for the cotangent of ``w``."""
         if origin.bar is None:
             return None
-        name = self.of(origin.bar)
-        return None if name is None else f"{name}_bar"
+        name, of = self.of(origin.bar), origin.of
+        order = 1  # of the derivative: the cotangent of w in a second backward pass is w_bar_bar
+        while name is not None and of is not None and self.origin(of).section == "backward":
+            order, of = order + 1, self.origin(of).of
+        return None if name is None else name + "_bar" * min(order, _MAX_ORDER)
 
     def expression(self, node: Tensor) -> str | None:
         """The name that the whole expression gets which `node` is a step of."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Union
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ..errors import ShapeError, message
 from . import dims
@@ -56,7 +57,7 @@ class Require:
 
 
 Rule = Callable[..., Any]
-Rules = Union[Sequence[Rule], Rule, Refused]
+Rules = Sequence[Rule] | Rule | Refused
 
 
 class Arr(NamedTuple):
@@ -73,7 +74,7 @@ class Sample(NamedTuple):
     """One call of an op for the table-driven tests: operands, attrs, and whether derivatives exist there."""
 
     operands: tuple[Arr, ...]
-    attrs: dict[str, Any] = {}
+    attrs: Mapping[str, Any] = MappingProxyType({})
     differentiable: bool = True
 
 
