@@ -1,6 +1,6 @@
 """What a gradient is on a graph: three small expressions, and the sum over all paths of the products of their edges.
 
-    python examples/expression_graph.py
+python examples/expression_graph.py
 """
 
 from __future__ import annotations

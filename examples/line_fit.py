@@ -105,7 +105,8 @@ def plot(fit: Fit, output: str) -> None:
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     left.loglog(np.arange(1, len(fit.losses) + 1), fit.losses, color="tab:blue")
-    left.set(xlabel="step", ylabel="mean squared error (°C²)", title=f"loss: {fit.losses[0]:.4g} to {fit.losses[-1]:.4g}")
+    left.set(xlabel="step", ylabel="mean squared error (°C²)")
+    left.set_title(f"loss: {fit.losses[0]:.4g} to {fit.losses[-1]:.4g}")
     ticks = [3, 5, 10, 20, 40, 80]
     left.set_yticks(ticks, [str(t) for t in ticks])
     left.minorticks_off()

@@ -49,7 +49,8 @@ def orthogonal_step() -> tuple[gc.Step, list[gc.Param], list[gc.Param]]:
     """
     x, y = gc.input("x", ("n",)), gc.input("y", ("n",))
     a, b = line = [gc.param(0.0, name=name) for name in ("a", "b")]
-    best, best_a, best_b = record = [gc.param(v, name=n) for n, v in (("best", np.inf), ("best_a", 0.0), ("best_b", 0.0))]
+    best, best_a, best_b = record = [gc.param(0.0, name=name) for name in ("best", "best_a", "best_b")]
+    best.value = np.inf
     loss = squared_distance(a, b, x, y)
     da, db = gc.grad(loss, line)
     better = loss < best
@@ -127,7 +128,8 @@ def plot(fit: Fit, best: Fit, x: np.ndarray, y: np.ndarray, output: str) -> None
     ends = np.array([x.min(), x.max()])
     left.plot(x, y, ".", color="tab:blue", label=f"{POINTS} points")
     left.plot(ends, fit.a * ends + fit.b, color="tab:orange", label=f"descent: {fit.a:.3f} x + {fit.b:.3f}")
-    left.plot(ends, best.a * ends + best.b, "--", color="black", lw=1, label=f"closed form: {best.a:.3f} x + {best.b:.3f}")
+    label = f"closed form: {best.a:.3f} x + {best.b:.3f}"
+    left.plot(ends, best.a * ends + best.b, "--", color="black", lw=1, label=label)
     left.set(xlabel="x", ylabel="y", title="orthogonal fit")
     left.legend()
     right.semilogy(fit.losses, color="tab:orange", label="descent")

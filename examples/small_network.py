@@ -1,4 +1,4 @@
-"""A 4-5-3-1 network, three gradients of every weight: compiled, from the tape of the dynamic engine, finite differences.
+"""A 4-5-3-1 network and the gradients of all its weights: compiled, by the dynamic engine, by finite differences.
 
 The layers end in relu, exact gelu and sigmoid; the loss is the mean squared error over a batch of points.
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def data() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Weights (scaled by the fan-in), a batch of inputs, and targets of 0 and 1."""
     rng = np.random.default_rng(SEED)
     weights = []
-    for n, m in zip(SIZES, SIZES[1:], strict=False):
+    for n, m in pairwise(SIZES):
         weights += [rng.normal(0, n**-0.5, (n, m)), rng.normal(0, 0.1, m)]
     x = rng.standard_normal((BATCH, SIZES[0]))
     return weights, x, (x[:, :1] * x[:, 1:2] > 0).astype(float)

@@ -1,6 +1,6 @@
 """One page on two engines: what a static graph buys, and what only define-by-run can do. Figures are measured here.
 
-    python examples/static_and_dynamic.py
+python examples/static_and_dynamic.py
 """
 
 from __future__ import annotations

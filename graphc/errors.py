@@ -9,7 +9,7 @@ from types import CodeType
 from typing import NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
+_DEMO = _PACKAGE + "__main__.py"
 
 Span = tuple[int, int, int, int]
 """Where an expression stands in its file: first line, column, last line, end column, as `ast` counts them."""
@@ -74,8 +74,8 @@ class CompileError(GraphcError, RuntimeError):
 
 
 def is_internal(file: str) -> bool:
-    """Whether a source file belongs to graphc, NumPy or the import machinery rather than to the user."""
-    return file.startswith(_PACKAGE) or "<frozen " in file or f"{os.sep}numpy{os.sep}" in file
+    """Whether a source file belongs to graphc (but for its demo), NumPy or the import machinery, not to the user."""
+    return (file.startswith(_PACKAGE) and file != _DEMO) or "<frozen " in file or f"{os.sep}numpy{os.sep}" in file
 
 
 def user_line() -> UserLine:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from .codegen.cpu import print_program
 from .errors import DTypeError, InputError, ShapeError, message, user_line
@@ -17,13 +20,16 @@ from .inspect.memory import MemoryReport
 from .inspect.views import Reading
 from .ir import dims
 from .ir.apply import engine_of, is_tensor, lift
-from .ir.graph import Graph
+from .ir.graph import Graph, pack, unpack
 from .ir.leaves import INPUT, Param
 from .ir.tensor import Origin, Tensor
 from .ir.traversal import depends_on, topological
 from .ir.tree import Tree, flatten
 from .passes.pipeline import optimise
-from .runtime.calls import Caller
+from .runtime import loop
+from .runtime.batches import cut
+from .runtime.calls import Bound, Caller
+from .runtime.inputs import as_inputs
 from .runtime.program import Program
 from .schedule.plan import make_plan
 
@@ -31,29 +37,124 @@ from .schedule.plan import make_plan
 class Step:
     """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
 
-    Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`.
+    Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`.
+
+    A step pickles as graph and values of its params and finds its code in the cache; steps pickled together go on
+    sharing their params. ``copy.deepcopy(step)`` has params of its own.
     """
 
-    def __init__(self, graph: Graph, inputs: Tree, outputs: Tree, name: str):
-        self.name = name
+    def __init__(self, graph: Graph, inputs: Tree, outputs: Tree, name: str, threads: int | None = None):
+        self.name, self.threads = name, threads
         self.traced = graph
         self._in, self._out = inputs, outputs
         self.graph, self.passes = optimise(graph)
         self.plan = make_plan(self.graph)
         self.text = print_program(self.plan)
         self._caller = Caller(Program(self.plan, self.text))
+        self._flat = all(c.kind is None for c in inputs.children)
+        self._build = builder(outputs)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run one step.
 
+        Inputs are given by position or by name. Numbers and lists take their input's dtype where they fit; arrays
+        must have it. The results are the caller's own: no later call changes them.
+
         Raises `InputError` naming the input for a wrong dtype, rank or size, `ShapeError` for sizes that do not fit
         together, `OutOfBoundsError` for an index out of range; then no param has changed.
-        """
-        return self._out.build(self._caller(self._arguments(args, named)))
 
-    def _arguments(self, args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
-        """The arguments flat, in the order of the graph's inputs."""
-        return bind_arguments(self._in, self.graph.inputs, args, named)
+        >>> import graphc as gc
+        >>> x, n = gc.input("x", ("n",)), gc.param(0.0)
+        >>> step = gc.compile([x], {"sum": gc.sum(x)}, {n: n + 1})
+        >>> step([1.0, 2.0]), step(x=[5.0]), n.value
+        ({'sum': np.float64(3.0)}, {'sum': np.float64(5.0)}, array(2.))
+        """
+        if named or not self._flat:
+            args = bind_arguments(self._in, self.graph.inputs, args, named)
+        return self._build(self._caller(args))
+
+    def bind(self, *args: Any, **named: Any) -> Bound:
+        """The step bound to arrays: a callable without arguments that reads them, as they are then, at each call.
+
+        The arrays are kept alive. They must be C-contiguous and of their input's exact dtype, for a converted copy
+        would not follow what is written into them; `InputError` otherwise. Python numbers stay what they are.
+
+        >>> import graphc as gc
+        >>> x = gc.input("x", ("n",))
+        >>> data = np.ones(3)
+        >>> total = gc.compile([x], gc.sum(x)).bind(data)
+        >>> data[0] = 5.0
+        >>> total()
+        np.float64(7.0)
+        """
+        return Bound(self._caller, bind_arguments(self._in, self.graph.inputs, args, named), self._build)
+
+    def run(
+        self,
+        *args: Any,
+        steps: int | None = None,
+        every: int = 1,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        shuffle: bool = False,
+        seed: int | None = None,
+        drop_last: bool = False,
+        progress: bool = False,
+        **named: Any,
+    ) -> Any:
+        """Run many steps in compiled code, without the GIL; the outputs of all of them, in the structure of `outputs`.
+
+        ``run(*arrays, steps=N)`` repeats the step N times on the same arrays. Every output gets a new first axis, of
+        N steps.
+
+        ``run(*datasets, batch_size=B)`` cuts datasets into batches of B rows and takes one step on each. The batch
+        axis is the first axis of the first input that has axes; inputs whose declared first dim is the same are
+        datasets, of equal lengths, and the others are passed whole to every step. The last batch of an epoch is
+        smaller where B does not divide the rows: it is left out with ``drop_last=True``, and an error where the dim is
+        declared as an int. Outputs whose first dim is the batch dim, declared by name, are joined along it (unshuffled,
+        row k of the result belongs to row k of the data); the others get a new first axis, of steps.
+
+        every      keep the outputs of the `every`-th step, the 2 * `every`-th ...: ``steps // every`` of them
+        epochs     passes over the datasets
+        shuffle    take the rows of each epoch in a new order, drawn from `seed` and the number of the epoch:
+                   ``np.random.Generator(np.random.PCG64([seed, epoch])).permutation(rows)``
+        seed       an int >= 0; None draws one
+        progress   show a bar (tqdm)
+
+        Each step is as one call of the step: other threads may read and change params between two of them, and an
+        error at step k, or Ctrl-C, which is seen to at least every second or after the step under way, leaves the
+        params of the last whole step. Raises as a call does, before the first step where the arrays do not fit.
+
+        >>> import graphc as gc
+        >>> x, w = gc.input("x", ("n",)), gc.param(0.0)
+        >>> step = gc.compile([x], [w], {w: w + gc.sum(x)})
+        >>> step.run([1.0, 2.0], steps=3), step.run([1.0, 2.0, 3.0], batch_size=2, epochs=2, every=2)
+        ([array([0., 3., 6.])], [array([12., 18.])])
+        """
+        arrays = bind_arguments(self._in, self.graph.inputs, args, named)
+        every = whole(every, "every", 1)
+        if (steps is None) == (batch_size is None):
+            raise InputError(
+                message(
+                    "run needs to know when to end",
+                    got="neither steps= nor batch_size=" if steps is None else "both steps= and batch_size=",
+                    expected="steps= for the same arrays again and again, or batch_size= to go through datasets",
+                )
+            )
+        if batch_size is None:
+            if epochs != 1 or shuffle or seed is not None or drop_last:
+                raise InputError(
+                    message("no batches to go through", got="steps=", expected="batch_size= with epochs=, shuffle= ...")
+                )
+            return self._build(loop.repeat(self._caller, arrays, whole(steps, "steps", 0), every, progress))
+        data = as_inputs(self.graph.inputs, arrays)
+        if seed is not None:
+            whole(seed, "seed", 0)
+        drawn = (np.random.SeedSequence().entropy if seed is None else seed) if shuffle else None
+        plan = cut(
+            self.graph.inputs, data, whole(batch_size, "batch_size", 1), whole(epochs, "epochs", 0), drawn, drop_last
+        )
+        return self._build(loop.over(self._caller, data, plan, every, progress))
 
     # reading
 
@@ -92,9 +193,43 @@ class Step:
         """
         return export(self._reading, self._out, path)
 
+    def __reduce__(self) -> Any:
+        graph = self.traced
+        pairs = [t for pair in graph.updates for t in pair]
+        packed = pack([*graph.inputs, *graph.outputs, *pairs])
+        counts = (len(graph.inputs), len(graph.outputs))
+        return _restore, (packed, counts, self._in, self._out, self.name, self.threads)
+
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
         return f"<Step {self.name}({ins}) {len(self.plan.kernels)} kernels>"
+
+
+def _restore(packed: Any, counts: tuple[int, int], inputs: Tree, outputs: Tree, name: str, threads: int | None) -> Step:
+    """The step that was pickled."""
+    roots = unpack(packed)
+    first, last = counts[0], sum(counts)
+    pairs = zip(roots[last::2], roots[last + 1 :: 2], strict=True)
+    graph = Graph(roots[:first], roots[first:last], list(pairs), name)
+    return Step(mark_updates(graph), inputs, outputs, name, threads)
+
+
+def builder(tree: Tree) -> Callable[[list[Any]], Any]:
+    """The function that puts the outputs, a list of its own, into their structure; quick for the usual ones."""
+    if tree.kind is None:
+        return operator.itemgetter(0)
+    if any(c.kind is not None for c in tree.children):
+        return tree.build
+    if tree.kind in (list, tuple):
+        return tree.kind
+    return tree.build
+
+
+def whole(value: Any, name: str, least: int) -> int:
+    """`value` as an int of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
+        raise InputError(message(f"bad {name}=", got=repr(value), expected=f"an int >= {least}"))
+    return operator.index(value)
 
 
 def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
@@ -153,7 +288,9 @@ def _structure(value: Any) -> str:
     return str(flatten(value)[0]) if isinstance(value, (list, tuple, dict)) else type(value).__name__
 
 
-def compile_graph(inputs: Any, outputs: Any, updates: Mapping[Any, Any] | None, name: str | None) -> Step:
+def compile_graph(
+    inputs: Any, outputs: Any, updates: Mapping[Any, Any] | None, name: str | None, threads: int | None = None
+) -> Step:
     in_tree, in_leaves = flatten([] if inputs is None else inputs)
     if in_tree.kind is None:
         in_tree = Tree(list, (), (in_tree,))
@@ -163,7 +300,7 @@ def compile_graph(inputs: Any, outputs: Any, updates: Mapping[Any, Any] | None, 
     pairs = _check_updates(updates or {})
     _check_closed([*results, *[v for _, v in pairs]], in_leaves)
     graph = Graph(in_leaves, results, pairs, name or "step")
-    return Step(mark_updates(graph), in_tree, out_tree, name or "step")
+    return Step(mark_updates(graph), in_tree, out_tree, name or "step", threads)
 
 
 def mark_updates(graph: Graph) -> Graph:

@@ -61,6 +61,7 @@ def pullback(outputs: Sequence[Tensor], cotangents: Sequence[Any], wrt: Sequence
         if ct is not ZERO:
             bars[output] = ct_add(bars.get(output, ZERO), ct)
     targets = set(wrt)
+    level = 1 + max((node.origin.order for node in active), default=0)
     parts: dict[Tensor, dict[int, Any]] = {}  # cotangents of the items of a node with several outputs
     for node in reversed(order):
         if node not in active:
@@ -69,7 +70,7 @@ def pullback(outputs: Sequence[Tensor], cotangents: Sequence[Any], wrt: Sequence
         note_cotangent(ct, node)
         if ct is None or (node in targets and not any(i in active for i in node.inputs)):
             continue
-        _propagate(node, ct, active, bars, parts)
+        _propagate(node, ct, active, bars, parts, level)
     return [bars.get(w, ZERO) for w in wrt]
 
 
@@ -82,8 +83,8 @@ def _total(node: Tensor, bars: dict[Tensor, Any], parts: dict[Tensor, dict[int, 
     return None if ct is ZERO else ct
 
 
-def _propagate(node: Tensor, ct: Any, active: set[Tensor], bars: dict, parts: dict) -> None:
-    with tracing_origin(Origin("backward", node.origin.lines, node)):
+def _propagate(node: Tensor, ct: Any, active: set[Tensor], bars: dict, parts: dict, level: int) -> None:
+    with tracing_origin(Origin("backward", node.origin.lines, node, order=level)):
         if node.op.name == "item":
             found = parts.setdefault(node.inputs[0], {})
             k = node.attrs["index"]

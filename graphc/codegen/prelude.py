@@ -32,7 +32,7 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where th
         return x if condition else y
 
     def ct_mul(ct, d):
-        return ct * d if ct != 0 else ct.dtype.type(0)
+        return ct * d if ct != 0 else type(ct)(0)
 
     def maximum(x, y):
         return x if x > y or x != x else y
@@ -149,7 +149,7 @@ else:
         return chosen
 
     maximum, minimum = extremum(">"), extremum("<")
-    kernel = numba.cfunc("void(int64, int64)", error_model="numpy", cache=True)
+    kernel = numba.cfunc("void(int64, int64)", error_model="numpy", no_rewrites=True, cache=True)
     helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 '''
 

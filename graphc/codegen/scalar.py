@@ -48,6 +48,10 @@ class Printer:
         """A literal of its exact dtype; int64 and float64 need no mark unless `typed`."""
         return literal_text(e.value, e.dtype, typed)
 
+    def typed(self, e: Expr) -> str:
+        """`e` as an operand that must be a NumPy scalar: functions ask for its dtype, plain Python too."""
+        return self.literal(e, typed=True) if isinstance(e, Lit) else self.text(e)
+
     def size(self, dim: DimLike) -> str:
         return str(dim) if isinstance(dim, int) else self.dim_name(dim)
 
@@ -81,6 +85,8 @@ class Printer:
             return special(*args)
         if fn in _BINARY:
             operator, strength = _BINARY[fn]
+            if all(isinstance(a, Lit) for a in args):  # untyped, Python would compute it by its own rules
+                return f"{self.typed(args[0])} {operator} {self.typed(args[1])}", strength
             text = f"{self.text(args[0], strength)} {operator} {self.text(args[1], strength + 1)}"
             return self._narrow(e, text, strength)
         return self._function(e)
@@ -99,7 +105,7 @@ class Printer:
                            (INTEGER_FUNCTIONS, (e.fn, "int"))):  # fmt: skip
             if key in table:
                 self.functions[key] = table[key].name
-                return self._narrow_call(e, f"{table[key].name}({', '.join(self.text(a) for a in e.args)})"), _ATOM
+                return self._narrow_call(e, f"{table[key].name}({', '.join(map(self.typed, e.args))})"), _ATOM
         raise KeyError(f"no scalar function {e.fn} for {dtype}")
 
     def _narrow_call(self, e: Call, text: str) -> str:

@@ -40,6 +40,10 @@ _RUNNING = {"add": "sum", "linear": "sum", "mul": "product", "or": "any", "and":
 _WIDTH = 118
 
 
+Stores = dict[str, tuple[str, str, tuple[int, ...]]]
+"""For a local value that is stored: the array, the index as text, and the block of the store."""
+
+
 @dataclass
 class Line:
     """One line of a kernel's body.
@@ -112,7 +116,9 @@ class KernelView:
                 self.names[loop[1]] = self.unique(free[0] if free else "index")
 
     def name_values(self) -> None:
-        stores = {found[3]: (found[1], found[2]) for line in self.lines if (found := _STORED.match(line.text))}
+        stores = {
+            found[3]: (found[1], found[2], line.block) for line in self.lines if (found := _STORED.match(line.text))
+        }
         last: dict[tuple[Any, tuple[int, ...]], str] = {}
         for line in self.lines:
             if found := _DEFINED.match(line.text):
@@ -138,9 +144,7 @@ class KernelView:
                 return name
         return None
 
-    def base_name(
-        self, local: str, line: Line, node: Tensor | None, last: str, stores: dict[str, tuple[str, str]]
-    ) -> str:
+    def base_name(self, local: str, line: Line, node: Tensor | None, last: str, stores: Stores) -> str:
         """What a local value should be called, if the name is free."""
         if line.load is not None:
             return self.element(line.load[1], line.load[2])
@@ -148,20 +152,21 @@ class KernelView:
             return "place"
         if node is None:
             return "value"
-        if local in stores and self.arrays[stores[local][0]].shape:
-            return self.element(*stores[local])
+        array, index, block = stores.get(local, ("", "", ()))
+        if array and self.arrays[array].shape and block == line.block:
+            return self.element(array, index)
         base = self.program.value(node)
-        if local == last:
+        if local == last and not (local[0] == "s" and base in map(self.names.get, self.arrays)):
             return base
         combine = getattr(node.op.lower, "combine", "add")
         return f"{base}_{_RUNNING.get(combine, 'best') if local[0] == 's' else 'part'}"
 
-    def alias(self, local: str, line: Line, stores: dict[str, tuple[str, str]]) -> str | None:
+    def alias(self, local: str, line: Line, stores: Stores) -> str | None:
         """The name of a 0-d array that `local` can be written as: one it is loaded from, or only stored to."""
         if line.load is not None:
             array = self.arrays[line.load[1]]
             return self.names[array.name] if not array.shape and self.stays(local, array.name) else None
-        array_name = stores.get(local, ("", ""))[0]
+        array_name = stores.get(local, ("",))[0]
         if not array_name or self.arrays[array_name].shape or array_name in self.reads:
             return None
         return self.names[array_name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -45,3 +45,19 @@ class Reading:
     def memory(self, sizes: Mapping[str, int]) -> MemoryReport:
         """The memory plan; with offsets if `sizes` has every runtime dim."""
         return MemoryReport(self.plan.buffers, self.names, self.plan.graph.symbols, sizes)
+
+
+def sizes_in(graph: Graph, shapes: Sequence[Sequence[int]]) -> dict[str, int]:
+    """The runtime dims that inputs of these shapes have.
+
+    >>> import graphc as gc
+    >>> x = gc.input("x", ("n", 3))
+    >>> sizes_in(gc.trace(lambda x: x, x), [(7, 3)])
+    {'n': 7}
+    """
+    found: dict[str, int] = {}
+    for node, shape in zip(graph.inputs, shapes, strict=False):
+        for dim, size in zip(node.shape, shape, strict=True):
+            if str(dim) in graph.symbols:
+                found.setdefault(str(dim), size)
+    return found

@@ -153,8 +153,9 @@ def unpack(packed: tuple[Packed, tuple[int, ...]], which: int | None = None) -> 
     """The tensors that `pack` flattened: all roots, or root number `which`."""
     rows, positions = packed
     nodes: list[Tensor] = []
-    for name, operands, attrs, is_param, (section, lines, *others) in rows:
-        origin = Origin(section, lines, *[nodes[k] if k is not None and k < len(nodes) else None for k in others])
+    for name, operands, attrs, is_param, (section, lines, order, *others) in rows:
+        of, bar = [nodes[k] if k is not None and k < len(nodes) else None for k in others]
+        origin = Origin(section, lines, of, bar, order)
         with tracing_origin(origin):
             op = _op_named[0](name)
             nodes.append(build(op, tuple([nodes[k] for k in operands]), attrs, Param if is_param else Tensor))

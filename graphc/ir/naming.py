@@ -176,11 +176,9 @@ class UserNames:
         """``w_bar`` for the cotangent of ``w``."""
         if origin.bar is None:
             return None
-        name, of = self.of(origin.bar), origin.of
-        order = 1  # of the derivative: the cotangent of w in a second backward pass is w_bar_bar
-        while name is not None and of is not None and self.origin(of).section == "backward":
-            order, of = order + 1, self.origin(of).of
-        return None if name is None else name + "_bar" * min(order, _MAX_ORDER)
+        name = self.of(origin.bar)
+        above = origin.order - self.origin(origin.bar).order  # w_bar_bar: the cotangent of w in a second backward pass
+        return None if name is None else name + "_bar" * min(max(above, 1), _MAX_ORDER)
 
     def expression(self, node: Tensor) -> str | None:
         """The name that the whole expression gets which `node` is a step of."""

@@ -31,12 +31,14 @@ class Origin(NamedTuple):
     lines    the user's lines
     of       the node whose derivative rule made it
     bar      the node it is the cotangent of
+    order    of the derivative: 1 in a backward pass, 2 in that of a graph with a backward pass in it
     """
 
     section: str = "forward"
     lines: tuple[UserLine, ...] = ()
     of: Tensor | None = None
     bar: Tensor | None = None
+    order: int = 0
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)

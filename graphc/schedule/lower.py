@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.dtypes import BOOL, FLOAT64, INT64, DType
 from ..ir.expr import Call, Expr, Lit, Load, Size, Var, call, cast, index, lit, variables
@@ -172,10 +173,7 @@ class KernelBuilder:
         if isinstance(lower, Generate):
             return lower.expr(at, node.shape, node.dtype, **_own_attrs(lower.expr, node))
         if isinstance(lower, Gather):
-            x, *indices = node.inputs
-            rank = len(indices[0].shape)
-            places = self.places(node, x, [self.value(i, at[:rank], scope) for i in indices], scope)
-            return Load(self.memory(x).name, (*places, *at[rank:]), x.dtype)
+            return self.gathered(node, at, scope)
         raise AssertionError(f"{node.op.name} should be stored")
 
     def map_attrs(self, node: Tensor, lower: Map) -> dict[str, Any]:
@@ -205,14 +203,34 @@ class KernelBuilder:
         scope.body.append(branch)
         return Var(name, node.dtype)
 
-    def places(self, node: Tensor, x: Tensor, values: list[Expr], scope: Scope) -> list[Expr]:
-        """Checked, wrapped positions on the leading axes of `x`."""
+    def gathered(self, node: Tensor, at: Index, scope: Scope) -> Expr:
+        """An element at a checked position; nothing is read where the axis may be empty, since no position is right."""
+        x, rank = node.inputs[0], len(node.inputs[1].shape)
+        places = self.places(node, at[:rank], scope)
+        element = Load(self.memory(x).name, (*places, *at[rank:]), x.dtype)
+        filled = _not_empty(x.shape[: len(places)])
+        if filled is None:
+            return element
+        name = self.name()
+        scope.body.append(Init(name, lit(0, x.dtype), node))
+        scope.body.append(If(filled, [Init(name, element, node)]))
+        return Var(name, x.dtype)
+
+    def places(self, node: Tensor, at: Index, scope: Scope) -> list[Expr]:
+        """Checked, wrapped positions on the leading axes of a gather's or scatter's operand, for index `at`."""
+        home = _home(scope, at)
+        found: Any = home.find(("places", node, at))
+        if found is not None:
+            return found
+        indices = node.inputs[1:] if isinstance(node.op.lower, Gather) else node.inputs[2:]
         places: list[Expr] = []
-        for axis, value in enumerate(values):
+        for axis, operand in enumerate(indices):
+            value = self.value(operand, at, home)
             self.kernel.checks.append(node)
             code = Var(f"e{len(self.kernel.checks) - 1}")
-            wrapped = Call("wrap", (cast(value, INT64), index(x.shape[axis]), code), INT64)
-            places.append(self.let(wrapped, node, None, scope))
+            wrapped = Call("wrap", (cast(value, INT64), index(node.inputs[0].shape[axis]), code), INT64)
+            places.append(self.let(wrapped, node, None, home))
+        home.memo[("places", node, at)] = places  # type: ignore[assignment]
         return places
 
     # units
@@ -442,17 +460,16 @@ class KernelBuilder:
         )
         rank = len(indices[0].shape)
 
-        def write(scope: Scope, at: Index) -> None:
-            outer = _home(scope, at[:rank])
-            places = self.places(node, x, [self.value(i, at[:rank], outer) for i in indices], outer)
+        def update(scope: Scope, at: Index) -> None:
+            place = (*self.places(node, at[:rank], scope), *at[rank:])
             value = self.value(updates, at, scope)
-            place = (*places, *at[rank:])
+            write: Statement = Store(target.name, place, value, node)
             if mode == "add":
-                scope.body.append(StoreCombine(target.name, place, "add", value, node))
-            else:
-                scope.body.append(Store(target.name, place, value, node))
+                write = StoreCombine(target.name, place, "add", value, node)
+            filled = _not_empty(x.shape[: len(indices)])
+            scope.body.append(write if filled is None else If(filled, [write]))
 
-        self.nest(updates.shape, write)
+        self.nest(updates.shape, update)
 
     def dot(self, unit: Unit) -> None:
         """A product of matrices: BLAS for floats of unknown or large size, loops for the rest."""
@@ -521,6 +538,14 @@ def _spec(node: Tensor) -> tuple[str, str, str]:
     operands, out = node.attrs["spec"].split("->")
     left, right = operands.split(",")
     return left, right, out
+
+
+def _not_empty(sizes: tuple[DimLike, ...]) -> Expr | None:
+    """The condition under which axes of these sizes have elements; None where they always have."""
+    unsure = [n for n in sizes if not dims.nonnegative(n - 1)]
+    if not unsure:
+        return None
+    return call("gt", index(dims.product(unsure)), 0)
 
 
 def _home(scope: Scope, at: Index) -> Scope:

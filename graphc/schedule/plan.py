@@ -85,7 +85,7 @@ class Planner:
     def plan(self) -> Plan:
         self.leaves()
         self.outputs()
-        commit_groups = self.choose_in_place(list(self.fuser.groups))
+        commit_groups = self.choose_in_place()
         groups = self.fuser.groups
         self.find_kept([*groups, *self.commits])
         normal = sorted((g for g in groups if g not in commit_groups), key=lambda g: (g.level, g.number))
@@ -136,12 +136,20 @@ class Planner:
         unit = self.copy_unit(value, self.buffers.by_node[param], source)
         self.commits.append(Group(len(self.fuser.groups) + len(self.commits), 0, [unit], unit.domain))
 
-    def choose_in_place(self, groups: list[Group]) -> list[Group]:
+    def choose_in_place(self) -> list[Group]:
         """Decide per update: computed straight into its param, or committed by a copy. Returns the groups that move
-        behind the error check because all they write is committed or returned."""
+        behind the error check because all they write is committed or returned.
+
+        Copies of old values come first: they read params, as the decisions about the others must know.
+        """
         moved: list[Group] = []
-        for param, value in self.graph.updates:
-            if value is param:
+        pairs = [(p, v) for p, v in self.graph.updates if v is not p]
+        for param, value in pairs:
+            if alias_base(value).op is PARAM:
+                self.commit_value(param, value)
+        groups = list(self.fuser.groups)
+        for param, value in pairs:
+            if alias_base(value).op is PARAM:
                 continue
             group = self.fuser.group_of.get(value)
             if group is not None and self.may_move(group, groups) and self.may_overwrite(param, value, group, groups):
@@ -163,7 +171,7 @@ class Planner:
     def may_overwrite(self, param: Param, value: Tensor, group: Group, groups: list[Group]) -> bool:
         """Every reading of the param in the kernels behind the check is at the element being written, before it."""
         others = (*self.graph.outputs, *[v for p, v in self.graph.updates if p is not param])
-        if any(v is value for v in others):
+        if any(alias_base(v) is value for v in others):
             return False
         unit = self.fuser.unit_of[value]
         if unit.kind != "map" or unit not in group.units or group.depth is not None:

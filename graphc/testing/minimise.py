@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import GraphcError
-from ..ir.evaluate import evaluate
+from ..ir.evaluate import bind_dims, evaluate
 from ..ir.tensor import Tensor
 from .random_programs import Leaf, RandomProgram
 
@@ -62,7 +62,8 @@ def _cut(program: RandomProgram, k: int) -> RandomProgram | None:
     tensors = [space[n] for n in targets]
     if not all(isinstance(t, Tensor) for t in tensors):
         return None
-    values = evaluate(tensors, {space[n]: np.asarray(v) for n, v in call.items()})
+    given = {space[n]: np.asarray(v) for n, v in call.items()}
+    values = evaluate(tensors, given, bind_dims(list(given), list(given.values())))
     leaves = list(program.leaves)
     for name, value in zip(targets, values, strict=True):
         leaves.append(Leaf(name, "input", value.shape, value.dtype))

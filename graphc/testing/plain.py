@@ -45,9 +45,8 @@ class Checked(np.ndarray):
         super().__setitem__(key, value)
 
 
-def _carray(memory: Any, shape: tuple[int, ...], dtype: Any) -> Any:
-    if isinstance(memory, list):
-        return memory
+def _array(m: list[Any], o: int, k: int, shape: tuple[int, ...], dtype: Any) -> Any:
+    memory = m[m[o + k]]
     if memory.dtype != np.dtype(dtype):
         raise TypeError(f"{memory.dtype} memory seen as {np.dtype(dtype)}")
     return memory.reshape(shape).view(Checked)
@@ -60,7 +59,7 @@ def plain_module(source: str) -> ModuleType:
     module = ModuleType("graphc_plain")
     with mock.patch.object(numba.config, "DISABLE_JIT", True):
         exec(compile(source, "<generated>", "exec"), module.__dict__)
-    module.carray = _carray  # type: ignore[attr-defined]
+    module.array = _array  # type: ignore[attr-defined]
     return module
 
 

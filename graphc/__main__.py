@@ -1,0 +1,103 @@
+"""The command line: ``python -m graphc demo`` fits a line to built-in data and shows the gradient code that ran."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+import graphc as gc
+
+CELSIUS = np.array([0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0], np.float32)
+READING = np.array([35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4], np.float32) * np.float32(0.1)
+STEPS, RATE = 5000, 0.01
+
+
+def line_step() -> tuple[gc.Step, gc.Param, gc.Param]:
+    """One step of gradient descent on ``w * x + b``, compiled; it updates `w` and `b`."""
+    x = gc.input("x", ("n",), "float32")
+    y = gc.input("y", ("n",), "float32")
+    w = gc.param(np.float32(1), name="w")
+    b = gc.param(np.float32(0), name="b")
+    residual = w * x + b - y
+    loss = gc.mean(residual**2)
+    dw, db = gc.grad(loss, [w, b])
+    step = gc.compile([x, y], loss, {w: w - RATE * dw, b: b - RATE * db}, name="line fit")
+    return step, w, b
+
+
+def demo(output: str | None) -> None:
+    """Fit the line, print the fit, the times and the generated source; save the picture to `output`."""
+    start = time.perf_counter()
+    step, w, b = line_step()
+    built = time.perf_counter()
+    losses = step.run(READING, CELSIUS, steps=STEPS)
+    ran = time.perf_counter()
+    slope, intercept = float(w.value), float(b.value)
+    print(f"{len(CELSIUS)} points, w * x + b, mean squared error, {STEPS} steps at rate {RATE}")
+    print(f"loss     {losses[0]:.5f} at first, {losses[-1]:.6f} at last")
+    print(f"w, b     {slope:.5f}, {intercept:.5f}")
+    print(f"time     {built - start:.2f} s to trace and compile (less when it is in the cache), then")
+    print(f"         {(ran - built) / STEPS * 1e6:.2f} us a step in step.run, {_call_time(step) * 1e6:.2f} us a call")
+    if output is not None:
+        print(f"picture  {_picture(losses, slope, intercept, output)}")
+    print("\nThe code that ran (step.source):\n")
+    print(step.source)
+
+
+def _call_time(step: gc.Step, calls: int = 1000) -> float:
+    """Seconds that one call of the step takes from Python."""
+    start = time.perf_counter()
+    for _ in range(calls):
+        step(READING, CELSIUS)
+    return (time.perf_counter() - start) / calls
+
+
+def _picture(losses: np.ndarray, w: float, b: float, output: str) -> str:
+    """Draw the loss and the line into a file; says where it is, or why there is none."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return "none: matplotlib is not installed (pip install matplotlib)"
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    left.loglog(np.arange(1, len(losses) + 1), losses, color="tab:blue")
+    ticks = [3, 5, 10, 20, 40, 80]
+    left.set_yticks(ticks, [str(t) for t in ticks])
+    left.minorticks_off()
+    left.set(xlabel="step", ylabel="mean squared error", title=f"loss: {losses[0]:.4g} to {losses[-1]:.4g}")
+    ends = np.array([READING.min() - 0.3, READING.max() + 0.3])
+    right.plot(ends, w * ends + b, color="tab:orange", label=f"{w:.3f} x − {-b:.3f}")
+    right.plot(READING, CELSIUS, "o", color="tab:blue", label="data")
+    right.set(xlabel="x", ylabel="y", title="fitted line")
+    right.legend()
+    for axes in (left, right):
+        axes.grid(True, alpha=0.3)
+    figure.savefig(output, dpi=120)
+    plt.close(figure)
+    return output
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the process's exit status."""
+    parser = argparse.ArgumentParser(prog="python -m graphc", description="a compiler for differentiable expressions")
+    commands = parser.add_subparsers(dest="command", title="commands")
+    about = "fit a line to built-in data; print the fit, its times and the generated gradient code"
+    show = commands.add_parser("demo", help=about, description=about)
+    show.add_argument("--output", default="graphc_demo.png", help="file of the picture (default: %(default)s)")
+    show.add_argument("--no-plot", action="store_true", help="draw no picture")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "demo":
+        demo(None if chosen.no_plot else chosen.output)
+    else:
+        parser.print_help()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
