@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import time
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 import graphc as gc
 
-POINTS, STEPS, RATE = 1000, 2000, 0.1
+POINTS, STEPS, RATE = 100, 1000, 0.5
 
 
 def squared_error(w: Any, b: Any, x: Any, y: Any) -> Any:
@@ -28,6 +29,30 @@ def data() -> tuple[np.ndarray, np.ndarray]:
     return x, np.tanh(2 * x - 0.5)
 
 
+def compiled_fit() -> tuple[gc.Step, list[gc.Param]]:
+    """One step of gradient descent as a static graph, traced and compiled once; the params it updates."""
+    x, y = gc.input("x", ("n",)), gc.input("y", ("n",))
+    w, b = line = [gc.param(1.0, name="w"), gc.param(0.0, name="b")]
+    loss = squared_error(w, b, x, y)
+    dw, db = gc.grad(loss, line)
+    return gc.compile([x, y], loss, {w: w - RATE * dw, b: b - RATE * db}, name="fit"), line
+
+
+def eager_fit(x: np.ndarray, y: np.ndarray) -> Callable[[], None]:
+    """The same step on the dynamic engine, which builds and walks a tape each time."""
+    line = [gc.eager.tensor(v, dtype="float64", requires_grad=True) for v in (1.0, 0.0)]
+    data = [gc.eager.from_numpy(x), gc.eager.from_numpy(y)]
+
+    def step() -> None:
+        squared_error(*line, *data).backward()
+        with gc.eager.no_grad():
+            for leaf in line:
+                leaf -= RATE * leaf.grad
+                leaf.grad = None
+
+    return step
+
+
 def best_time(run: Callable[[], Any], repeats: int) -> float:
     """Seconds of one `run`, the shortest of many."""
     times = []
@@ -38,39 +63,44 @@ def best_time(run: Callable[[], Any], repeats: int) -> float:
     return min(times)
 
 
+def peak_bytes(run: Callable[[], Any]) -> int:
+    """Bytes that one `run` has in use at the most, beyond what was there before."""
+    tracemalloc.start()
+    run()
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    run()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak - before
+
+
 def static_side() -> dict[str, Any]:
-    """One trace, one step, its source, no allocation: the fit as eager steps, as calls, and as one compiled loop."""
+    """One trace, one step, no allocation, a source to read; against the same step on the dynamic engine."""
     x, y = data()
     print("-- value and gradients of one loss, both engines --------------------------")
     contrast = gc.contrast(squared_error, 1.0, 0.0, x, y)
 
-    xs, ys = gc.input("x", ("n",)), gc.input("y", ("n",))
-    w, b = gc.param(1.0, name="w"), gc.param(0.0, name="b")
-    loss = squared_error(w, b, xs, ys)
-    dw, db = gc.grad(loss, [w, b])
-    step = gc.compile([xs, ys], loss, {w: w - RATE * dw, b: b - RATE * db}, name="fit")
-    leaves = [gc.eager.tensor(v, dtype="float64", requires_grad=True) for v in (1.0, 0.0)]
-    data_tensors = [gc.eager.from_numpy(a) for a in (x, y)]
+    step, line = compiled_fit()
+    bound, eager_step = step.bind(x, y), eager_fit(x, y)
 
-    def eager_step() -> None:
-        squared_error(*leaves, *data_tensors).backward()
-        with gc.eager.no_grad():
-            for leaf in leaves:
-                leaf -= RATE * leaf.grad
-                leaf.grad = None
+    def loop() -> np.ndarray:
+        return step.run(x, y, steps=STEPS)
 
-    seconds = {
-        "eager": best_time(eager_step, 200),
-        "compiled, one call a step": best_time(lambda: step(x, y), 1000),
-        "compiled, the loop too": best_time(lambda: step.run(x, y, steps=STEPS), 5) / STEPS,
+    figures = {
+        "eager": (best_time(eager_step, 200), peak_bytes(eager_step)),
+        "compiled, one call a step": (best_time(bound, 2000), peak_bytes(bound)),
+        "compiled, the loop too": (best_time(loop, 20) / STEPS, peak_bytes(loop) // STEPS),
     }
     print("\n-- one step of gradient descent --------------------------------------------")
-    for way, each in seconds.items():
-        print(f"{way:28}{each * 1e6:10.2f} us")
-    print(f"fitted: w {float(w.value):.4f}, b {float(b.value):.4f}")
-    print("\n-- and the static step can be read ----------------------------------------")
+    print(f"{'':28}{'time':>12}{'allocated':>14}")
+    for way, (seconds, nbytes) in figures.items():
+        print(f"{way:28}{seconds * 1e6:9.2f} us{nbytes:12} B")
+    w, b = (float(p.value) for p in line)
+    print(f"fitted: tanh({w:.4f} x {b:+.4f})")
+    print("\n-- and the static step can be read -----------------------------------------")
     print(kernels_of(step.source))
-    return {"contrast": contrast, "seconds": seconds, "w": float(w.value), "b": float(b.value)}
+    return {"contrast": contrast, "figures": figures, "w": w, "b": b}
 
 
 def kernels_of(source: str) -> str:

@@ -16,6 +16,8 @@ array(1.2)
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import eager
 from .errors import (
     CompileError,
@@ -38,8 +40,27 @@ from .ops.install import install
 
 install(Tensor, constant_of)
 globals().update(PUBLIC)
+if TYPE_CHECKING:
 
-from .api import Step, Traced, compile, grad, trace, value_and_grad, vjp  # noqa: E402 - gc.trace is not numpy's
+    def __getattr__(name: str) -> Any:
+        """Every function of `PUBLIC`: a type checker cannot see the line above."""
+
+
+from .api import (  # noqa: E402 - gc.trace is not numpy's
+    Step,
+    Traced,
+    compile,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    trace,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+from .contrast import contrast  # noqa: E402
 
 __all__ = [
     "CompileError",
@@ -59,12 +80,18 @@ __all__ = [
     "asarray",
     "compile",
     "constant",
+    "contrast",
     "eager",
     "grad",
+    "hessian",
+    "hvp",
     "input",
+    "jacobian",
+    "jvp",
     "param",
     "trace",
     "value_and_grad",
     "vjp",
+    "vmap",
     *(name for name in PUBLIC if name != "trace"),
 ]

@@ -38,8 +38,8 @@ def demo(output: str | None) -> None:
     ran = time.perf_counter()
     slope, intercept = float(w.value), float(b.value)
     print(f"{len(CELSIUS)} points, w * x + b, mean squared error, {STEPS} steps at rate {RATE}")
-    print(f"loss     {losses[0]:.5f} at first, {losses[-1]:.6f} at last")
-    print(f"w, b     {slope:.5f}, {intercept:.5f}")
+    print(f"loss     {losses[0]:.5f} at first, {losses[-1]:.5f} at last")
+    print(f"w, b     {slope:.4f}, {intercept:.4f}")
     print(f"time     {built - start:.2f} s to trace and compile (less when it is in the cache), then")
     print(f"         {(ran - built) / STEPS * 1e6:.2f} us a step in step.run, {_call_time(step) * 1e6:.2f} us a call")
     if output is not None:
@@ -49,7 +49,8 @@ def demo(output: str | None) -> None:
 
 
 def _call_time(step: gc.Step, calls: int = 1000) -> float:
-    """Seconds that one call of the step takes from Python."""
+    """Seconds that one call of the step takes from Python, the first one, which may compile, aside."""
+    step(READING, CELSIUS)
     start = time.perf_counter()
     for _ in range(calls):
         step(READING, CELSIUS)

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from .derivatives import grad, value_and_grad, vjp
-from .errors import CompileError, message
+from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
+from .errors import CompileError, UnsupportedError, message
 from .ir.tensor import Tensor
 from .step import Step, compile_graph
 from .tracing import Traced, trace
+from .vectorise import vmap
 
 TARGETS = ("cpu",)
 
@@ -30,6 +31,10 @@ def compile(
     outputs  what the step returns, nested as you like to have it back
     updates  {param: new value}: applied together, after everything was read
     target   "cpu"
+    threads  the most threads a step may use, an int >= 1, or None for graphc to choose. It is kept as `Step.threads`;
+             kernels are serial so far, so it changes nothing yet
+    check    None; checks of values are not available yet
+    name     what reports and the generated source call it
 
     ``gc.compile(f)`` and ``@gc.compile`` give a function that is traced at its first call with arrays, once per
     dtype, rank and pattern of equal sizes and 1s.
@@ -41,11 +46,28 @@ def compile(
     """
     if target not in TARGETS:
         raise CompileError(message("unknown target", got=repr(target), expected=f"one of {', '.join(TARGETS)}"))
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise CompileError(message("bad threads=", got=repr(threads), expected="an int >= 1, or None"))
+    if check is not None:
+        raise UnsupportedError(message("values cannot be checked yet", got=f"check={check!r}", expected="check=None"))
     if callable(inputs) and not isinstance(inputs, Tensor):
-        return Traced(inputs, name)
+        return Traced(inputs, name, threads)
     if inputs is None and outputs is None and updates is None:
         return functools.partial(compile, target=target, threads=threads, check=check, name=name)
-    return compile_graph(inputs, outputs, updates, name)
+    return compile_graph(inputs, outputs, updates, name, threads)
 
 
-__all__ = ["Step", "Traced", "compile", "grad", "trace", "value_and_grad", "vjp"]
+__all__ = [
+    "Step",
+    "Traced",
+    "compile",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "trace",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

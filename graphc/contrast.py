@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 import tracemalloc
@@ -96,9 +95,7 @@ def contrast(f: Callable[..., Any], *arrays: Any) -> Contrast:
     wrt = tuple(k for k, a in enumerate(given) if a.dtype.kind == "f")
     if not given:
         raise InputError(
-            message(
-                "nothing to contrast", got="no arrays", expected="the arguments of f", at=user_line(), created=False
-            )
+            message("nothing to contrast", expected="the arguments of f as arrays", at=user_line(), created=False)
         )
     traced: Traced = value_and_grad(f, argnums=wrt) if wrt else gc_compile(f)
     start = time.perf_counter()
@@ -143,9 +140,7 @@ def _agree(dynamic: list[Any], compiled: list[Any], wrt: tuple[int, ...]) -> Non
         scale = np.max(np.abs(right[np.isfinite(right)]), initial=0.0) if right.dtype.kind == "f" else 0.0
         if not np.allclose(left, right, rtol=tolerance, atol=tolerance * float(scale), equal_nan=True):
             raise CompileError(
-                message(
-                    f"eager and compiled disagree about {label}", got=f"{right}", expected=f"{left}", at=user_line()
-                )
+                message(f"eager and compiled disagree about {label}", got=f"{right} compiled", expected=f"{left}")
             )
 
 
@@ -187,7 +182,7 @@ def _measured(run: Callable[[], Any], counts: tuple[int, int, int], kept: int) -
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
-    return Side(*counts, peak=kept + _peak(run), seconds=statistics.median(times))
+    return Side(*counts, peak=kept + _peak(run), seconds=float(np.median(times)))
 
 
 def _peak(run: Callable[[], Any]) -> int:

@@ -1,22 +1,185 @@
-"""Derivatives of tensors, graph to graph, and of Python functions, function to function."""
+"""Derivatives of tensors, graph to graph, and of Python functions, function to function.
+
+Every function here takes a tensor, or a nesting of them, and what to differentiate it with respect to; then it gives
+tensors, which can be differentiated again. Or it takes a Python function and gives one of the same arguments, which
+differentiates with respect to the positional arguments `argnums`: an int (the result is nested as that argument is) or
+several (the result is a tuple). What the form for tensors takes as its third argument is a keyword argument of the new
+function. Called with arrays it is traced and compiled as ``gc.compile(f)`` is; with symbolic tensors it builds nodes.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .autodiff import jacobian as matrices
+from .autodiff import jvp as forward
 from .autodiff import vjp as reverse
-from .errors import GradientError, message, user_line
+from .errors import GradientError, UnsupportedError, message, user_line
 from .ir import dims
-from .ir.apply import engine_of, is_tensor
+from .ir.apply import SYMBOLIC, cast, engine_of, is_tensor, lift
 from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
-from .tracing import gradient_function
+from .ops.movement import with_shape
+from .tracing import derived
+
+MODES = (None, "forward", "reverse")
 
 
-def _listed(wrt: Any) -> tuple[Tree, list[Tensor]]:
+def grad(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
+    """The gradient of a scalar.
+
+    ``gc.grad(y, wrt)``: of the 0-d float tensor `y` with respect to a float tensor, or a nesting of them; each has the
+    shape and dtype of its tensor, and is zeros where `y` does not depend on it. ``gc.grad(f, argnums=0)``: a function
+    that computes the gradient of `f` for its arguments.
+
+    Raises `GradientError` for a `y` that is no scalar, for integers, and where an op on the way has no derivative.
+
+    >>> import graphc as gc
+    >>> x = gc.input("x")
+    >>> gc.grad(x**3, x)
+    <Tensor multiply float64[]>
+    >>> gc.grad(lambda x: x**3)(2.0)
+    np.float64(12.0)
+    """
+    if _is_function(y):
+        return derived(y, argnums, "grad", grad)
+    tree, leaves = _listed(wrt)
+    if _is_eager(y, *leaves):
+        from .eager import grad as eager_grad
+
+        return tree.build(list(eager_grad(y, leaves)))
+    (scalar,) = _outputs(y)[1]
+    return tree.build(reverse.grad(scalar, leaves))
+
+
+def value_and_grad(f: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
+    """Like `grad`, with the value beside it: ``(y, gradient)``, or a function that returns the pair.
+
+    >>> import graphc as gc
+    >>> gc.value_and_grad(lambda x: x**3)(2.0)
+    (np.float64(8.0), np.float64(12.0))
+    """
+    if _is_function(f):
+        return derived(f, argnums, "grad", value_and_grad)
+    return f, grad(f, wrt)
+
+
+def vjp(y: Any, wrt: Any = None, ct: Any = None, *, argnums: Any = 0) -> Any:
+    """The product of a cotangent with the Jacobian: reverse mode, one pass back.
+
+    ``gc.vjp(y, wrt, ct)``: `ct` has the shape and dtype of `y` (both may be nested); the result is nested as `wrt` is.
+    ``gc.vjp(f, argnums=0)``: a function, to be called as ``g(*args, ct=ct)``.
+
+    >>> import graphc as gc
+    >>> gc.vjp(lambda x: x**2)([1.0, 2.0], ct=[1.0, 10.0])
+    array([ 2., 40.])
+    """
+    if _is_function(y):
+        return derived(y, argnums, "vjp", vjp, "ct")
+    _, outputs, tree, leaves = _operands("vjp", y, wrt)
+    return tree.build(reverse.vjp(outputs, leaves, _matching("cotangent", "output", ct, outputs)))
+
+
+def jvp(y: Any, wrt: Any = None, tangents: Any = None, *, argnums: Any = 0) -> Any:
+    """The product of the Jacobian with tangents: forward mode, the derivative of `y` along a direction.
+
+    ``gc.jvp(y, wrt, tangents)``: `tangents` has the nesting, shapes and dtypes of `wrt`; the result those of `y`, and
+    is zeros where `y` does not depend on `wrt`. ``gc.jvp(f, argnums=0)``: a function, to be called as
+    ``g(*args, tangents=tangents)``.
+
+    Raises `GradientError` for integers and where an op on the way has no forward rule (`custom_gradient` has none).
+
+    >>> import graphc as gc
+    >>> gc.jvp(lambda x: x**2)([1.0, 2.0], tangents=[1.0, 10.0])
+    array([ 2., 40.])
+    """
+    if _is_function(y):
+        return derived(y, argnums, "jvp", jvp, "tangents")
+    tree, outputs, _, leaves = _operands("jvp", y, wrt)
+    return tree.build(forward.jvp(outputs, leaves, _matching("tangent", "tensor", tangents, leaves)))
+
+
+def jacobian(y: Any, wrt: Any = None, mode: str | None = None, *, argnums: Any = 0) -> Any:
+    """All derivatives of the elements of `y` by those of `wrt`: a tensor of shape ``y.shape + wrt.shape``.
+
+    ``gc.jacobian(y, wrt)``: nestings of `wrt` give nestings, inside those of `y`. ``gc.jacobian(f, argnums=0)``: a
+    function of the same arguments.
+
+    mode  "forward": a pass for each element of `wrt`; "reverse": one for each element of `y`; None: that of fewer
+          passes, with named sizes taken as 100; reverse if it is a tie, or if an op on the way has no forward rule.
+          All passes are one graph, batched over a basis, so it does not grow with the sizes
+
+    >>> import graphc as gc
+    >>> gc.jacobian(lambda x: x**2)([1.0, 2.0])
+    array([[2., 0.],
+           [0., 4.]])
+    """
+    if mode not in MODES:
+        raise GradientError(
+            message(
+                "unknown mode of jacobian",
+                got=repr(mode),
+                expected="'forward', 'reverse' or None",
+                at=user_line(),
+                created=False,
+            )
+        )
+    if _is_function(y):
+        return derived(y, argnums, "jacobian", lambda y, wrt: jacobian(y, wrt, mode))
+    out_tree, outputs, tree, leaves = _operands("jacobian", y, wrt)
+    return out_tree.build([tree.build(row) for row in matrices.jacobian(outputs, leaves, mode)])
+
+
+def hessian(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
+    """All second derivatives of a scalar: a tensor of shape ``wrt.shape + wrt.shape``, forward over reverse mode.
+
+    ``gc.hessian(y, wrt)``: for a nesting, a nesting (by the first derivative) of nestings (by the second).
+    ``gc.hessian(f, argnums=0)``: a function of the same arguments. A product with a vector needs no Hessian: `hvp`.
+
+    >>> import graphc as gc
+    >>> gc.hessian(lambda x: gc.sum(x**3))([1.0, 2.0])
+    array([[ 6.,  0.],
+           [ 0., 12.]])
+    """
+    if _is_function(y):
+        return derived(y, argnums, "hessian", hessian)
+    _, outputs, tree, leaves = _operands("hessian", y, wrt)
+    rows = matrices.forward_or_reverse(reverse.grad(_scalar("hessian", outputs), leaves), leaves)
+    return tree.build([tree.build(row) for row in rows])
+
+
+def hvp(y: Any, wrt: Any = None, v: Any = None, *, argnums: Any = 0) -> Any:
+    """The product of the Hessian of a scalar with a vector, forward over reverse mode; no Hessian is formed.
+
+    ``gc.hvp(y, wrt, v)``: `v` has the nesting, shapes and dtypes of `wrt`, and so has the result.
+    ``gc.hvp(f, argnums=0)``: a function, to be called as ``g(*args, v=v)``.
+
+    >>> import graphc as gc
+    >>> gc.hvp(lambda x: gc.sum(x**3))([1.0, 2.0], v=[1.0, 10.0])
+    array([  6., 120.])
+    """
+    if _is_function(y):
+        return derived(y, argnums, "hvp", hvp, "v")
+    _, outputs, tree, leaves = _operands("hvp", y, wrt)
+    vectors = _matching("vector", "tensor", v, leaves)
+    return tree.build(forward.jvp(reverse.grad(_scalar("hvp", outputs), leaves), leaves, vectors))
+
+
+# operands
+
+
+def _is_function(y: Any) -> bool:
+    return callable(y) and not is_tensor(y)
+
+
+def _is_eager(*tensors: Any) -> bool:
+    return engine_of(*tensors) is not SYMBOLIC
+
+
+def _listed(wrt: Any) -> tuple[Tree, list[Any]]:
     tree, leaves = flatten(wrt)
     for leaf in leaves:
-        if not isinstance(leaf, Tensor):
+        if not is_tensor(leaf):
             raise GradientError(
                 message(
                     "cannot differentiate with respect to",
@@ -29,75 +192,80 @@ def _listed(wrt: Any) -> tuple[Tree, list[Tensor]]:
     return tree, leaves
 
 
-def grad(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
-    """The gradient of a scalar.
-
-    ``gc.grad(y, wrt)``: of tensor `y` with respect to a tensor, or a nesting of them; zeros where `y` does not depend
-    on one. ``gc.grad(f, argnums=0)``: a function that computes the gradient of `f` for its arguments.
-
-    >>> import graphc as gc
-    >>> x = gc.input("x")
-    >>> gc.grad(x**3, x)
-    <Tensor multiply float64[]>
-    """
-    if callable(y) and not is_tensor(y):
-        return gradient_function(y, argnums, with_value=False)
-    tree, leaves = _listed(wrt)
-    return tree.build(reverse.grad(_scalar(y), leaves))
-
-
-def _scalar(y: Any) -> Tensor:
-    if not isinstance(y, Tensor):
-        raise GradientError(
-            message(
-                "cannot differentiate",
-                got=repr(y)[:80],
-                expected="a tensor or a function",
-                at=user_line(),
-                created=False,
-            )
-        )
-    return y
-
-
-def value_and_grad(f: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
-    """Like `grad`, with the value beside it: ``(y, gradient)``, or a function that returns the pair."""
-    if callable(f) and not is_tensor(f):
-        return gradient_function(f, argnums, with_value=True)
-    return f, grad(f, wrt)
-
-
-def vjp(y: Any, wrt: Any, ct: Any) -> Any:
-    """The product of a cotangent with the Jacobian: `ct` has the shape and dtype of `y` (both may be nested)."""
-    out_tree, outputs = _listed(y)
-    _, cts = flatten(ct)
-    tree, leaves = _listed(wrt)
-    if len(cts) != len(outputs):
-        raise GradientError(
-            message(
-                "wrong number of cotangents",
-                got=str(len(cts)),
-                expected=f"{len(outputs)}, as {out_tree}",
-                at=user_line(),
-                created=False,
-            )
-        )
-    lifted = []
-    for output, c in zip(outputs, cts, strict=True):
-        c = c if is_tensor(c) else engine_of(output).constant(c, output.dtype)
-        if (
-            c.dtype != output.dtype
-            or any(dims.equal(a, b) is False for a, b in zip(c.shape, output.shape, strict=False))
-            or len(c.shape) != len(output.shape)
-        ):
+def _outputs(y: Any) -> tuple[Tree, list[Tensor]]:
+    """The leaves of `y` as symbolic tensors; numbers that a function returned are constants."""
+    tree, leaves = flatten(y)
+    for leaf in leaves:
+        if leaf is None or isinstance(leaf, (str, bytes)):
             raise GradientError(
                 message(
-                    "cotangent does not match its output",
-                    got=str(c.aval),
-                    expected=str(output.aval),
+                    "cannot differentiate",
+                    got=repr(leaf)[:80],
+                    expected="a tensor or a function",
                     at=user_line(),
                     created=False,
                 )
             )
-        lifted.append(c)
-    return tree.build(reverse.vjp(outputs, leaves, lifted))
+    return tree, list(lift(*leaves))
+
+
+def _operands(kind: str, y: Any, wrt: Any) -> tuple[Tree, list[Tensor], Tree, list[Tensor]]:
+    """The leaves of both arguments: symbolic float tensors."""
+    tree, leaves = _listed(wrt)
+    if _is_eager(*flatten(y)[1], *leaves):
+        raise UnsupportedError(
+            message(
+                f"gc.{kind} of eager tensors",
+                expected="symbolic tensors, or a function called with arrays",
+                at=user_line(),
+                created=False,
+                hint=f"call gc.{kind}(f) with arrays (x.numpy()): it is then traced and compiled",
+            )
+        )
+    out_tree, outputs = _outputs(y)
+    reverse.check_floats("derivative", outputs, leaves)
+    return out_tree, outputs, tree, leaves
+
+
+def _scalar(kind: str, outputs: list[Tensor]) -> Tensor:
+    if len(outputs) != 1:
+        raise GradientError(
+            message(
+                f"{kind} of several tensors",
+                got=f"{len(outputs)} tensors",
+                expected="a 0-d float tensor",
+                at=user_line(),
+                created=False,
+            )
+        )
+    return outputs[0]
+
+
+def _matching(what: str, of: str, given: Any, tensors: list[Tensor]) -> list[Tensor]:
+    """One tensor for each of `tensors`, of its shape and dtype. Data and integers take the dtype."""
+    _, leaves = flatten(given)
+    if len(leaves) != len(tensors) or given is None:
+        raise GradientError(
+            message(
+                f"wrong number of {what}s",
+                got="none" if given is None else str(len(leaves)),
+                expected=f"{len(tensors)}, one for each {of}",
+                at=user_line(),
+                created=False,
+            )
+        )
+    return [_fitted(what, of, leaf, x) for leaf, x in zip(leaves, tensors, strict=True)]
+
+
+def _fitted(what: str, of: str, leaf: Any, x: Tensor) -> Tensor:
+    v = leaf if is_tensor(leaf) else lift(leaf)[0]
+    fits = len(v.shape) == len(x.shape) and all(
+        dims.equal(m, n) is not False for m, n in zip(v.shape, x.shape, strict=True)
+    )
+    if not fits or (is_tensor(leaf) and v.dtype.kind == "f" and v.dtype != x.dtype):
+        raise GradientError(
+            message(
+                f"{what} does not match its {of}", got=str(v.aval), expected=str(x.aval), at=user_line(), created=False
+            )
+        )
+    return with_shape(cast(v, x.dtype), x.shape)

@@ -6,7 +6,7 @@ import linecache
 import os
 import sys
 from types import CodeType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _DEMO = _PACKAGE + "__main__.py"
@@ -96,8 +96,8 @@ def _span(code: CodeType, instruction: int) -> Span | None:
     """Where the expression that `instruction` evaluates stands; None where Python was told to forget it."""
     known = _spans.get(id(code))
     if known is None or known[0] is not code:
-        spans = [None if None in p else (p[0], p[2], p[1], p[3]) for p in code.co_positions()]
-        known = _spans[id(code)] = (code, spans)  # type: ignore[assignment]
+        spans: list[Any] = [None if None in p else (p[0], p[2], p[1], p[3]) for p in code.co_positions()]
+        known = _spans[id(code)] = (code, spans)
     return known[1][instruction]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
 from .inspect.memory import MemoryReport
-from .inspect.views import Reading
+from .inspect.views import Reading, sizes_in
 from .ir import dims
 from .ir.apply import engine_of, is_tensor, lift
 from .ir.graph import Graph, pack, unpack
@@ -27,6 +27,7 @@ from .ir.traversal import depends_on, topological
 from .ir.tree import Tree, flatten
 from .passes.pipeline import optimise
 from .runtime import loop
+from .runtime.arguments import bind_arguments
 from .runtime.batches import cut
 from .runtime.calls import Bound, Caller
 from .runtime.inputs import as_inputs
@@ -50,9 +51,8 @@ class Step:
         self.graph, self.passes = optimise(graph)
         self.plan = make_plan(self.graph)
         self.text = print_program(self.plan)
-        self._caller = Caller(Program(self.plan, self.text))
+        self._caller = Caller(Program(self.plan, self.text), outputs)
         self._flat = all(c.kind is None for c in inputs.children)
-        self._build = builder(outputs)
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run one step.
@@ -71,7 +71,7 @@ class Step:
         """
         if named or not self._flat:
             args = bind_arguments(self._in, self.graph.inputs, args, named)
-        return self._build(self._caller(args))
+        return self._caller.call(args)
 
     def bind(self, *args: Any, **named: Any) -> Bound:
         """The step bound to arrays: a callable without arguments that reads them, as they are then, at each call.
@@ -87,7 +87,7 @@ class Step:
         >>> total()
         np.float64(7.0)
         """
-        return Bound(self._caller, bind_arguments(self._in, self.graph.inputs, args, named), self._build)
+        return Bound(self._caller, bind_arguments(self._in, self.graph.inputs, args, named))
 
     def run(
         self,
@@ -146,7 +146,7 @@ class Step:
                 raise InputError(
                     message("no batches to go through", got="steps=", expected="batch_size= with epochs=, shuffle= ...")
                 )
-            return self._build(loop.repeat(self._caller, arrays, whole(steps, "steps", 0), every, progress))
+            return self._out.build(loop.repeat(self._caller, arrays, whole(steps, "steps", 0), every, progress))
         data = as_inputs(self.graph.inputs, arrays)
         if seed is not None:
             whole(seed, "seed", 0)
@@ -154,7 +154,7 @@ class Step:
         plan = cut(
             self.graph.inputs, data, whole(batch_size, "batch_size", 1), whole(epochs, "epochs", 0), drawn, drop_last
         )
-        return self._build(loop.over(self._caller, data, plan, every, progress))
+        return self._out.build(loop.over(self._caller, data, plan, every, progress))
 
     # reading
 
@@ -178,8 +178,7 @@ class Step:
     @property
     def memory(self) -> MemoryReport:
         """Buffers, lifetimes and the arena, for the sizes of the last call; ``step.memory.at(n=1000)`` for others."""
-        last: tuple[int, ...] = next(reversed(self._caller.frames), ())
-        return self._reading.memory(dict(zip(self.graph.symbols, last, strict=False)))
+        return self._reading.memory(sizes_in(self.graph, next(reversed(self._caller.frames), ())))
 
     def dump(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write every stage of the compilation into `folder`, numbered in order; returns the paths."""
@@ -214,78 +213,11 @@ def _restore(packed: Any, counts: tuple[int, int], inputs: Tree, outputs: Tree, 
     return Step(mark_updates(graph), inputs, outputs, name, threads)
 
 
-def builder(tree: Tree) -> Callable[[list[Any]], Any]:
-    """The function that puts the outputs, a list of its own, into their structure; quick for the usual ones."""
-    if tree.kind is None:
-        return operator.itemgetter(0)
-    if any(c.kind is not None for c in tree.children):
-        return tree.build
-    if tree.kind in (list, tuple):
-        return tree.kind
-    return tree.build
-
-
 def whole(value: Any, name: str, least: int) -> int:
     """`value` as an int of at least `least`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
         raise InputError(message(f"bad {name}=", got=repr(value), expected=f"an int >= {least}"))
     return operator.index(value)
-
-
-def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
-    """Positional and named arguments of a call as a flat list, one per input."""
-    if not named and all(c.kind is None for c in tree.children) and len(args) == len(tree.children):
-        return list(args)
-    if tree.kind is dict:
-        labels = [str(n) for n in tree.names]
-    else:
-        labels = [_label(c, inputs, k, tree) for k, c in enumerate(tree.children)]
-    if len(args) > len(labels):
-        raise InputError(message("too many inputs", got=str(len(args)), expected=f"{len(labels)}: {', '.join(labels)}"))
-    values = dict(zip(labels, args, strict=False))
-    for label, value in named.items():
-        if label not in labels:
-            raise InputError(message("unknown input", got=repr(label), expected=f"one of {', '.join(labels)}"))
-        if label in values:
-            raise InputError(message(f"input {label!r} given twice", got="by position and by name"))
-        values[label] = value
-    missing = [label for label in labels if label not in values]
-    if missing:
-        raise InputError(
-            message(
-                "missing input",
-                got=f"{len(values)} of {len(labels)}",
-                expected=f"a value for {', '.join(map(repr, missing))}",
-            )
-        )
-    flat: list[Any] = []
-    for label, child in zip(labels, tree.children, strict=True):
-        flat += _like(child, values[label], label)
-    return flat
-
-
-def _label(child: Tree, inputs: Sequence[Tensor], k: int, tree: Tree) -> str:
-    start = sum(c.size for c in tree.children[:k])
-    return (inputs[start].name or f"argument {k}") if child.kind is None else f"argument {k}"
-
-
-def _like(tree: Tree, value: Any, label: str) -> list[Any]:
-    """The leaves of `value`, which must be nested as `tree`."""
-    if tree.kind is None:
-        return [value]
-    if tree.kind is dict:
-        if not isinstance(value, dict) or set(value) != set(tree.names):
-            raise InputError(message(f"{label} has the wrong structure", got=_structure(value), expected=str(tree)))
-        parts = [value[n] for n in tree.names]
-    else:
-        if not isinstance(value, (list, tuple)) or len(value) != len(tree.children):
-            raise InputError(message(f"{label} has the wrong structure", got=_structure(value), expected=str(tree)))
-        parts = list(value)
-    return [leaf for child, part in zip(tree.children, parts, strict=True) for leaf in _like(child, part, label)]
-
-
-def _structure(value: Any) -> str:
-    return str(flatten(value)[0]) if isinstance(value, (list, tuple, dict)) else type(value).__name__
 
 
 def compile_graph(

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from .autodiff import vjp as reverse
 from .errors import GradientError, TraceError, message, user_line
 from .ir.apply import is_tensor, lift
 from .ir.dims import DimLike, Shape, symbol
@@ -21,7 +20,7 @@ from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
 from .step import Step, compile_graph
 
-_STATIC = (str, bytes, type(None), type)
+STATIC = (str, bytes, type(None), type)
 
 
 class Traced:
@@ -31,9 +30,9 @@ class Traced:
     string and None arguments. `steps` holds them. Called with symbolic or eager tensors, it is the plain function.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None):
+    def __init__(self, function: Callable[..., Any], name: str | None = None, threads: int | None = None):
         functools.update_wrapper(self, function)
-        self.function = function
+        self.function, self.threads = function, threads
         self.name = name or getattr(function, "__name__", "step")
         self.steps: dict[Any, Step] = {}
         self._lock = threading.Lock()
@@ -43,7 +42,7 @@ class Traced:
         tree, leaves = flatten((args, named))
         if any(is_tensor(leaf) for leaf in leaves):
             return self.function(*args, **named)
-        arrays = [leaf if isinstance(leaf, _STATIC) or callable(leaf) else as_array(leaf) for leaf in leaves]
+        arrays = [leaf if isinstance(leaf, STATIC) or callable(leaf) else as_array(leaf) for leaf in leaves]
         shapes = patterns([a for a in arrays if isinstance(a, np.ndarray)])
         kinds = iter(shapes)
         key = (tree, tuple((a.dtype.str, next(kinds)) if isinstance(a, np.ndarray) else ("static", a) for a in arrays))
@@ -65,7 +64,7 @@ class Traced:
         ]
         args, named = tree.build(symbolic)
         outputs = self.function(*args, **named)
-        return compile_graph([s for s in symbolic if isinstance(s, Tensor)], outputs, None, self.name)
+        return compile_graph([s for s in symbolic if isinstance(s, Tensor)], outputs, None, self.name, self.threads)
 
     def __repr__(self) -> str:
         return f"<Traced {self.name}, {len(self.steps)} steps>"
@@ -133,7 +132,7 @@ def trace(function: Callable[..., Any], *args: Any, **named: Any) -> Graph:
     if isinstance(function, Traced):
         function = function.function
     tree, leaves = flatten((args, named))
-    arrays = [leaf if is_tensor(leaf) or isinstance(leaf, _STATIC) else as_array(leaf) for leaf in leaves]
+    arrays = [leaf if is_tensor(leaf) or isinstance(leaf, STATIC) else as_array(leaf) for leaf in leaves]
     specs = iter(patterns([a for a in arrays if isinstance(a, np.ndarray)]))
     symbolic = [
         make_input(n, next(specs), a.dtype) if isinstance(a, np.ndarray) else a
@@ -145,12 +144,21 @@ def trace(function: Callable[..., Any], *args: Any, **named: Any) -> Graph:
     return Graph(inputs, [lift(o)[0] for o in outputs], (), getattr(function, "__name__", "step"))
 
 
-def gradient_function(function: Callable[..., Any], argnums: Any, with_value: bool) -> Traced:
-    """The function of the same arguments that computes the gradient (and the value) of `function`."""
+def derived(
+    function: Callable[..., Any], argnums: Any, kind: str, derive: Callable[..., Any], extra: str | None = None
+) -> Traced:
+    """The function of the same arguments that computes ``derive(y, wrt)`` of the result `y` of `function`.
+
+    argnums  which positional argument `wrt` is; several: `wrt` is a tuple of them
+    kind     what is computed, as names and errors have it
+    extra    the name of one more keyword argument of the new function; `derive` gets it too
+    """
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     @functools.wraps(function)
     def differentiated(*args: Any, **named: Any) -> Any:
+        if extra is not None and extra not in named:
+            raise _missing(kind, extra)
         for k in numbers:
             if not -len(args) <= k < len(args):
                 raise GradientError(
@@ -162,38 +170,19 @@ def gradient_function(function: Callable[..., Any], argnums: Any, with_value: bo
                         created=False,
                     )
                 )
-        trees, leaves = [], []
-        for k in numbers:
-            tree, found = flatten(args[k])
-            trees.append(tree)
-            leaves += found
-        y = function(*args, **named)
-        bars = _gradients(y, leaves)
-        parts, start = [], 0
-        for tree in trees:
-            parts.append(tree.build(bars[start : start + tree.size]))
-            start += tree.size
-        result = parts[0] if isinstance(argnums, int) else tuple(parts)
-        return (y, result) if with_value else result
+        more = () if extra is None else (named.pop(extra),)
+        wrt = args[numbers[0]] if isinstance(argnums, int) else tuple([args[k] for k in numbers])
+        return derive(function(*args, **named), wrt, *more)
 
-    return Traced(differentiated, getattr(function, "__name__", "f") + "_grad")
+    return Traced(differentiated, f"{getattr(function, '__name__', 'f')}_{kind}")
 
 
-def _gradients(y: Any, leaves: Sequence[Any]) -> list[Any]:
-    """Gradients of `y`, symbolic or eager."""
-    if isinstance(y, Tensor):
-        for leaf in leaves:
-            if not isinstance(leaf, Tensor):
-                raise GradientError(
-                    message(
-                        "cannot differentiate with respect to",
-                        got=repr(leaf)[:80],
-                        expected="tensors as arguments",
-                        at=user_line(),
-                        created=False,
-                    )
-                )
-        return reverse.grad(y, leaves)
-    from .eager import grad as eager_grad
-
-    return list(eager_grad(y, leaves))
+def _missing(kind: str, extra: str) -> GradientError:
+    return GradientError(
+        message(
+            f"gc.{kind} of a function needs {extra}",
+            expected=f"a call f(x, {extra}=...)",
+            at=user_line(),
+            created=False,
+        )
+    )

@@ -15,6 +15,10 @@ if _OWN_CACHE:
     os.environ["GRAPHC_CACHE_DIR"] = _FOLDER.name
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-goldens", action="store_true", help="write tests/golden anew instead of comparing")
+
+
 def pytest_unconfigure() -> None:
     if _OWN_CACHE:
         _FOLDER.cleanup()

@@ -44,7 +44,11 @@ def check(step: gc.Step, inputs: list[np.ndarray], folder: Path, **env: str) -> 
     ours = [*flatten(out)[1], *[p.value for p in step.graph.params]]
     theirs = [data[k] for k in data.files]
     for one, other in zip(ours, theirs, strict=True):
-        assert np.asarray(one).dtype == other.dtype and np.asarray(one).tobytes() == other.tobytes()
+        assert (np.asarray(one).dtype, np.shape(one), np.asarray(one).tobytes()) == (
+            other.dtype,
+            other.shape,
+            other.tobytes(),
+        )
 
 
 def run(code: str, folder: Path, **env: str) -> subprocess.CompletedProcess[str]:

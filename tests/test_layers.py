@@ -29,7 +29,7 @@ LAYERS = (
     ("inspect",),
     ("step",),
     ("tracing",),
-    ("derivatives",),
+    ("derivatives", "vectorise"),
     ("api",),
     ("contrast",),
     ("__init__",),

@@ -2,11 +2,12 @@
 
 For each sample of each row: `infer` against the result of `numpy`; `vjp` against central differences; the vjp of the
 vjp against central differences of the vjp; `jvp` against central differences and against `vjp` (the dot-product test);
-the SymPy meaning of elementwise rows against numbers; and the same in float32.
+the SymPy meaning of elementwise rows against numbers; the same in float32; and `batch` against samples one by one.
 """
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,6 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from graphc.autodiff.batching import batch
+from graphc.autodiff.jvp import jvp_rules
 from graphc.autodiff.vjp import vjp, vjp_rules
 from graphc.ir.apply import apply
 from graphc.ir.evaluate import evaluate
@@ -235,18 +238,6 @@ def test_second_derivative(case: Case) -> None:
         close(value, central(scalar, found.arrays[k].astype(np.float64), step_of(case)), case, 10)
 
 
-def pushed(case: Case, inputs: list[Tensor], out: Tensor, tangents: list[Any]) -> Any:
-    """The tangent of the result by the row's jvp rules, or `ZERO`."""
-    rules = case.op.jvp
-    if callable(rules):
-        return rules(tuple(tangents), out, *inputs, **case.sample.attrs)
-    total: Any = ZERO
-    for rule, t in zip(rules, tangents, strict=True):  # type: ignore[arg-type]
-        part = ZERO if rule is None or t is ZERO else rule(t, out, *inputs, **case.sample.attrs)
-        total = part if total is ZERO else total if part is ZERO else add(total, part)
-    return total
-
-
 @pytest.mark.parametrize("case", _cases(_is_smooth))
 def test_jvp_against_differences_and_vjp(case: Case) -> None:
     found = reverse_of(case)
@@ -256,7 +247,7 @@ def test_jvp_against_differences_and_vjp(case: Case) -> None:
     directions = [rng.uniform(-1.0, 1.0, a.shape).astype(a.dtype) if is_float(a) else None for a in arrays]
     symbols = [ZERO if d is None else gc_input("t", d.shape, d.dtype) for d in directions]
     out = apply(case.op, *inputs, **case.sample.attrs)
-    tangent = pushed(case, inputs, out, symbols)
+    tangent = jvp_rules(case.op, symbols, out, inputs, case.sample.attrs)
     given = dict(zip(found.inputs, found.arrays, strict=True))
     given.update({s: d for s, d in zip(symbols, directions, strict=True) if s is not ZERO})
     value = np.zeros(out.shape) if tangent is ZERO else evaluate([tangent], given)[0]
@@ -310,3 +301,46 @@ def exact(sp: Any, value: Any) -> Any:
     if value.dtype.kind == "b":
         return sp.true if value else sp.false
     return sp.Float(float(value), 40) if value.dtype.kind == "f" else sp.Integer(int(value))
+
+
+# many samples at once
+
+
+def _batchings(case: Case) -> list[tuple[bool, ...]]:
+    """Which operands have the axis of samples: every combination but none of them."""
+    return [c for c in itertools.product((False, True), repeat=len(case.sample.operands)) if any(c)]
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=OPS)
+def test_every_batch_rule_is_there_or_refused(op: Op) -> None:
+    has_operands = any(s.operands for s in op.samples) or op.multi or op.name == "item"
+    assert callable(op.batch) if has_operands else isinstance(op.batch, Refused)
+
+
+@pytest.mark.parametrize("count", [2, 0], ids=["two", "none"])
+@pytest.mark.parametrize("named", [False, True], ids=["known", "named"])
+@pytest.mark.parametrize("case", _cases(lambda case: bool(case.sample.operands)))
+def test_batch_is_the_samples_stacked(case: Case, named: bool, count: int) -> None:
+    """Operands of samples 0 .. count - 1 are the case's own, turned round along their first axis by so many places."""
+    arrays = operands_of(case)
+    samples = [[np.roll(a, k, 0) if a.ndim else a for a in arrays] for k in range(count)]
+    inputs = symbols_for(arrays)
+    out = apply(case.op, *inputs, **case.sample.attrs)
+    size = "samples" if named else count
+    for batched in _batchings(case):
+        over, given = {}, {}
+        for k, (x, has) in enumerate(zip(inputs, batched, strict=True)):
+            if not has:
+                given[x] = arrays[k]
+                continue
+            over[x] = gc_input(f"xs{k}", (size, *x.shape), x.dtype)
+            given[over[x]] = np.array([s[k] for s in samples], x.dtype).reshape(count, *x.shape)
+        (many,) = batch([out], over)
+        found = evaluate([many], given)[0]
+        want = [
+            reference(case, [s[k] if has else a for k, (a, has) in enumerate(zip(arrays, batched, strict=True))])
+            for s in samples
+        ]
+        assert (many.shape[1:], many.dtype) == (out.shape, out.dtype)
+        assert found.shape == (count, *out.shape)
+        np.testing.assert_allclose(found, np.array(want, out.dtype).reshape(found.shape), rtol=1e-12, atol=1e-12)

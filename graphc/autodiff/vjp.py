@@ -48,14 +48,15 @@ def _refused(op: Op, out: Any, refusal: Refused) -> GradientError:
     )
 
 
-def _differentiable(node: Tensor) -> bool:
+def differentiable(node: Tensor) -> bool:
+    """Whether some output of `node` is a float."""
     return any(a.dtype.kind == "f" for a in node.avals)
 
 
 def pullback(outputs: Sequence[Tensor], cotangents: Sequence[Any], wrt: Sequence[Tensor]) -> list[Any]:
     """Cotangents of `wrt` given those of `outputs`: tensors, or `ZERO` where nothing flows."""
     order = topological(outputs)
-    active = depends_on(order, [w for w in wrt if _differentiable(w)])
+    active = depends_on(order, [w for w in wrt if differentiable(w)])
     bars: dict[Tensor, Any] = {}
     for output, ct in zip(outputs, cotangents, strict=True):
         if ct is not ZERO:
@@ -90,14 +91,15 @@ def _propagate(node: Tensor, ct: Any, active: set[Tensor], bars: dict, parts: di
             k = node.attrs["index"]
             found[k] = ct_add(found.get(k, ZERO), ct)
             return
-        wanted = [i in active and _differentiable(i) for i in node.inputs]
-        out = node if not node.op.multi else _items(node)
+        wanted = [i in active and differentiable(i) for i in node.inputs]
+        out = node if not node.op.multi else items(node)
         for operand, bar in zip(node.inputs, vjp_rules(node.op, ct, out, node.inputs, node.attrs, wanted), strict=True):
             if bar is not None and bar is not ZERO:
                 bars[operand] = ct_add(bars.get(operand, ZERO), bar)
 
 
-def _items(node: Tensor) -> tuple[Tensor, ...]:
+def items(node: Tensor) -> tuple[Tensor, ...]:
+    """The outputs of a node that has several."""
     from ..ops.structure import item
 
     return tuple(item(node, k) for k in range(len(node.avals)))
@@ -122,22 +124,29 @@ def grad(y: Tensor, wrt: Sequence[Tensor]) -> list[Tensor]:
                 hint="reduce it first with gc.sum(y), or give a cotangent with gc.vjp(y, wrt, ct)",
             )
         )
-    if y.dtype.kind != "f":
-        raise GradientError(
-            message(
-                "gradient of an integer",
-                got=f"y: {y.aval}",
-                expected="a 0-d float tensor",
-                at=user_line(),
-                created=False,
-                hint="convert it with gc.astype(y, 'float64')",
+    check_floats("gradient", [y], wrt)
+    return vjp([y], wrt, [ones_like(y)])
+
+
+def check_floats(what: str, outputs: Sequence[Tensor], wrt: Sequence[Tensor]) -> None:
+    """Refuse the derivative (`what` is its name) of, and with respect to, integers and bools."""
+    for y in outputs:
+        if y.dtype.kind != "f":
+            raise GradientError(
+                message(
+                    f"{what} of an integer",
+                    got=f"y: {y.aval}",
+                    expected="a 0-d float tensor" if what == "gradient" else "a float tensor",
+                    at=user_line(),
+                    created=False,
+                    hint="convert it with gc.astype(y, 'float64')",
+                )
             )
-        )
     for w in wrt:
         if w.dtype.kind != "f":
             raise GradientError(
                 message(
-                    f"gradient with respect to {w.name or 'an integer tensor'}",
+                    f"{what} with respect to {w.name or 'an integer tensor'}",
                     got=str(w.aval),
                     expected="a float tensor",
                     at=user_line(),
@@ -145,4 +154,3 @@ def grad(y: Tensor, wrt: Sequence[Tensor]) -> list[Tensor]:
                     hint="integers have no derivative; declare it as float64",
                 )
             )
-    return vjp([y], wrt, [ones_like(y)])

@@ -21,6 +21,7 @@ CLONE = Op(
     _EAGER_ONLY,
     vjp=(lambda ct, out, x: ct,),
     jvp=(lambda t, out, x: t,),
+    batch=_EAGER_ONLY,
     sympy=lambda sp, x: x,
     samples=(Sample((Arr(),)),),
     traits=frozenset({"linear"}),
@@ -70,6 +71,7 @@ COPY_SLICES: Op = Op(
         _copy_slices_value,
     ),
     jvp=_EAGER_ONLY,
+    batch=_EAGER_ONLY,
     sympy=_EAGER_ONLY,
     traits=frozenset({"linear"}),
 )

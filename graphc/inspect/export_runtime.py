@@ -5,7 +5,7 @@ class Step:
     """The exported step: call it with the inputs, by position or by name."""
 
     def __init__(self):
-        self.params = {name: np.ascontiguousarray(value) for name, value in PARAMS.items()}
+        self.params = {name: np.array(value, order="C") for name, value in PARAMS.items()}
         self._frames = {}
         self._lock = threading.Lock()
 
@@ -106,9 +106,8 @@ def aligned(nbytes):
 def as_input(value, name, dtype, rank):
     """`value` as an array for an input; Python numbers are weak, arrays must have the dtype."""
     array = np.asarray(value)
-    if array.dtype != dtype and not hasattr(value, "dtype") and np.can_cast(array.dtype, dtype, "same_kind"):
-        array = array.astype(dtype)
-    if not hasattr(value, "dtype") and array.dtype.kind in "biu" and dtype.kind == "f":
+    weak = not hasattr(value, "dtype")
+    if weak and (array.size == 0 or np.can_cast(array.dtype, dtype, "same_kind")):
         array = array.astype(dtype)
     if array.dtype != dtype:
         raise TypeError(f"input {name!r} has the wrong dtype: got {array.dtype}, expected {dtype}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from ..codegen.cpu import ProgramText
 from ..ir import dims
 from ..ir.dims import Dim, DimLike, Shape, shape_text
 from ..ir.loops import Kernel
@@ -103,26 +104,27 @@ def _listed(pairs: Bytes) -> str:
     return ", ".join(f"{name} ({nbytes} B)" for name, nbytes in pairs) or "nothing"
 
 
-def report_kernels(plan: Plan, views: list[KernelView], names: ProgramNames) -> KernelReports:
-    """The report for a plan, whose kernels `views` show in order."""
+def report_kernels(
+    plan: Plan, text: ProgramText, views: Mapping[str, KernelView], names: ProgramNames
+) -> KernelReports:
+    """The report for a plan, whose distinct kernels `views` show."""
     comments = Comments(names)
-    calls = [view.name for view in views]
+    calls = [name for name, _ in text.kernels]
     reports = []
-    for k, (view, group) in enumerate(zip(views, plan.groups, strict=True)):
-        if view.name in calls[:k]:
-            continue
-        reads, writes = accesses(view.kernel)
+    for name, view in views.items():
+        first = calls.index(name)
+        group = plan.groups[first]
         reports.append(
             KernelReport(
-                view.name,
+                name,
                 group.domain,
                 comments.group(view.computed()),
                 tuple(dict.fromkeys("copy" if u.kind == "copy" else u.node.op.name for u in group.units)),
                 len(group.units),
-                _touched(view, reads),
-                _touched(view, writes),
-                calls.count(view.name),
-                _reason(plan, k, names),
+                _touched(view, view.reads),
+                _touched(view, view.writes),
+                calls.count(name),
+                _reason(plan, first, names),
             )
         )
     return KernelReports(reports)

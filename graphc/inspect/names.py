@@ -55,9 +55,10 @@ class ProgramNames:
         self.readers = users(graph.nodes)
         nodes = dict.fromkeys((*graph.nodes, *traced.nodes))
         self.user = UserNames(nodes, graph.updates, {**traced.origin, **graph.origin})
+        self._values: dict[Tensor, str] = {}
         self.unique = Unique(reserved)
         leaves = {b.number: self.unique(identifier(b.label)) for b in plan.buffers if b.kind in ("input", "param")}
-        self.dims = {dim: self._dim(dim) for dim in map(dims.symbol, graph.symbols)}
+        self.dims: dict[DimLike, str] = {dim: self._dim(dim) for dim in map(dims.symbol, graph.symbols)}
         self.buffers = self._name_buffers(plan, leaves)
         self.reserved = reserved | set(self.dims.values())
 
@@ -66,7 +67,10 @@ class ProgramNames:
 
     def value(self, node: Tensor) -> str:
         """A name for the value of `node`, not unique: the user's, or one that says what it is."""
-        return self.user.of(node) or self._described(node)
+        if node not in self._values:
+            self._values[node] = "adjoint"  # until it is known: adjoints may name each other in circles
+            self._values[node] = self.user.of(node) or self._described(node)
+        return self._values[node]
 
     def _described(self, node: Tensor) -> str:
         if node.op is DIM_VALUE:
@@ -87,17 +91,16 @@ class ProgramNames:
 
     def _adjoint(self, node: Tensor) -> str:
         """``h_bar`` for the cotangent of a value described as ``h``, ``r_bar_term`` for a step on the way to one."""
-        bar = self.origin(node).bar
-        if bar is not None:
-            return f"{self.value(bar)}_bar"
+        bars = self.origin(node).bars
+        if bars:
+            return f"{self.value(bars[0])}_bar"
         reader: Tensor | None = node
         for _ in range(_FAR):
             reader = next(iter(self.readers.get(reader, ())), None) if reader is not None else None
             if reader is None:
                 break
-            bar = self.origin(reader).bar
-            if self.origin(reader).section == "backward" and bar is not None:
-                return f"{self.value(bar)}_bar_term"
+            if self.origin(reader).section == "backward" and self.origin(reader).bars:
+                return f"{self.value(reader)}_term"
         return "adjoint"
 
     def expression(self, node: Tensor) -> str:

@@ -10,6 +10,7 @@ import ast
 import keyword
 import re
 import textwrap
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -243,11 +244,12 @@ def wrapped(indent: str, text: str, comment: str) -> list[Commented]:
     if len(indent) + len(text) <= _WIDTH or found is None:
         return [Commented(indent + text, comment)]
     target, value = found.groups()
-    pieces = _cut(value, r" (?:[-+|&]|if|else) ")
-    start = "("
-    if len(pieces) == 1 and value.endswith(")"):
-        start, _, rest = value.partition("(")
-        start, pieces = start + "(", [f"{piece.strip(', ')}," for piece in _cut(rest[:-1], ", ")]
+    start, pieces = "(", [value]
+    for before in (r" (?:[-+|&]|if|else) ", r" [*/%]+ ", r"\("):
+        if len(pieces) == 1:
+            pieces = _cut(value, before)
+    if len(pieces) == 2 and pieces[1][0] == "(" and pieces[1][-1] == ")":  # a call: one argument on each line
+        start, pieces = pieces[0] + "(", [f"{piece.strip(', ')}," for piece in _cut(pieces[1][1:-1], ", ")]
     inner = [Commented(f"{indent}    {piece.strip()}") for piece in pieces]
     return [Commented(f"{indent}{target}{start}", comment), *inner, Commented(f"{indent})")]
 
@@ -256,38 +258,36 @@ def _cut(text: str, before: str) -> list[str]:
     """`text` cut before every match of `before` that stands outside parentheses."""
     pieces, depth, start, pattern = [], 0, 0, re.compile(before)
     for k, letter in enumerate(text):
-        depth += (letter in "([") - (letter in ")]")
-        if depth == 0 and pattern.match(text, k):
+        if depth == 0 and k and pattern.match(text, k):
             pieces.append(text[start:k])
             start = k
+        depth += (letter in "([") - (letter in ")]")
     return [*pieces, text[start:]]
 
 
-def render_source(plan: Plan, text: ProgramText, views: list[KernelView], names: ProgramNames, key: str) -> str:
-    """The document for a program, whose kernel calls `views` show in order; see the module."""
+def render_source(plan: Plan, text: ProgramText, views: Mapping[str, KernelView], names: ProgramNames, key: str) -> str:
+    """The document for a program, whose distinct kernels `views` show; see the module."""
     comments = Comments(names)
+    calls = [name for name, _ in text.kernels]
     parts = [Commented(line) for line in header(plan, names, key)]
     parts += [*_title("inputs"), *_leaves(plan, names)]
-    parts += _kernels(views, comments)
-    parts += [*_title("step"), *_step_function(plan, views, names)]
+    parts += _kernels(views, calls, comments)
+    parts += [*_title("step"), *_step_function(plan, calls, names)]
     helpers = _helpers(text)
     if helpers:
         parts += [*_title("helpers"), Commented(helpers)]
     return "\n".join(comments.layout(parts)) + "\n"
 
 
-def _kernels(views: list[KernelView], comments: Comments) -> list[Commented]:
+def _kernels(views: Mapping[str, KernelView], calls: list[str], comments: Comments) -> list[Commented]:
     """Every distinct kernel once, in order of execution, under the sections that it serves."""
-    calls = [view.name for view in views]
     parts: list[Commented] = []
     section = ""
-    for k, view in enumerate(views):
-        if view.name in calls[:k]:
-            continue
+    for name, view in views.items():
         found = comments.sections(view.computed())
         parts += _title(found) if found != section else [Commented("")]
         section = found
-        parts += view.render(comments, calls.count(view.name))
+        parts += view.render(comments, calls.count(name))
     return parts
 
 
@@ -349,18 +349,18 @@ def _leaves(plan: Plan, names: ProgramNames) -> list[Commented]:
     return lines or [Commented("# none")]
 
 
-def _step_function(plan: Plan, views: list[KernelView], names: ProgramNames) -> list[Commented]:
+def _step_function(plan: Plan, calls: list[str], names: ProgramNames) -> list[Commented]:
     """The order of execution: every kernel call, with the memory it works on."""
     inputs = [
         f"{names.buffers[number]}: {names.type(node.dtype, node.shape)}"
         for number, node in zip(_of_kind(plan, "input"), plan.graph.inputs, strict=True)
     ]
     lines = [Commented(f"def step({', '.join(inputs)}):")]
-    for k, view in enumerate(views):
-        if k == plan.commit and any(v.kernel.checks for v in views):
+    for k, (name, kernel) in enumerate(zip(calls, plan.kernels, strict=True)):
+        if k == plan.commit and any(other.checks for other in plan.kernels):
             lines.append(Commented("    # an index out of range ends the step here: no param has been changed"))
-        call = f"{view.name}({', '.join(names.buffers[a.buffer] for a in view.kernel.arrays)})"
-        indent = " " * (5 + len(view.name))
+        call = f"{name}({', '.join(names.buffers[a.buffer] for a in kernel.arrays)})"
+        indent = " " * (5 + len(name))
         found = textwrap.wrap(call, _WIDTH, initial_indent="    ", subsequent_indent=indent, break_long_words=False)
         lines += [Commented(line) for line in found]
     outputs = [names.buffers[number] for number in _of_kind(plan, "output")]
@@ -379,12 +379,12 @@ def _helpers(text: ProgramText) -> str:
     tree = ast.parse(text.source)
     own = {name for name, _ in text.kernels} | {"step"}
     lines = text.source.split("\n")
-    shown = [*_plain_versions(tree, text), *[n for n in tree.body if isinstance(n, ast.FunctionDef)]]
     found = []
-    for node in shown:
-        if node.name == "wrap":
+    for node in [*_plain_versions(tree, text), *tree.body]:
+        name = getattr(node, "name", "")
+        if name == "wrap":
             found.append(_WRAP)
-        elif node.name not in own:
+        elif isinstance(node, ast.Assign) or (isinstance(node, ast.FunctionDef) and name not in own):
             found.append(textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])))
     return "\n\n".join(found)
 

@@ -29,10 +29,13 @@ class Reading:
         return ProgramNames(self.plan, self.traced, reserved_words(self.text))
 
     @cached_property
-    def views(self) -> list[KernelView]:
-        """The kernel calls in order, in the user's names."""
-        pairs = zip(self.text.kernels, self.plan.kernels, strict=True)
-        return [KernelView(name, kernel, text, self.names) for (name, text), kernel in pairs]
+    def views(self) -> dict[str, KernelView]:
+        """The distinct kernels in order of their first call, in the user's names."""
+        found: dict[str, KernelView] = {}
+        for (name, text), kernel in zip(self.text.kernels, self.plan.kernels, strict=True):
+            if name not in found:
+                found[name] = KernelView(name, kernel, text, self.names)
+        return found
 
     @cached_property
     def source(self) -> str:
@@ -40,7 +43,7 @@ class Reading:
 
     @cached_property
     def kernels(self) -> KernelReports:
-        return report_kernels(self.plan, self.views, self.names)
+        return report_kernels(self.plan, self.text, self.views, self.names)
 
     def memory(self, sizes: Mapping[str, int]) -> MemoryReport:
         """The memory plan; with offsets if `sizes` has every runtime dim."""

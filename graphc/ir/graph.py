@@ -113,7 +113,7 @@ def merge_origins(first: Origin | None, second: Origin) -> Origin:
     return first._replace(
         lines=tuple(dict.fromkeys((*first.lines, *second.lines))),
         of=second.of if first.of is None else first.of,
-        bar=second.bar if first.bar is None else first.bar,
+        bars=tuple(dict.fromkeys((*first.bars, *second.bars))),
     )
 
 
@@ -133,7 +133,9 @@ def pack(roots: Iterable[Tensor]) -> tuple[Packed, tuple[int, ...]]:
             (
                 node.origin.section,
                 node.origin.lines,
-                *[None if other is None else position.get(other) for other in (node.origin.of, node.origin.bar)],
+                node.origin.order,
+                None if node.origin.of is None else position.get(node.origin.of),
+                tuple(position[other] for other in node.origin.bars if other in position),
             ),
         )
         for node in order
@@ -153,9 +155,9 @@ def unpack(packed: tuple[Packed, tuple[int, ...]], which: int | None = None) -> 
     """The tensors that `pack` flattened: all roots, or root number `which`."""
     rows, positions = packed
     nodes: list[Tensor] = []
-    for name, operands, attrs, is_param, (section, lines, order, *others) in rows:
-        of, bar = [nodes[k] if k is not None and k < len(nodes) else None for k in others]
-        origin = Origin(section, lines, of, bar, order)
+    for name, operands, attrs, is_param, (section, lines, order, of, bars) in rows:
+        made_for = nodes[of] if of is not None and of < len(nodes) else None
+        origin = Origin(section, lines, made_for, tuple(nodes[k] for k in bars if k < len(nodes)), order)
         with tracing_origin(origin):
             op = _op_named[0](name)
             nodes.append(build(op, tuple([nodes[k] for k in operands]), attrs, Param if is_param else Tensor))

@@ -100,7 +100,7 @@ def _not_computed(**attrs: Any) -> Any:
 
 
 def _leaf(name: str, infer: Any, numpy: Any, lower: Any = _LEAF) -> Op:
-    return Op(name, infer, numpy, lower, vjp=(), jvp=(), sympy=_LEAF, traits=frozenset({"leaf"}))
+    return Op(name, infer, numpy, lower, vjp=(), jvp=(), batch=_LEAF, sympy=_LEAF, traits=frozenset({"leaf"}))
 
 
 INPUT = _leaf("input", _leaf_infer, _not_computed)

@@ -154,6 +154,7 @@ class UserNames:
     def of(self, node: Tensor) -> str | None:
         """The name of `node`, an identifier; None where the user gave none."""
         if node not in self._names:
+            self._names[node] = None  # two adjoints may each be the cotangent of the other
             name = self._find(node)
             self._names[node] = None if name is None else identifier(name)[:_MAX_NAME]
         return self._names[node]
@@ -174,11 +175,11 @@ class UserNames:
 
     def cotangent(self, origin: Origin) -> str | None:
         """``w_bar`` for the cotangent of ``w``."""
-        if origin.bar is None:
-            return None
-        name = self.of(origin.bar)
-        above = origin.order - self.origin(origin.bar).order  # w_bar_bar: the cotangent of w in a second backward pass
-        return None if name is None else name + "_bar" * min(max(above, 1), _MAX_ORDER)
+        for bar in origin.bars:
+            name = self.of(bar)
+            if name is not None:  # w_bar_bar: the cotangent of w in a second backward pass
+                return name + "_bar" * min(max(origin.order - self.origin(bar).order, 1), _MAX_ORDER)
+        return None
 
     def expression(self, node: Tensor) -> str | None:
         """The name that the whole expression gets which `node` is a step of."""

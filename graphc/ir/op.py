@@ -56,6 +56,21 @@ class Require:
             self.checks.append(Check(left, least, what, ">="))
 
 
+class Batching(NamedTuple):
+    """What a batch rule is told.
+
+    op       the row
+    size     of the new leading axis
+    batched  for each operand, whether it has that axis
+    again    ``again(outputs, {tensor: batched tensor})``: the transformation itself, for rules that hold programs
+    """
+
+    op: Op
+    size: DimLike
+    batched: tuple[bool, ...]
+    again: Callable[..., list[Any]]
+
+
 Rule = Callable[..., Any]
 Rules = Sequence[Rule] | Rule | Refused
 
@@ -89,6 +104,8 @@ class Op:
     vjp      one rule per operand, ``rule(ct, out, *operands, **attrs) -> cotangent``; or one callable giving all
     jvp      one rule per operand, ``rule(tangent, out, *operands, **attrs) -> contribution``; or one callable
              of the tuple of tangents
+    batch    ``rule(how, *operands, **attrs)``: the op on many samples at once. Some operands have a new leading axis
+             (`how`, a `Batching`, says which); so has the result
     sympy    ``sympy(sp, *symbols, **attrs)``: the mathematical meaning of one element; `sp` is the module
     samples  calls for the tests
     traits   facts passes may use: "commutative", "linear", "boolean", "random", "integer" ...
@@ -100,6 +117,7 @@ class Op:
     lower: Lowering
     vjp: Rules
     jvp: Rules
+    batch: Callable[..., Any] | Refused
     sympy: Callable[..., Any] | Refused
     samples: tuple[Sample, ...] = ()
     traits: frozenset[str] = field(default_factory=frozenset)

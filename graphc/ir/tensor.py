@@ -10,7 +10,7 @@ import itertools
 import threading
 import weakref
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,11 @@ from ..errors import TraceError, UserLine, message, user_line
 from .dims import Dim, DimLike, Shape
 from .dtypes import DType
 from .op import Aval, Check, Op, Require
+
+if TYPE_CHECKING:
+    from .installed import Installed
+else:
+    Installed = object
 
 _serials = itertools.count()
 _lock = threading.RLock()
@@ -30,14 +35,14 @@ class Origin(NamedTuple):
     section  the part of the step it belongs to: forward, backward, update
     lines    the user's lines
     of       the node whose derivative rule made it
-    bar      the node it is the cotangent of
+    bars     the nodes it is the cotangent of
     order    of the derivative: 1 in a backward pass, 2 in that of a graph with a backward pass in it
     """
 
     section: str = "forward"
     lines: tuple[UserLine, ...] = ()
     of: Tensor | None = None
-    bar: Tensor | None = None
+    bars: tuple[Tensor, ...] = ()
     order: int = 0
 
 
@@ -58,7 +63,7 @@ class tracing_origin:  # noqa: N801 - a context manager, used as a verb
         _origin.reset(self._token)
 
 
-class Tensor:
+class Tensor(Installed):
     """A symbolic array. Build one with `gc.input`, `gc.param`, `gc.constant`, or from others by expressions.
 
     op, inputs, attrs   what computes it; inputs are tensors
@@ -183,9 +188,12 @@ def _remember_line(node: Tensor) -> None:
 
 
 def note_cotangent(ct: Any, node: Tensor) -> None:
-    """Remember that `ct` is the cotangent of `node` (if it was not that of another one first)."""
-    if isinstance(ct, Tensor) and ct.origin.section == "backward" and ct.origin.bar is None:
-        ct.origin = ct.origin._replace(bar=node)
+    """Remember that `ct` is the cotangent of `node`."""
+    if not isinstance(ct, Tensor) or ct.origin.section != "backward":
+        return
+    bars = ct.origin.bars
+    if len(bars) < _MAX_LINES and all(other is not node for other in bars):
+        ct.origin = ct.origin._replace(bars=(*bars, node))
 
 
 def clone_origin(node: Tensor, origin: Origin) -> None:

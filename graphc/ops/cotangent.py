@@ -20,6 +20,7 @@ from ..ir.apply import apply, lift_promoted
 from ..ir.expr import call
 from ..ir.lowering import Map
 from ..ir.op import Arr, Op, Sample
+from .batching import batch_elementwise
 from .common import broadcast_all, elementwise_infer
 
 
@@ -54,6 +55,7 @@ CT_MUL = Op(
     Map(lambda ct, d: call("ct_mul", ct, d)),
     vjp=(lambda g, out, ct, d: ct_mul(g, d), lambda g, out, ct, d: ct_mul(g, ct)),
     jvp=(lambda t, out, ct, d: ct_mul(t, d), lambda t, out, ct, d: ct_mul(ct, t)),
+    batch=batch_elementwise,
     sympy=lambda sp, ct, d: ct * d,
     samples=(Sample((Arr(), Arr())),),
 )

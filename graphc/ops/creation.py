@@ -15,7 +15,7 @@ from ..ir.apply import cast, engine_of, lift, lift_promoted
 from ..ir.dims import Shape
 from ..ir.dtypes import DType, as_dtype
 from ..ir.expr import cast as cast_expr
-from ..ir.lowering import Generate
+from ..ir.lowering import Generate, Refused
 from ..ir.op import Aval, Op, Require, Sample
 from .common import describe, dtype_error
 from .movement import broadcast_to
@@ -37,6 +37,7 @@ IOTA = Op(
     Generate(lambda index, shape, dtype, axis, **_: cast_expr(index[axis], dtype)),
     vjp=(),
     jvp=(),
+    batch=Refused("it has no operands: it is the same for every sample"),
     sympy=lambda sp, **attrs: sp.Integer(0),
     samples=(
         Sample((), {"shape": (3, 4), "axis": 1, "dtype": np.dtype("int64")}, differentiable=False),

@@ -17,6 +17,7 @@ from ..ir.apply import apply, cast, lift
 from ..ir.dtypes import as_dtype
 from ..ir.lowering import Scan
 from ..ir.op import Arr, Aval, Op, Require, Sample
+from .batching import batch_along_axis
 from .common import axis_index, shape_error
 from .cotangent import ZERO, ct_mul
 from .elementwise import add, multiply, not_equal, subtract
@@ -64,6 +65,7 @@ CUMULATIVE_SUM: Op = Op(
     Scan("add"),
     vjp=(lambda ct, out, x, axis, reverse: apply(CUMULATIVE_SUM, ct, axis=axis, reverse=not reverse),),
     jvp=(lambda t, out, x, axis, reverse: apply(CUMULATIVE_SUM, t, axis=axis, reverse=reverse),),
+    batch=batch_along_axis,
     sympy=lambda sp, xs, axis, reverse: [sp.Add(*(xs[k:] if reverse else xs[: k + 1])) for k in range(len(xs))],
     samples=_RUNNING,
     traits=frozenset({"linear"}),
@@ -91,6 +93,7 @@ CUMULATIVE_PROD = Op(
     Scan("mul"),
     vjp=(_product_vjp,),
     jvp=(_product_jvp,),
+    batch=batch_along_axis,
     sympy=lambda sp, xs, axis, reverse: [sp.Mul(*(xs[k:] if reverse else xs[: k + 1])) for k in range(len(xs))],
     samples=(
         *_RUNNING,
@@ -135,6 +138,7 @@ RECURRENCE = Op(
     Scan("linear"),
     vjp=_recurrence_vjp,
     jvp=_recurrence_jvp,
+    batch=batch_along_axis,
     sympy=lambda sp, pairs, axis, reverse: _recurrence_sympy(pairs, reverse),
     samples=(
         Sample((Arr((5,)), Arr((5,))), {"axis": 0, "reverse": False}),

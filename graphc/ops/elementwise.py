@@ -17,6 +17,7 @@ from ..ir.expr import Expr, call, select
 from ..ir.expr import cast as cast_expr
 from ..ir.lowering import Map
 from ..ir.op import Arr, Aval, Op, Require, Sample
+from .batching import batch_elementwise
 from .common import broadcast_all, comparison_infer, dtype_error, elementwise_infer, nary, refuse_bool, unary
 from .cotangent import ZERO, ct_mul
 from .forms import at_points, by_name, stepped
@@ -46,6 +47,7 @@ ADD = Op(
     _or_for_bools("add", "logical_or"),
     vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: ct),
     jvp=(lambda t, out, x, y: t, lambda t, out, x, y: t),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: x + y,
     samples=(*_AB, *_INTS, _EDGES, _BOOLS),
     traits=frozenset({"commutative", "linear"}),
@@ -57,6 +59,7 @@ SUBTRACT = Op(
     by_name("sub"),
     vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: negative(ct)),
     jvp=(lambda t, out, x, y: t, lambda t, out, x, y: negative(t)),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: x - y,
     samples=(*_AB, *_INTS, _EDGES),
     traits=frozenset({"linear"}),
@@ -68,6 +71,7 @@ MULTIPLY = Op(
     _or_for_bools("mul", "logical_and"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, y), lambda ct, out, x, y: ct_mul(ct, x)),
     jvp=(lambda t, out, x, y: multiply(t, y), lambda t, out, x, y: multiply(x, t)),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: x * y,
     samples=(*_AB, *_INTS, _EDGES, _BOOLS),
     traits=_COMMUTATIVE,
@@ -79,6 +83,7 @@ DIVIDE = Op(
     by_name("div"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, divide(1.0, y)), lambda ct, out, x, y: ct_mul(ct, negative(divide(out, y)))),
     jvp=(lambda t, out, x, y: divide(t, y), lambda t, out, x, y: negative(divide(multiply(out, t), y))),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: x / y,
     samples=(
         Sample((Arr(), Arr(low=0.5, high=3.0))),
@@ -93,6 +98,7 @@ NEGATIVE = Op(
     by_name("neg"),
     vjp=(lambda ct, out, x: negative(ct),),
     jvp=(lambda t, out, x: negative(t),),
+    batch=batch_elementwise,
     sympy=lambda sp, x: -x,
     samples=(
         Sample((Arr(),)),
@@ -136,6 +142,7 @@ WHERE = Op(
     Map(lambda c, x, y: select(c, x, y)),
     vjp=(None, lambda ct, out, c, x, y: where(c, ct, 0.0), lambda ct, out, c, x, y: where(c, 0.0, ct)),  # type: ignore
     jvp=(None, lambda t, out, c, x, y: where(c, t, 0.0), lambda t, out, c, x, y: where(c, 0.0, t)),  # type: ignore
+    batch=batch_elementwise,
     sympy=lambda sp, c, x, y: sp.Piecewise((x, c), (y, True)),
     samples=(
         Sample((Arr(dtype="bool"), Arr(), Arr())),
@@ -177,6 +184,7 @@ ASTYPE = Op(
     Map(_astype_lower),
     vjp=(_astype_vjp,),
     jvp=(_astype_jvp,),
+    batch=batch_elementwise,
     sympy=_astype_sympy,
     samples=(
         Sample((Arr(),), {"dtype": np.dtype("float32")}),
@@ -198,6 +206,7 @@ STOP_GRADIENT = Op(
     Map(lambda x: x),
     vjp=(lambda ct, out, x: ZERO,),
     jvp=(lambda t, out, x: ZERO,),
+    batch=batch_elementwise,
     sympy=lambda sp, x: x,
     samples=(Sample((Arr(),), differentiable=False), Sample((Arr(dtype="int64"),), differentiable=False)),
 )

@@ -9,6 +9,7 @@ from typing import Any
 from ..ir.expr import call
 from ..ir.lowering import Map, Refused
 from ..ir.op import Arr, Op, Sample
+from .batching import batch_elementwise
 from .common import elementwise_infer
 from .cotangent import ct_mul, zero_almost_everywhere
 
@@ -60,6 +61,7 @@ def smooth(
         by_name(name),
         vjp=(lambda ct, out, x: ct_mul(ct, reverse(out, x)),),
         jvp=(lambda t, out, x: multiply(t, forward(out, x)),),
+        batch=batch_elementwise,
         sympy=sympy,
         samples=(
             Sample((Arr(low=low, high=high),)),
@@ -87,4 +89,5 @@ def stepped(
     It lowers to the scalar function of its name, unless `lower` says otherwise.
     """
     zero = (zero_almost_everywhere,) * operands
-    return Op(name, infer, numpy, lower or by_name(name), zero, zero, sympy, samples, traits)
+    lower = lower or by_name(name)
+    return Op(name, infer, numpy, lower, zero, zero, batch_elementwise, sympy, samples, traits)

@@ -8,6 +8,7 @@ from ..ir.apply import apply
 from ..ir.dims import DimLike
 from ..ir.lowering import View, identity_index
 from ..ir.op import Arr, Aval, Op, Require, Sample
+from .batching import batch_along_axis
 
 
 def _check_infer(require: Require, x: Aval, axis: int, index: DimLike, past: bool) -> Aval:
@@ -28,6 +29,7 @@ CHECK_INDEX: Op = Op(
     View(identity_index),
     vjp=(lambda ct, out, x, **attrs: apply(CHECK_INDEX, ct, **attrs),),  # a gradient alone is checked too
     jvp=(lambda t, out, x, **attrs: apply(CHECK_INDEX, t, **attrs),),
+    batch=batch_along_axis,
     sympy=lambda sp, x, **attrs: x,
     samples=(
         Sample((Arr((3, 4)),), {"axis": 0, "index": 2, "past": False}),

@@ -17,7 +17,8 @@ from ..ir.apply import apply, cast, is_tensor, lift, lift_promoted
 from ..ir.dims import DimLike, Shape
 from ..ir.dtypes import as_dtype
 from ..ir.lowering import Gather, Scatter
-from ..ir.op import Arr, Aval, Op, Require, Sample
+from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
+from .batching import everywhere
 from .common import axis_index, broadcast_all, describe, dtype_error, shape_error
 from .cotangent import ZERO
 from .creation import filled, iota, zeros_like
@@ -77,6 +78,12 @@ def _gather_vjp(ct: Any, out: Any, x: Any, *indices: Any) -> tuple[Any, ...]:
     return (apply(SCATTER_ADD, zeros_like(x), ct, *indices), *[None] * len(indices))
 
 
+def _gather_batch(how: Batching, x: Any, *indices: Any) -> Any:
+    """Indices of their own for every sample and, where `x` has the axis too, the number of the sample before them."""
+    indices = everywhere(how._replace(batched=how.batched[1:]), indices)
+    return apply(GATHER, x, iota(indices[0].shape, 0), *indices) if how.batched[0] else apply(GATHER, x, *indices)
+
+
 GATHER: Op = Op(
     "gather",
     lambda require, x, *indices: Aval(_indexed_shape(require, x, indices), x.dtype),
@@ -84,6 +91,7 @@ GATHER: Op = Op(
     Gather(),
     vjp=_gather_vjp,
     jvp=lambda tangents, out, x, *indices: apply(GATHER, tangents[0], *indices),
+    batch=_gather_batch,
     sympy=lambda sp, x, *indices: x,
     samples=(
         Sample((Arr((3, 4)), _INDEX)),
@@ -151,6 +159,11 @@ def _stayed(x: Any, updates: Any, indices: tuple[Any, ...]) -> Any:
     return broadcast_to(reshape(stayed, (*shape, *ones)), updates.shape)
 
 
+def _scatter_batch(how: Batching, x: Any, updates: Any, *indices: Any) -> Any:
+    x, updates, *indices = everywhere(how, (x, updates, *indices))
+    return apply(how.op, x, updates, iota(indices[0].shape, 0), *indices)
+
+
 _SCATTERED = (
     Sample((Arr((3, 4)), Arr((2, 3, 4)), _INDEX)),
     Sample((Arr((3,)), Arr((5,)), _REPEATS)),
@@ -164,6 +177,7 @@ SCATTER_ADD: Op = Op(
     Scatter("add"),
     vjp=_scatter_add_vjp,
     jvp=lambda ts, out, x, updates, *indices: apply(SCATTER_ADD, *_scatter_tangents(ts, x, updates), *indices),
+    batch=_scatter_batch,
     sympy=lambda sp, x, updates, *indices: x,
     samples=_SCATTERED,
     traits=frozenset({"linear"}),
@@ -175,6 +189,7 @@ SCATTER_SET: Op = Op(
     Scatter("set"),
     vjp=_scatter_set_vjp,
     jvp=lambda ts, out, x, updates, *indices: apply(SCATTER_SET, *_scatter_tangents(ts, x, updates), *indices),
+    batch=_scatter_batch,
     sympy=lambda sp, x, updates, *indices: x,
     samples=_SCATTERED,
     traits=frozenset({"linear"}),

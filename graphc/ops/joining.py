@@ -12,6 +12,7 @@ from ..ir.apply import apply, is_tensor, lift, lift_promoted
 from ..ir.dims import Dim, DimLike
 from ..ir.lowering import Concat
 from ..ir.op import Arr, Aval, Op, Require, Sample
+from .batching import batch_along_axis
 from .common import axis_index, shape_error
 from .cotangent import ZERO
 from .creation import zeros_like
@@ -51,6 +52,7 @@ CONCAT = Op(
     Concat(),
     vjp=_concat_vjp,
     jvp=_concat_jvp,
+    batch=batch_along_axis,
     sympy=lambda sp, *xs, axis: xs[0],
     samples=(
         Sample((Arr((2, 3)), Arr((1, 3)), Arr((4, 3))), {"axis": 0}),

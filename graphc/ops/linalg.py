@@ -12,7 +12,7 @@ from ..ir import dims
 from ..ir.apply import apply, cast, lift, lift_promoted
 from ..ir.dims import DimLike
 from ..ir.lowering import Contract
-from ..ir.op import Arr, Aval, Op, Require, Sample
+from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
 from .common import axis_index, shape_error
 from .cotangent import ct_mul
 from .cumulative import widened
@@ -79,13 +79,22 @@ def _contract_y(ct: Any, out: Any, x: Any, y: Any, spec: str) -> Any:
     return with_shape(contract(ct, x, f"{o},{a}->{b}", product=ct_mul), y.shape)
 
 
-CONTRACT = Op(
+def _contract_batch(how: Batching, x: Any, y: Any, spec: str) -> Any:
+    """One more letter, of the operands that have the axis and of the result."""
+    a, b, out = spec_parts(spec)
+    new = next(c for c in "b" + _LETTERS if c not in spec)
+    left, right = (new if has else "" for has in how.batched)
+    return apply(CONTRACT, x, y, spec=f"{left}{a},{right}{b}->{new}{out}")
+
+
+CONTRACT: Op = Op(
     "contract",
     _contract_infer,
     _contract_numpy,
     Contract(),
     vjp=(_contract_x, _contract_y),
     jvp=(lambda t, out, x, y, spec: contract(t, y, spec), lambda t, out, x, y, spec: contract(x, t, spec)),
+    batch=_contract_batch,
     sympy=lambda sp, pairs, spec: sp.Add(*[x * y for x, y in pairs]),
     samples=(
         Sample((Arr((3, 4)), Arr((4, 5))), {"spec": "mk,kn->mn"}),

@@ -13,7 +13,8 @@ from ..ir.dims import DimLike, Shape, shape_text
 from ..ir.dtypes import BOOL
 from ..ir.expr import Expr, call, index, lit
 from ..ir.lowering import Alias, Index, View
-from ..ir.op import Arr, Aval, Op, Require, Sample
+from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
+from .batching import batch_along_axes
 from .common import axes_tuple, axis_index, broadcast_shapes, shape_error
 
 _LINEAR = frozenset({"linear"})
@@ -36,6 +37,7 @@ RESHAPE = Op(
     Alias(),
     vjp=(lambda ct, out, x, shape: reshape(ct, x.shape),),
     jvp=(lambda t, out, x, shape: reshape(t, shape),),
+    batch=lambda how, x, shape: reshape(x, (how.size, *shape)),
     sympy=lambda sp, x, shape: x,
     samples=(Sample((Arr((2, 6)),), {"shape": (3, 4)}), Sample((Arr((4,)),), {"shape": (1, 4, 1)})),
     traits=_LINEAR,
@@ -99,6 +101,12 @@ def _broadcast_vjp(ct: Any, out: Any, x: Any, shape: Shape) -> Any:
     return with_shape(ct, x.shape)
 
 
+def _broadcast_batch(how: Batching, x: Any, shape: Shape) -> Any:
+    """The sample's missing axes go between the new one and its own."""
+    missing = len(shape) - (len(x.shape) - 1)
+    return broadcast_to(reshape(x, (how.size, *[1] * missing, *x.shape[1:])), (how.size, *shape))
+
+
 BROADCAST_TO = Op(
     "broadcast_to",
     _broadcast_infer,
@@ -106,6 +114,7 @@ BROADCAST_TO = Op(
     View(_broadcast_index),
     vjp=(_broadcast_vjp,),
     jvp=(lambda t, out, x, shape: broadcast_to(t, shape),),
+    batch=_broadcast_batch,
     sympy=lambda sp, x, shape: x,
     samples=(Sample((Arr((1, 4)),), {"shape": (2, 3, 4)}), Sample((Arr(()),), {"shape": (5,)})),
     traits=_LINEAR,
@@ -169,6 +178,7 @@ PERMUTE_DIMS = Op(
     View(_permute_index),
     vjp=(lambda ct, out, x, axes: permute_dims(ct, tuple(int(k) for k in np.argsort(axes))),),
     jvp=(lambda t, out, x, axes: permute_dims(t, axes),),
+    batch=lambda how, x, axes: permute_dims(x, (0, *[k + 1 for k in axes])),
     sympy=lambda sp, x, axes: x,
     samples=(Sample((Arr((2, 3, 4)),), {"axes": (2, 0, 1)}),),
     traits=_LINEAR,
@@ -216,6 +226,10 @@ def _slice_vjp(ct: Any, out: Any, x: Any, start: Shape, stop: Shape, step: Shape
     return pad_interior(ct, start, tuple(n - a - t for n, a, t in zip(x.shape, start, taken, strict=True)), interior)
 
 
+def _slice_batch(how: Batching, x: Any, start: Shape, stop: Shape, step: Shape) -> Any:
+    return apply(SLICE, x, start=(0, *start), stop=(how.size, *stop), step=(1, *step))
+
+
 SLICE: Op = Op(  # start >= 0, stop <= size, step >= 1; where stop <= start nothing is taken, and start may be anything
     "slice",
     lambda require, x, start, stop, step: Aval(_slice_shape(start, stop, step), x.dtype),
@@ -223,6 +237,7 @@ SLICE: Op = Op(  # start >= 0, stop <= size, step >= 1; where stop <= start noth
     View(_slice_index),
     vjp=(_slice_vjp,),
     jvp=(lambda t, out, x, **attrs: apply(SLICE, t, **attrs),),
+    batch=_slice_batch,
     sympy=lambda sp, x, **attrs: x,
     samples=(
         Sample((Arr((5, 4)),), {"start": (1, 0), "stop": (5, 3), "step": (2, 1)}),
@@ -244,6 +259,7 @@ FLIP: Op = Op(
     ),
     vjp=(lambda ct, out, x, axes: apply(FLIP, ct, axes=axes),),
     jvp=(lambda t, out, x, axes: apply(FLIP, t, axes=axes),),
+    batch=batch_along_axes,
     sympy=lambda sp, x, axes: x,
     samples=(Sample((Arr((3, 4)),), {"axes": (1,)}),),
     traits=_LINEAR,
@@ -302,6 +318,10 @@ def _pad_vjp(ct: Any, out: Any, x: Any, low: Shape, high: Shape, interior: Shape
     return with_shape(apply(SLICE, ct, start=low, stop=stop, step=tuple(i + 1 for i in interior)), x.shape)
 
 
+def _pad_batch(how: Batching, x: Any, low: Shape, high: Shape, interior: Shape, value: Any) -> Any:
+    return apply(PAD, x, low=(0, *low), high=(0, *high), interior=(0, *interior), value=value)
+
+
 PAD: Op = Op(  # an empty operand may come with low > the result's size and high < 0: nothing of it is read
     "pad",
     _pad_infer,
@@ -309,6 +329,7 @@ PAD: Op = Op(  # an empty operand may come with low > the result's size and high
     View(_pad_index, _pad_guard),
     vjp=(_pad_vjp,),
     jvp=(lambda t, out, x, **attrs: apply(PAD, t, **{**attrs, "value": 0.0}),),
+    batch=_pad_batch,
     sympy=lambda sp, x, **attrs: x,
     samples=(
         Sample((Arr((2, 3)),), {"low": (1, 0), "high": (0, 2), "interior": (0, 0), "value": 1.5}),

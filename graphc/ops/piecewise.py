@@ -11,6 +11,7 @@ from ..ir.apply import apply, lift, lift_promoted
 from ..ir.expr import call
 from ..ir.lowering import Map
 from ..ir.op import Arr, Op, Sample
+from .batching import batch_elementwise
 from .common import broadcast_all, elementwise_infer, nary, refuse_bool
 from .cotangent import ct_mul, zero_almost_everywhere
 from .elementwise import equal, greater, less, less_equal, multiply, not_equal, where
@@ -32,6 +33,7 @@ ABS = Op(
     by_name("abs"),
     vjp=(lambda ct, out, x: ct_mul(ct, sign(x)),),
     jvp=(lambda t, out, x: multiply(sign(x), t),),
+    batch=batch_elementwise,
     sympy=lambda sp, x: sp.Abs(x),
     samples=(
         Sample((Arr(),)),
@@ -55,6 +57,7 @@ COPYSIGN = Op(
     by_name("copysign"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, multiply(sign(x), copysign(1.0, y))), zero_almost_everywhere),
     jvp=(lambda t, out, x, y: _with_sign_of(multiply(t, sign(x)), y), zero_almost_everywhere),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.Abs(x) * sp.Piecewise((-1, y < 0), (1, True)),
     samples=(
         Sample((Arr(), Arr())),
@@ -81,6 +84,7 @@ def _extremum(name: str, meaning: Any, of_bools: str, wins: Any, sympy_name: str
             lambda t, out, x, y: where(wins(x, y), t, where(wins(y, x), 0.0, multiply(0.5, t))),
             lambda t, out, x, y: where(wins(y, x), t, where(wins(x, y), 0.0, multiply(0.5, t))),
         ),
+        batch=batch_elementwise,
         sympy=lambda sp, x, y: getattr(sp, sympy_name)(x, y),
         samples=(
             Sample((Arr(), Arr())),

@@ -17,6 +17,7 @@ from ..ir.dims import Dim
 from ..ir.expr import Expr, call, lit
 from ..ir.lowering import Map
 from ..ir.op import Arr, Op, Sample
+from .batching import batch_elementwise
 from .common import broadcast_all, dtype_error, elementwise_infer, nary, refuse_bool, unary
 from .cotangent import ZERO, ct_mul
 from .elementwise import divide, equal, multiply, subtract, where
@@ -82,6 +83,7 @@ INTEGER_POW = Op(
     Map(_integer_pow_lower),
     vjp=(_integer_pow_vjp,),
     jvp=(_integer_pow_jvp,),
+    batch=batch_elementwise,
     sympy=lambda sp, x, exponent: x**exponent,
     samples=_integer_pow_samples(),
 )
@@ -116,6 +118,7 @@ POW = Op(
     by_name("pow"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, _by_base(x, y)), lambda ct, out, x, y: ct_mul(ct, _by_exponent(out, x))),
     jvp=(lambda t, out, x, y: multiply(t, _by_base(x, y)), lambda t, out, x, y: multiply(t, _by_exponent(out, x))),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: x**y,
     samples=(
         Sample((Arr(low=0.3, high=3.0), Arr())),
@@ -154,6 +157,7 @@ HYPOT = Op(
     by_name("hypot"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, _share(x, out)), lambda ct, out, x, y: ct_mul(ct, _share(y, out))),
     jvp=(lambda t, out, x, y: multiply(t, _share(x, out)), lambda t, out, x, y: multiply(t, _share(y, out))),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.sqrt(x**2 + y**2),
     samples=(
         Sample((Arr(), Arr(low=0.5, high=2.0))),

@@ -14,6 +14,7 @@ from ..ir import dims
 from ..ir.apply import apply, cast, lift
 from ..ir.lowering import Reduce
 from ..ir.op import Arr, Aval, Op, Require, Sample
+from .batching import batch_along_axes
 from .common import axes_tuple, axis_index
 from .cotangent import ct_mul, zero_almost_everywhere
 from .cumulative import CUMULATIVE_PROD, shifted, widened
@@ -73,6 +74,7 @@ SUM: Op = Op(
     Reduce("add"),
     vjp=(lambda ct, out, x, axes: restore(ct, x.shape, axes),),
     jvp=(lambda t, out, x, axes: apply(SUM, t, axes=axes),),
+    batch=batch_along_axes,
     sympy=lambda sp, xs, axes: sp.Add(*xs),
     samples=(*_REDUCED, _EMPTY),
     traits=frozenset({"linear"}),
@@ -99,6 +101,7 @@ PROD = Op(
     Reduce("mul"),
     vjp=(lambda ct, out, x, axes: ct_mul(restore(ct, x.shape, axes), _product_of_others(x, axes)),),
     jvp=(lambda t, out, x, axes: apply(SUM, multiply(_product_of_others(x, axes), t), axes=axes),),
+    batch=batch_along_axes,
     sympy=lambda sp, xs, axes: sp.Mul(*xs),
     samples=(
         *_REDUCED,
@@ -134,6 +137,7 @@ def _extremum(name: str, ufunc: np.ufunc, meaning: str) -> Op:
         Reduce(name),
         vjp=(_extremum_vjp,),
         jvp=(_extremum_jvp,),
+        batch=batch_along_axes,
         sympy=lambda sp, xs, axes: getattr(sp, meaning)(*xs),
         samples=_REDUCED,
     )
@@ -157,6 +161,7 @@ def _logical(name: str, ufunc: np.ufunc, combine: str, meaning: str) -> Op:
         Reduce(combine),
         vjp=(None,),  # type: ignore[arg-type]
         jvp=(None,),  # type: ignore[arg-type]
+        batch=batch_along_axes,
         sympy=lambda sp, xs, axes: getattr(sp, meaning)(*xs),
         samples=_BOOLS,
         traits=frozenset({"boolean"}),
@@ -176,6 +181,7 @@ def _position(name: str, numpy: Callable[..., Any], meaning: str) -> Op:
         Reduce(name),
         vjp=(zero_almost_everywhere,),
         jvp=(zero_almost_everywhere,),
+        batch=batch_along_axes,
         sympy=lambda sp, xs, axes: list(xs).index(getattr(sp, meaning)(*xs)),
         samples=tuple(s._replace(differentiable=False) for s in _REDUCED if len(s.attrs["axes"]) == 1),
         traits=frozenset({"integer"}),

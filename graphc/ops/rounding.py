@@ -13,6 +13,7 @@ import numpy as np
 
 from ..ir.apply import apply, lift, lift_promoted
 from ..ir.op import Arr, Op, Sample
+from .batching import batch_elementwise
 from .common import broadcast_all, elementwise_infer, refuse_bool
 from .cotangent import ct_mul
 from .elementwise import multiply, negative
@@ -67,6 +68,7 @@ REMAINDER = Op(
     by_name("remainder"),
     vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: ct_mul(ct, negative(floor_divide(x, y)))),
     jvp=(lambda t, out, x, y: t, lambda t, out, x, y: negative(multiply(floor_divide(x, y), t))),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: x - y * sp.floor(x / y),
     samples=_DIVISIONS,
 )

@@ -10,6 +10,7 @@ from ..ir.apply import apply, lift
 from ..ir.dtypes import INT64
 from ..ir.lowering import Argsort
 from ..ir.op import Arr, Aval, Op, Require, Sample
+from .batching import batch_along_axis
 from .common import axis_index
 from .cotangent import zero_almost_everywhere
 from .indexing import take_along_axis
@@ -34,6 +35,7 @@ ARGSORT = Op(
     Argsort(),
     vjp=(zero_almost_everywhere,),
     jvp=(zero_almost_everywhere,),
+    batch=batch_along_axis,
     sympy=lambda sp, x, **attrs: sp.Integer(0),
     samples=(
         Sample((Arr((3, 4)),), {"axis": 1, "descending": False}, differentiable=False),

@@ -16,6 +16,7 @@ from ..ir.dtypes import INT64
 from ..ir.expr import Call, Expr, lit
 from ..ir.lowering import Map
 from ..ir.op import Arr, Op, Sample
+from .batching import batch_elementwise
 from .common import elementwise_infer, nary, unary
 from .cotangent import ct_mul
 from .elementwise import multiply, negative, subtract
@@ -104,6 +105,7 @@ POLYGAMMA = Op(
     Map(_polygamma_lower),
     vjp=(lambda ct, out, x, n: ct_mul(ct, polygamma(n + 1, x)),),
     jvp=(lambda t, out, x, n: multiply(t, polygamma(n + 1, x)),),
+    batch=batch_elementwise,
     sympy=lambda sp, x, n: sp.polygamma(n, x),
     samples=(
         *(Sample((Arr(low=0.3, high=6.0),), {"n": n}) for n in (1, 2, 3)),
@@ -142,6 +144,7 @@ LOGADDEXP = Op(
         lambda t, out, x, y: multiply(t, exp(subtract(x, out))),
         lambda t, out, x, y: multiply(t, exp(subtract(y, out))),
     ),
+    batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y)),
     samples=(
         Sample((Arr(), Arr())),

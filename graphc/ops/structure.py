@@ -13,8 +13,10 @@ from ..errors import GradientError, UserLine, message, user_line
 from ..ir import dims
 from ..ir.apply import apply, is_tensor, lift
 from ..ir.dims import shape_text
+from ..ir.leaves import input as make_input
 from ..ir.lowering import Refused
-from ..ir.op import Aval, Op, Require
+from ..ir.op import Aval, Batching, Op, Require
+from .batching import everywhere
 from .cotangent import ZERO
 from .elementwise import STOP_GRADIENT
 
@@ -29,13 +31,14 @@ def _item_vjp(ct: Any, out: Any, xs: Any, index: int) -> tuple[Any, ...]:
     return (tuple(ct if k == index else ZERO for k in range(count)),)
 
 
-ITEM = Op(
+ITEM: Op = Op(
     "item",
     lambda require, xs, index: xs[index],
     lambda xs, index: xs[index],
     Refused("it names an output of another node"),
     vjp=_item_vjp,
     jvp=(lambda t, out, xs, index: t[index],),
+    batch=lambda how, xs, index: apply(ITEM, xs, index=index),
     sympy=lambda sp, xs, index: xs[index],
 )
 
@@ -106,7 +109,44 @@ class Rule:
         )
 
 
-def _custom_vjp(ct: Any, out: Any, *operands: Any, rule: Rule, count: int) -> tuple[Any, ...]:
+class BatchedRule:
+    """A backward function for many samples at once: that of one sample, applied to all."""
+
+    __slots__ = ("again", "intern_key", "rule")
+
+    def __init__(self, rule: Rule | BatchedRule, again: Callable[..., list[Any]]):
+        self.rule, self.again = rule, again
+        self.intern_key = ("batched", rule.intern_key)
+
+    def __reduce__(self) -> Any:
+        return BatchedRule, (self.rule, self.again)
+
+    def __str__(self) -> str:
+        return f"{self.rule} of samples"
+
+    def __call__(self, cts: tuple[Any, ...], outs: tuple[Any, ...], inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The cotangents of `inputs`; all operands have the axis of samples, and so have the results."""
+        batched: dict[Any, Any] = {}
+
+        def sample(x: Any) -> Any:
+            if x is ZERO:
+                return ZERO
+            one = make_input("sample", x.shape[1:], x.dtype)
+            batched[one] = x
+            return one
+
+        ones = [tuple(map(sample, group)) for group in (cts, outs, inputs)]
+        bars = self.rule(*ones)
+        flowing = [bar for bar in bars if bar is not ZERO]
+        found = iter(self.again(flowing, batched))
+        return tuple(ZERO if bar is ZERO else next(found) for bar in bars)
+
+
+def _custom_batch(how: Batching, *operands: Any, rule: Any, count: int) -> Any:
+    return apply(CUSTOM, *everywhere(how, operands), rule=BatchedRule(rule, how.again), count=count)
+
+
+def _custom_vjp(ct: Any, out: Any, *operands: Any, rule: Any, count: int) -> tuple[Any, ...]:
     outs, inputs = operands[:count], operands[count:]
     return (*[ZERO] * count, *rule(ct, outs, inputs))
 
@@ -119,13 +159,14 @@ def _custom_numpy(*arrays: np.ndarray, rule: Rule, count: int) -> tuple[np.ndarr
     return arrays[:count]
 
 
-CUSTOM = Op(
+CUSTOM: Op = Op(
     "custom",
     _custom_infer,
     _custom_numpy,
     Refused("it is the identity on its first operands, and passes take it out"),
     vjp=_custom_vjp,
     jvp=Refused("a custom gradient is a reverse rule only"),
+    batch=_custom_batch,
     sympy=Refused("its derivative is not that of its value"),
     multi=True,
 )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.op import Arr, Op, Sample
+from .batching import batch_elementwise
 from .common import elementwise_infer, nary, unary
 from .cotangent import ct_mul
 from .elementwise import add, divide, multiply, negative, subtract
@@ -155,6 +156,7 @@ ATAN2 = Op(
         lambda t, out, y, x: multiply(t, divide(cos(out), hypot(x, y))),
         lambda t, out, y, x: multiply(t, divide(negative(sin(out)), hypot(x, y))),
     ),
+    batch=batch_elementwise,
     sympy=lambda sp, y, x: sp.atan2(y, x),
     samples=(
         Sample((Arr(), Arr(low=0.5, high=2.0))),

@@ -22,8 +22,15 @@ def _join_reshapes(node: Tensor) -> Tensor | None:
 
 
 def _join_broadcasts(node: Tensor) -> Tensor | None:
+    """Unless a named size, checked to be 1, is stretched by the second: no size but a declared 1 stretches."""
     (x,) = node.inputs
-    return broadcast_to(x.inputs[0], node.shape) if x.op.name == "broadcast_to" else None
+    if x.op.name != "broadcast_to":
+        return None
+    inner = x.inputs[0]
+    for size, middle, last in zip(inner.shape[::-1], x.shape[::-1], node.shape[::-1], strict=False):
+        if size != 1 and middle == 1 != last:
+            return None
+    return broadcast_to(inner, node.shape)
 
 
 def _join_permutes(node: Tensor) -> Tensor | None:

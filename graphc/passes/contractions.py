@@ -48,7 +48,7 @@ def _to_matrices(node: Tensor) -> Tensor | None:
     right, right_swapped = _grouped(y, b, (batch, summed, cols), True)
     p = "b" if batch else ""
     product = contract(left, right, f"{p}{'km' if left_swapped else 'mk'},{p}{'nk' if right_swapped else 'kn'}->{p}mn")
-    size = {c: s for letters, t in ((a, x), (b, y)) for c, s in zip(letters, t.shape, strict=True)}
+    size = dict(zip(out, node.shape, strict=True))  # of two names for one size, the node's
     natural = batch + rows + cols
     shaped = reshape(product, tuple(size[c] for c in natural))
     return permute_dims(shaped, tuple(natural.index(c) for c in out))

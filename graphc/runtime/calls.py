@@ -1,7 +1,8 @@
 """Calling a program: a frame per call in flight, guards around it, results and failures handed back.
 
-The fast path is one numba dispatch, which checks dtypes and ranks; compiled code checks sizes and layout against the
-frame's. What it does not take (lists, strided arrays, new sizes, mistakes) goes the careful way, in Python.
+The quick way is a stub (see `stubs`) around one numba dispatch, which checks dtypes and ranks; compiled code checks
+sizes and layout against the frame's. What it does not take (lists, strided arrays, new sizes, mistakes) goes the
+careful way, in Python.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import numpy as np
 
 from ..ir.evaluate import bind_dims, check_sizes
 from ..ir.guard import Guard, share
+from ..ir.op import Aval
+from ..ir.tree import Tree
 from .failures import failure
-from .inputs import as_inputs, check_count, fits_scalar, in_place
+from .inputs import as_inputs, check_count, in_place
 from .program import Frame, Program
+from .stubs import guard_names, scalar_names, stub, stub_source
 from .supply import address
 
 MAX_SIZES = 16
@@ -30,93 +34,71 @@ Frames = list[Frame]
 
 
 class Caller:
-    """Runs a program on arrays, from any number of threads."""
+    """Runs a program on arrays, from any number of threads.
 
-    def __init__(self, program: Program):
-        self.program = program
+    call   ``call(values)``: one step on one value per input; the outputs in their structure
+    hot    free frames for the sizes last used
+    sizes  of the named dims, last used
+    """
+
+    def __init__(self, program: Program, tree: Tree):
+        self.program, self.tree, self.build = program, tree, tree.build
         graph = program.graph
         self.inputs, self.outputs = graph.inputs, graph.outputs
-        self.scalars = [(k, n.dtype) for k, n in enumerate(self.inputs) if not n.shape]
-        self.arrays = [k for k, n in enumerate(self.inputs) if n.shape]
+        self.scalars = [k for k, n in enumerate(self.inputs) if not n.shape]
         self.is_array = [bool(n.shape) for n in self.outputs]
         updated = {p.state: None for p, _ in graph.updates}
         share(updated)
-        share(p.state for p in graph.params if p.state not in updated)
-        written = {s.guard: True for s in updated}
-        guards = {**{p.state.guard: False for p in graph.params}, **written}
+        share([p.state for p in graph.params if p.state not in updated])
+        guards = {**{p.state.guard: False for p in graph.params}, **{s.guard: True for s in updated}}
         self.guards: list[tuple[Guard, bool]] = sorted(guards.items(), key=lambda item: item[0].number)
-        self.writer = self.guards[0][0] if len(self.guards) == 1 and written else None
         self.frames: OrderedDict[Shapes, Frames] = OrderedDict()
         self.lock = threading.Lock()
         self.hot: Frames = []
-        self.call: Callable[..., int] = _not_yet
+        self.sizes: dict[str, int] = {}
+        self.run: Callable[..., int] | None = None
+        self.call: Callable[[Sequence[Any]], Any] = self.careful
 
-    def __call__(self, values: Sequence[Any]) -> list[Any]:
-        """One step on `values` (one per input, in order); the outputs as arrays and NumPy scalars."""
-        hot = self.hot
-        try:
-            frame = hot.pop()
-        except IndexError:
-            return self.careful(values)
-        try:
-            arrays = self.split(frame, values) if self.scalars else values
-            for array in arrays:
-                if type(array) is not np.ndarray:
-                    break
-            else:
-                try:
-                    code = self.execute(frame, self.call, arrays)
-                except TypeError:  # numba has no code for these types
-                    code = -1
-                if code >= 0:
-                    return self.results(frame, code, values)
-        finally:
-            hot.append(frame)
-        return self.careful(values)
+    def quick(self, owner: Any, run: Callable[..., int], with_inputs: bool = True) -> Callable[[Sequence[Any]], Any]:
+        """The quick way to call, with frames from ``owner.hot`` and the rest left to ``owner.careful``."""
+        inputs = [n.aval for n in self.inputs] if with_inputs else []
+        guards = {0: "", 1: "writer" if self.guards and self.guards[0][1] else "reader"}.get(
+            len(self.guards), "several"
+        )
+        text = stub_source(inputs, [n.aval for n in self.outputs], self.tree, guards)
+        names = {
+            "owner": owner,
+            "careful": owner.careful,
+            "failed": owner.failed,
+            "guarded": self.guarded,
+            "build": self.build,
+            "run": run,
+        }
+        return stub(text, {**names, **scalar_names(inputs), **(guard_names(self.guards[0][0]) if guards else {})})
 
-    def careful(self, values: Sequence[Any]) -> list[Any]:
+    def careful(self, values: Sequence[Any]) -> Any:
         """A call on anything that can be made to fit, or the error that says why it does not."""
-        if self.call is _not_yet:
-            self.call = self.program.call()
         arrays = as_inputs(self.inputs, values)
         hot, frame = self.take(arrays)
+        if self.run is None:
+            self.run = self.program.call()
+            self.call = self.quick(self, self.run)
         try:
-            for k, _ in self.scalars:
+            for k in self.scalars:
                 frame.scalars[k][0] = arrays[k]
-            code = self.execute(frame, self.call, [arrays[k] for k in self.arrays])
-            return self.results(frame, code, arrays)
+            return self.once(frame, self.run, [a for a in arrays if a.ndim], arrays)
         finally:
             hot.append(frame)
             self.hot = hot
 
-    def split(self, frame: Frame, values: Sequence[Any]) -> Sequence[Any]:
-        """Store the 0-d inputs in the frame and return the others; all of them where a 0-d one needs care."""
-        if len(values) != len(self.inputs):
-            return [None]
-        for k, dtype in self.scalars:
-            if not fits_scalar(dtype, values[k]):
-                return [None]
-            try:
-                frame.scalars[k][0] = values[k]
-            except OverflowError:
-                return [None]
-        return [values[k] for k in self.arrays]
-
-    def execute(self, frame: Frame, call: Callable[..., int], arrays: Sequence[np.ndarray]) -> int:
-        """Run one step in `frame`; its error code, or less than 0 where the arrays are not what the frame is for."""
-        fresh = frame.fresh = [s.take() for s in frame.supplies] if frame.supplies else _NOTHING
-        writer = self.writer
-        if writer is not None:
-            with writer.turn:
-                if writer.readers:
-                    writer.drain()
-                code = call(frame.m, *arrays, *fresh)
-            if writer.waiting:
-                writer.give_way()
-            return code
-        if self.guards:
-            return self.guarded(frame, call, frame.m, *arrays, *fresh)
-        return call(frame.m, *arrays, *fresh)
+    def once(self, frame: Frame, run: Callable[..., int], arrays: Sequence[np.ndarray], values: Sequence[Any]) -> Any:
+        """One step in `frame` on `arrays`, which are the inputs among `values` that have axes."""
+        fresh = [supply.take() for supply in frame.supplies]
+        code = self.guarded(frame, run, frame.m, *arrays, *fresh)
+        if code != 0:
+            raise self.failed(frame, code, values)
+        given, numbers = iter(fresh), iter(frame.reads)
+        return self.build([next(given) if is_array else next(numbers)[0] for is_array in self.is_array])
 
     def guarded(self, token: object, function: Callable[..., Any], *arguments: Any, first: int = 0) -> Any:
         """``function(*arguments)`` with the guards from number `first` on taken."""
@@ -135,20 +117,9 @@ class Caller:
         guard.give_way()
         return result
 
-    def results(self, frame: Frame, code: int, values: Sequence[Any]) -> list[Any]:
-        """The outputs of the step just run, or its failure raised."""
-        if code:
-            fresh, frame.fresh = frame.fresh, _NOTHING
-            del fresh
-            node = self.program.text.errors[code]
-            raise failure(self.program.graph, node, as_inputs(self.inputs, values), frame.env)
-        fresh, frame.fresh = frame.fresh, _NOTHING
-        if not frame.reads:
-            return fresh if fresh is not _NOTHING else []
-        if not fresh:
-            return [memory[0] for memory in frame.reads]
-        arrays, numbers = iter(fresh), iter(frame.reads)
-        return [next(arrays) if is_array else next(numbers)[0] for is_array in self.is_array]
+    def failed(self, frame: Frame, code: int, values: Sequence[Any]) -> Exception:
+        """The error of the step just run."""
+        return failure(self.program.graph, self.program.text.errors[code], as_inputs(self.inputs, values), frame.env)
 
     # frames
 
@@ -166,11 +137,13 @@ class Caller:
             with self.lock:
                 free = self.frames.setdefault(shapes, [])
                 self.forget(frame.nbytes)
-            return free, frame
-        try:
-            return free, free.pop()
-        except IndexError:
-            return free, self.program.frame(bind_dims(self.inputs, arrays))
+        else:
+            try:
+                frame = free.pop()
+            except IndexError:
+                frame = self.program.frame(bind_dims(self.inputs, arrays))
+        self.sizes = frame.env
+        return free, frame
 
     def forget(self, nbytes: int) -> None:
         """Drop frames of sizes not used lately, when there are too many or they take too much memory."""
@@ -186,42 +159,40 @@ class Bound:
     Made by `Step.bind`. It keeps the arrays alive; write into them (``x[:] = ...``) between calls, not during one.
     """
 
-    def __init__(self, caller: Caller, values: Sequence[Any], build: Callable[[list[Any]], Any]):
-        self._caller, self._build = caller, build
+    def __init__(self, caller: Caller, values: Sequence[Any]):
         check_count(caller.inputs, values)
         self.arrays = [in_place(node, value) for node, value in zip(caller.inputs, values, strict=True)]
-        self._env = bind_dims(caller.inputs, self.arrays)
-        check_sizes(caller.program.plan.checks, self._env)
-        self._call = caller.program.call(with_inputs=False)
-        self._frames = [self._frame()]
+        self.caller = caller
+        self.env = bind_dims(caller.inputs, self.arrays)
+        check_sizes(caller.program.plan.checks, self.env)
+        self.run = caller.program.call(with_inputs=False)
+        self.hot = [self.frame()]
+        self.call = caller.quick(self, self.run, with_inputs=False)
 
-    def _frame(self) -> Frame:
-        program = self._caller.program
-        frame = program.frame(self._env)
+    def frame(self) -> Frame:
+        """A frame in which the inputs are the bound arrays."""
+        program = self.caller.program
+        frame = program.frame(self.env)
         for k, array in enumerate(self.arrays):
             frame.m[program.first_input + k] = array if program.plain else address(array)
         return frame
 
     def __call__(self) -> Any:
         """One step; raises as a call of the step does."""
-        caller = self._caller
+        return self.call(())
+
+    def careful(self, values: Sequence[Any]) -> Any:
+        """A call while another thread uses the frames there are."""
+        frame = self.frame()
         try:
-            frame = self._frames.pop()
-        except IndexError:  # another thread is in a call
-            frame = self._frame()
-        try:
-            code = caller.execute(frame, self._call, _NOTHING)
-            return self._build(caller.results(frame, code, self.arrays))
+            return self.caller.once(frame, self.run, (), self.arrays)
         finally:
-            self._frames.append(frame)
+            self.hot.append(frame)
+
+    def failed(self, frame: Frame, code: int, values: Sequence[Any]) -> Exception:
+        """The error of the step just run."""
+        return self.caller.failed(frame, code, self.arrays)
 
     def __repr__(self) -> str:
-        arrays = ", ".join(f"{n.name}: {n.dtype}{list(a.shape)}" for n, a in zip(self._caller.inputs, self.arrays))
-        return f"<Bound {self._caller.program.graph.name}({arrays})>"
-
-
-_NOTHING: list[np.ndarray] = []
-
-
-def _not_yet(*arguments: Any) -> int:
-    return -1
+        inputs = [f"{n.name}: {Aval(a.shape, a.dtype)}" for n, a in zip(self.caller.inputs, self.arrays, strict=True)]
+        return f"<Bound {self.caller.program.graph.name}({', '.join(inputs)})>"

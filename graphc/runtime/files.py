@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 from .. import config
 
@@ -172,7 +172,7 @@ def _sweep(folder: Path) -> None:
 class _Beside:
     """Tells numba to keep its cache of a generated file in that file's own folder, whatever NUMBA_CACHE_DIR says."""
 
-    folders: dict[str, Path] = {}
+    folders: ClassVar[dict[str, Path]] = {}
 
     def __init__(self, line: int, folder: Path):
         self.line, self.folder = line, folder

@@ -90,7 +90,8 @@ class History:
 
     def moves(self, first_output: int, rows: int | None) -> np.ndarray:
         """Pairs (position in `m`, bytes to advance) for `drivers.LOOPS`."""
-        return np.array([(first_output + k, t.stride(rows)) for k, t in enumerate(self.tracks)], np.int64).reshape(-1, 2)
+        pairs = [(first_output + k, track.stride(rows)) for k, track in enumerate(self.tracks)]
+        return np.array(pairs, np.int64).reshape(-1, 2)
 
     def advance(self, steps: int, rows: int | None) -> None:
         """Note that `steps` more were done."""

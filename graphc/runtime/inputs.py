@@ -17,8 +17,6 @@ from ..ir.tensor import Tensor
 
 _WEAK = (bool, int, float, list, tuple, range)
 _KINDS = "bif"
-SCALARS: dict[str, tuple[type, ...]] = {"b": (bool,), "i": (int,), "u": (int,), "f": (float,)}
-"""Python types of numbers that a 0-d input of each kind takes without ado; whether they fit is seen when stored."""
 
 
 def as_inputs(nodes: Sequence[Tensor], values: Sequence[Any]) -> list[np.ndarray]:
@@ -68,19 +66,6 @@ def in_place(node: Tensor, value: Any) -> np.ndarray:
             )
         )
     return array
-
-
-def fits_scalar(dtype: DType, value: Any) -> bool:
-    """Whether storing a Python number or NumPy scalar as a `dtype` keeps its value (up to rounding), as seen quickly.
-
-    False leaves the decision to `as_input`.
-    """
-    kind = type(value)
-    if kind is dtype.type:
-        return True
-    if kind not in SCALARS[dtype.kind]:
-        return False
-    return dtype.itemsize != 4 or dtype.kind != "f" or -3.4e38 < value < 3.4e38
 
 
 def _as_array(node: Tensor, value: Any) -> np.ndarray:

@@ -57,9 +57,7 @@ def _env(caller: Caller, arrays: Sequence[np.ndarray], dim: DimLike, rows: int |
 class Run:
     """One run under way."""
 
-    def __init__(
-        self, caller: Caller, arrays: Sequence[np.ndarray], dim: DimLike | None, history: History, total: int
-    ):
+    def __init__(self, caller: Caller, arrays: Sequence[np.ndarray], dim: DimLike | None, history: History, total: int):
         self.caller, self.program = caller, caller.program
         self.arrays, self.history, self.total = arrays, history, total
         self.datasets = [dim is not None and is_dataset(n, dim) for n in caller.inputs]
@@ -82,7 +80,7 @@ class Run:
         hot, frame = self.caller.take(self.batch(segment, 0))
         home = frame.m[:] if self.program.plain else frame.m.copy()
         try:
-            for k, _ in self.caller.scalars:
+            for k in self.caller.scalars:
                 frame.scalars[k][0] = self.arrays[k]
             advance = self.plain_stretch if self.program.plain else self.compiled_stretch(segment, frame)
             done = 0

@@ -38,18 +38,16 @@ class Frame:
     scalars   memory of the 0-d inputs, by position among the inputs
     reads     memory of the 0-d outputs, in order
     supplies  where arrays for the other outputs come from, in order
-    fresh     the arrays of the call in flight
     nbytes    size of its arena
     """
 
-    __slots__ = ("env", "fresh", "m", "nbytes", "owned", "reads", "scalars", "supplies")
+    __slots__ = ("env", "m", "nbytes", "owned", "reads", "scalars", "supplies")
 
     def __init__(self, m: np.ndarray | list[Any], env: dict[str, int], nbytes: int, owned: list[np.ndarray]):
         self.m, self.env, self.nbytes, self.owned = m, env, nbytes, owned
         self.scalars: dict[int, np.ndarray] = {}
         self.reads: list[np.ndarray] = []
         self.supplies: list[Supply] = []
-        self.fresh: list[np.ndarray] = []
 
 
 class Program:
@@ -96,9 +94,7 @@ class Program:
         frame.m = m if self.plain else np.array(m, np.int64)
         return frame
 
-    def _memory(
-        self, buffer: Buffer, frame: Frame, arena: np.ndarray, offsets: Mapping[int, int]
-    ) -> np.ndarray | None:
+    def _memory(self, buffer: Buffer, frame: Frame, arena: np.ndarray, offsets: Mapping[int, int]) -> np.ndarray | None:
         """The memory of a buffer that is not the caller's."""
         position = buffer.position
         if buffer.kind == "temp":

@@ -211,7 +211,9 @@ def local_in(group: Group, producer: Unit, reader: Unit, levels: dict[int, int])
     `levels` are the group's `stage_levels`.
     """
     depth = group_depth(group)
-    if producer.kind == "reduce" or not producer.domain[depth:]:
+    if producer.kind == "reduce":
+        return producer.reduced[0] <= depth  # else it is finished inside a loop that closes with its stage
+    if not producer.domain[depth:]:
         return True
     indices = reader.reads[producer.node]
     return levels[producer.number] == levels[reader.number] and _flows(producer, reader, indices, depth)

@@ -88,6 +88,7 @@ class KernelBuilder:
         self.arrays: dict[tuple[int, tuple[DimLike, ...], DType], ArrayArg] = {}
         self.kernel = Kernel([], [])
         self.names = 0
+        self.read_here = {node for unit in group.units for node in unit.reads}
         self.root = Scope(self.kernel.body, 0)
 
     def name(self, prefix: str = "v") -> str:
@@ -309,7 +310,7 @@ class KernelBuilder:
             scope.body.append(Store(target.name, at, value, unit.node))
             return
         value = self.compute(unit.node, at, scope)
-        if self.uses.get(unit.node, 0) > 0 and not isinstance(value, (Lit, Var)):
+        if unit.node in self.read_here and not isinstance(value, (Lit, Var)):
             value = self.let(value, unit.node, None, scope)
         scope.memo[(unit.node, at)] = value
         if self.buffers.kept(unit):

@@ -67,6 +67,7 @@ def decide(graph: Graph) -> Storage:
     soft: set[Tensor] = set()
     cone: dict[Tensor, int] = {}  # nodes inlined at and below a node
     work: dict[Tensor, int] = {}  # work repeated for each use
+    checked: set[Tensor] = set()  # nodes that inline a gather
     roots = set(graph.roots)
     for node in graph.nodes:
         lower = node.op.lower
@@ -78,8 +79,12 @@ def decide(graph: Graph) -> Storage:
         if is_leaf(node) or node in roots or isinstance(lower, _PRODUCERS) or _addressed(node, readers[node]):
             stored.add(node)
         else:
+            if isinstance(lower, Gather) or any(i in checked for i in inner):
+                checked.add(node)
             computes = isinstance(lower, (Map, Gather)) or cone[node] >= MAX_CONE
-            if computes and _worth_storing(node, readers[node], work[node], cone[node]):
+            if node in checked and any(reader.op.name == "slice" for reader in readers[node]):
+                soft.add(node)  # a slice leaves out elements: an index out of range there would go unnoticed
+            elif computes and _worth_storing(node, readers[node], work[node], cone[node]):
                 soft.add(node)
     for node in graph.nodes:  # an alias needs its operand in memory; the alias itself is that memory
         if is_alias(node) and node not in stored:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
 from ..errors import GraphcError, OutOfBoundsError, ShapeError
+from ..ir import dims
 from ..ir.evaluate import bind_dims, check_sizes, concrete
 from ..ir.graph import Graph
 from ..ir.leaves import INPUT, PARAM, Param
@@ -22,9 +25,10 @@ from ..passes import canonicalise as canonical
 from ..passes.contractions import contractions
 from ..passes.pipeline import PIPELINE, optimise
 from ..passes.rules import rewrite
+from ..schedule import fuse, lower, storage
 from .plain import Runner
 
-MODES = ("plain", "plain without passes", "compiled")
+MODES = ("plain", "plain without passes", "plain in small kernels", "compiled")
 _REQUIRED = ("argmax along the last axis", "argmin along the last axis", "drop stop_gradient", "drop custom_gradient")
 
 
@@ -34,6 +38,10 @@ def _lowerable(graph: Graph) -> tuple[Graph, Counter[str]]:
 
 
 WITHOUT_PASSES = (("lowerable", _lowerable), ("contractions", contractions))
+
+
+_SMALL = ((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (lower, "SMALL_DOT", 0))
+"""Limits of the schedule, set low: what large graphs do, done by small ones."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,11 @@ def _compare(label: str, want: Result, found: Sequence[Any]) -> None:
 def run(graph: Graph, mode: str) -> Runner:
     """`graph` prepared to run in one of `MODES`."""
     lowered, _ = optimise(graph, WITHOUT_PASSES if mode == "plain without passes" else PIPELINE)
-    return Runner(lowered, plain=mode != "compiled")
+    with ExitStack() as stack:
+        if mode == "plain in small kernels":
+            for module, name, limit in _SMALL:
+                stack.enter_context(mock.patch.object(module, name, limit))
+        return Runner(lowered, plain=mode != "compiled")
 
 
 def check(
@@ -184,6 +196,8 @@ def _call(label: str, graph: Graph, runner: Runner, arrays: list[np.ndarray], pa
             raise Mismatch(f"{label}: {type(error).__name__}: {error}\nreference: {want.error!r}") from error
         _compare(f"{label}, params after an error", _exactly(before.values()), [p.state.array for p in before])
         return False
+    if isinstance(want.error, OutOfBoundsError) and _some_size_is_0(graph, arrays):
+        return False  # an index that no element needs is not looked at
     if want.error is not None:
         raise Mismatch(f"{label}: no error, reference {type(want.error).__name__}: {want.error}")
     updated = {p for p, _ in pairs}
@@ -192,6 +206,11 @@ def _call(label: str, graph: Graph, runner: Runner, arrays: list[np.ndarray], pa
     rest = [p for p in before if p not in updated]
     _compare(f"{label}, params without update", _exactly(before[p] for p in rest), [p.state.array for p in rest])
     return True
+
+
+def _some_size_is_0(graph: Graph, arrays: list[np.ndarray]) -> bool:
+    env = bind_dims(graph.inputs, arrays)
+    return any(dims.evaluate(n, env) == 0 for node in graph.nodes for a in node.avals for n in a.shape)
 
 
 def _exactly(values: Any) -> Result:

@@ -262,11 +262,12 @@ class Draft:
 def generate(random: python_random.Random, statements: int | None = None, dtypes: Sequence[Any] = ()) -> RandomProgram:
     """A random program of up to `statements` statements, on leaves of the given dtypes (default: any)."""
     draft = _draft(random, tuple(np.dtype(d) for d in dtypes))
-    wanted = random.randint(1, 14) if statements is None else statements
+    wanted = random.randint(1, random.choice([4, 12, 30])) if statements is None else statements
+    kinds = random.sample(STATEMENTS, random.randint(3, len(STATEMENTS)))  # few kinds at a time meet more often
     for _ in range(3 * wanted):
         if len(draft.lines) >= wanted:
             break
-        make = random.choices([s for s, _ in STATEMENTS], [w for _, w in STATEMENTS])[0]
+        make = random.choices([s for s, _ in kinds], [w for _, w in kinds])[0]
         text = make(draft)
         if text is not None:
             draft.add(*text) if isinstance(text, tuple) else draft.add(text)
@@ -323,9 +324,10 @@ def _updates(draft: Draft) -> tuple[tuple[str, str], ...]:
 
 def _outputs(draft: Draft) -> tuple[str, ...]:
     names = list(draft.values)
-    late = names[-6:]
-    count = draft.random.randint(1, 5)
-    return tuple(draft.choose(late if draft.random.random() < 0.7 else names) for _ in range(count))
+    read = {name for line in draft.lines for name in _names(line)[1]}
+    ends = [n for n in names if n not in read and n.startswith("v")] or names[-1:]
+    count = draft.random.randint(1, 6)
+    return tuple(draft.choose(ends if draft.random.random() < 0.7 else names) for _ in range(count))
 
 
 def _calls(draft: Draft, program: RandomProgram) -> tuple[dict[str, np.ndarray], ...]:

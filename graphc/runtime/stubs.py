@@ -1,0 +1,163 @@
+"""The Python of a quick call, written out for a step: no loop, no attribute it could do without.
+
+A stub takes a frame, checks what compiled code cannot (subclasses such as masked arrays, and 0-d inputs, which nothing
+may narrow), runs one step under the guards, and puts the outputs into their structure. All else is `careful`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..ir.dtypes import DType
+from ..ir.guard import Guard
+from ..ir.op import Aval
+from ..ir.tree import Tree
+
+_PYTHON = {"b": bool, "i": int, "u": int, "f": float}
+
+
+def stub_source(inputs: Sequence[Aval], outputs: Sequence[Aval], tree: Tree, guards: str = "") -> str:
+    """The text of `call(values)`. Names it uses: see `stub`.
+
+    guards  "writer" or "reader" of one guard, "several" guards, or "" where there are no params
+
+    >>> scalar = Aval((), np.dtype("float64"))
+    >>> from ..ir.tree import LEAF
+    >>> print(stub_source([Aval((0,), scalar.dtype), scalar], [scalar], LEAF, "writer"))
+    def call(values):
+        hot = owner.hot
+        try:
+            x0, x1 = values
+            frame = hot.pop()
+        except (ValueError, IndexError):
+            return careful(values)
+        try:
+            if type(x0) is ndarray and type(x1) in kinds1:
+                frame.scalars[1][0] = x1
+                try:
+                    with turn:
+                        if readers:
+                            drain()
+                        code = run(frame.m, x0)
+                except TypeError:
+                    code = -1
+                if waiting:
+                    give_way()
+                if code == 0:
+                    return frame.reads[0][0]
+                if code > 0:
+                    raise failed(frame, code, values)
+        finally:
+            hot.append(frame)
+        return careful(values)
+    <BLANKLINE>
+    """
+    names = [f"x{k}" for k in range(len(inputs))]
+    conditions = [_accepts(k, aval) for k, aval in enumerate(inputs)]
+    stores = [f"frame.scalars[{k}][0] = x{k}" for k, aval in enumerate(inputs) if not aval.shape]
+    fresh = [k for k, aval in enumerate(outputs) if aval.shape]
+    takes = [f"y{k} = frame.supplies[{i}].take()" for i, k in enumerate(fresh)]
+    numbers = [k for k, aval in enumerate(outputs) if not aval.shape]
+    results = [f"y{k}" if a.shape else f"frame.reads[{numbers.index(k)}][0]" for k, a in enumerate(outputs)]
+    arguments = ["frame.m", *[n for n, a in zip(names, inputs, strict=True) if a.shape], *[f"y{k}" for k in fresh]]
+    run = f"code = run({', '.join(arguments)})"
+    if guards == "several":
+        run = f"code = guarded(frame, run, {', '.join(arguments)})"
+    elif guards:
+        run = _GUARDED[guards].replace("RUN", run)
+    run = f"try:\n{_indented(run, 4)}\nexcept TypeError:\n    code = -1"  # numba has no code for these types
+    after = ["if waiting:\n    give_way()"] if guards == "writer" else []
+    body = "\n".join([*stores, *takes, run, *after, f"if code == 0:\n    return {_structure(tree, results)}"])
+    return f"""\
+def call(values):
+    hot = owner.hot
+    try:
+        {f"{', '.join(names)}{',' * (len(names) == 1)} = values" if names else "() = values"}
+        frame = hot.pop()
+    except (ValueError, IndexError):
+        return careful(values)
+    try:
+        if {" and ".join(conditions) or "True"}:
+{_indented(body, 12)}
+            if code > 0:
+                raise failed(frame, code, values)
+    finally:
+        hot.append(frame)
+    return careful(values)
+"""
+
+
+_GUARDED = {
+    "writer": """\
+with turn:
+    if readers:
+        drain()
+    RUN""",
+    "reader": """\
+try:
+    enter(frame)
+    RUN
+finally:
+    readers.pop(frame, None)""",
+}
+"""What stands around the dispatch under one guard."""
+
+
+def stub(source: str, names: dict[str, Any]) -> Callable[[Sequence[Any]], Any]:
+    """The function of a stub's text.
+
+    names  owner, careful, failed, guarded, build (see `calls.Caller`), run (`drivers.call_source`)
+    """
+    space = {"ndarray": np.ndarray, **names}
+    exec(compile(source, "<call of a graphc step>", "exec"), space)
+    return space["call"]
+
+
+def guard_names(guard: Guard) -> dict[str, Any]:
+    """What a stub knows of its one guard."""
+    return {
+        "turn": guard.turn,
+        "enter": guard.enter,
+        "readers": guard.readers,
+        "drain": guard.drain,
+        "waiting": guard.waiting,
+        "give_way": guard.give_way,
+    }
+
+
+def scalar_names(inputs: Sequence[Aval]) -> dict[str, Any]:
+    """The types of numbers that 0-d inputs take at once."""
+    return {f"kinds{k}": (a.dtype.type, _PYTHON[a.dtype.kind]) for k, a in enumerate(inputs) if not a.shape}
+
+
+def _accepts(k: int, aval: Aval) -> str:
+    """The condition for value `k` to go the quick way."""
+    if aval.shape:
+        return f"type(x{k}) is ndarray"
+    return f"type(x{k}) in kinds{k}{_range(k, aval.dtype)}"
+
+
+def _range(k: int, dtype: DType) -> str:
+    """Whether storing a number as `dtype` keeps it (up to rounding); inf and nan are left to the careful way."""
+    if dtype.kind in "iu":
+        info = np.iinfo(dtype)
+        return f" and {info.min} <= x{k} <= {info.max}"
+    return f" and -3.4e38 < x{k} < 3.4e38" if dtype == np.float32 else ""
+
+
+def _structure(tree: Tree, results: Sequence[str]) -> str:
+    """An expression for the outputs in their structure."""
+    if tree.kind is None:
+        return results[0]
+    flat = all(c.kind is None for c in tree.children)
+    if tree.kind is tuple and flat:
+        return f"({', '.join(results)}{',' * (len(results) == 1)})"
+    listed = f"[{', '.join(results)}]"
+    return listed if tree.kind is list and flat else f"build({listed})"
+
+
+def _indented(text: str, columns: int) -> str:
+    return "\n".join(" " * columns + line for line in text.split("\n"))
