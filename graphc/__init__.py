@@ -61,8 +61,12 @@ from .api import (  # noqa: E402 - gc.trace is not numpy's
     vmap,
 )
 from .contrast import contrast  # noqa: E402
+from .sympy_io import from_sympy, to_sympy  # noqa: E402
+from .verify.certificate import Certificate, VerificationError  # noqa: E402
+from .verify.entry import verify  # noqa: E402 - the function; the package of that name stays importable
 
 __all__ = [
+    "Certificate",
     "CompileError",
     "DTypeError",
     "GradientError",
@@ -77,11 +81,13 @@ __all__ = [
     "TraceError",
     "Traced",
     "UnsupportedError",
+    "VerificationError",
     "asarray",
     "compile",
     "constant",
     "contrast",
     "eager",
+    "from_sympy",
     "grad",
     "hessian",
     "hvp",
@@ -89,8 +95,10 @@ __all__ = [
     "jacobian",
     "jvp",
     "param",
+    "to_sympy",
     "trace",
     "value_and_grad",
+    "verify",
     "vjp",
     "vmap",
     *(name for name in PUBLIC if name != "trace"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -33,28 +33,32 @@ def demo(output: str | None) -> None:
     """Fit the line, print the fit, the times and the generated source; save the picture to `output`."""
     start = time.perf_counter()
     step, w, b = line_step()
-    built = time.perf_counter()
+    built = time.perf_counter() - start
     losses = step.run(READING, CELSIUS, steps=STEPS)
-    ran = time.perf_counter()
     slope, intercept = float(w.value), float(b.value)
+    loop = _seconds(lambda: step.run(READING, CELSIUS, steps=STEPS), 1) / STEPS
+    call = _seconds(lambda: step(READING, CELSIUS), 500)
     print(f"{len(CELSIUS)} points, w * x + b, mean squared error, {STEPS} steps at rate {RATE}")
     print(f"loss     {losses[0]:.5f} at first, {losses[-1]:.5f} at last")
     print(f"w, b     {slope:.4f}, {intercept:.4f}")
-    print(f"time     {built - start:.2f} s to trace and compile (less when it is in the cache), then")
-    print(f"         {(ran - built) / STEPS * 1e6:.2f} us a step in step.run, {_call_time(step) * 1e6:.2f} us a call")
+    print(f"time     {built:.2f} s to trace and compile (less when it is in the cache), then")
+    print(f"         {loop * 1e6:.2f} us a step in step.run, {call * 1e6:.2f} us a call")
     if output is not None:
         print(f"picture  {_picture(losses, slope, intercept, output)}")
     print("\nThe code that ran (step.source):\n")
     print(step.source)
 
 
-def _call_time(step: gc.Step, calls: int = 1000) -> float:
-    """Seconds that one call of the step takes from Python, the first one, which may compile, aside."""
-    step(READING, CELSIUS)
-    start = time.perf_counter()
-    for _ in range(calls):
-        step(READING, CELSIUS)
-    return (time.perf_counter() - start) / calls
+def _seconds(run: Callable[[], object], often: int) -> float:
+    """The time of one `run`: the shortest of some averages over `often`, after a first one, which may compile."""
+    run()
+    times = []
+    for _ in range(10):
+        start = time.perf_counter()
+        for _ in range(often):
+            run()
+        times.append((time.perf_counter() - start) / often)
+    return min(times)
 
 
 def _picture(losses: np.ndarray, w: float, b: float, output: str) -> str:

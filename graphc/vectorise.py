@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .autodiff.batching import common_size, propagate
@@ -37,8 +37,8 @@ def vmap(f: Any, in_axes: Any = 0, out_axes: Any = 0, *, over: Mapping[Any, Any]
     Composes with the derivatives, both ways, and with itself. Raises `ShapeError` for numbers of samples that differ
     and for an axis that is not there, `UnsupportedError` for eager tensors.
 
-    >>> import graphc as gc
-    >>> gc.vmap(gc.dot, in_axes=(0, None))([[1.0, 2.0], [3.0, 4.0]], [1.0, 1.0])
+    >>> import numpy as np, graphc as gc
+    >>> gc.vmap(gc.dot, in_axes=(0, None))(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 1.0]))
     array([3., 7.])
     >>> x, xs = gc.input("x"), gc.input("xs", ("n",))
     >>> gc.vmap(gc.grad(x**3, x), over={x: xs}).shape

@@ -31,7 +31,7 @@ LAYERS = (
     ("tracing",),
     ("derivatives", "vectorise"),
     ("api",),
-    ("contrast",),
+    ("contrast", "sympy_io"),
     ("__init__",),
     ("testing", "__main__"),
 )

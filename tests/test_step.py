@@ -264,6 +264,7 @@ def test_a_guard_may_be_taken_again_by_its_thread() -> None:
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 def test_a_signal_handler_may_call_the_step() -> None:
     step, w, _ = fit()
+    step(X, Y)
     calls: list[float] = []
 
     def handler(*_: object) -> None:
@@ -272,7 +273,7 @@ def test_a_signal_handler_may_call_the_step() -> None:
 
     old = signal.signal(signal.SIGALRM, handler)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+        signal.setitimer(signal.ITIMER_REAL, 0.005, 0.005)
         end = time.perf_counter() + 0.2
         while time.perf_counter() < end:
             step(X, Y)

@@ -28,7 +28,7 @@ _UNKNOWN = 100
 
 
 def basis(shape: Shape, dtype: DType) -> Tensor:
-    """All tensors of `shape` with one 1 and zeros elsewhere, along a new leading axis, the place of the 1 in C order."""
+    """All tensors of `shape` with one 1 among zeros, along a new leading axis, by the place of the 1 in C order."""
     full = (dims.product(shape), *shape)
     place, stride = iota(full, len(shape)), shape[-1]
     for axis in range(len(shape) - 1, 0, -1):

@@ -12,6 +12,7 @@ from ..ir.tensor import Origin, Tensor, note_cotangent, tracing_origin
 from ..ir.traversal import depends_on, topological
 from ..ops.cotangent import ZERO, ct_add
 from ..ops.creation import ones_like, zeros_like
+from .records import note
 
 
 def vjp_rules(op: Op, ct: Any, out: Any, inputs: Sequence[Any], attrs: dict[str, Any], wanted: Sequence[bool]) -> list:
@@ -108,7 +109,9 @@ def items(node: Tensor) -> tuple[Tensor, ...]:
 def vjp(outputs: Sequence[Tensor], wrt: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor]:
     """Cotangents of `wrt`, each of its shape and dtype; zeros where the outputs do not depend on it."""
     found = pullback(outputs, cotangents, wrt)
-    return [zeros_like(w) if bar is ZERO else bar for w, bar in zip(wrt, found, strict=True)]
+    results = [zeros_like(w) if bar is ZERO else bar for w, bar in zip(wrt, found, strict=True)]
+    note(outputs, wrt, cotangents, results)
+    return results
 
 
 def grad(y: Tensor, wrt: Sequence[Tensor]) -> list[Tensor]:

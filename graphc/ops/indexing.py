@@ -160,8 +160,9 @@ def _stayed(x: Any, updates: Any, indices: tuple[Any, ...]) -> Any:
 
 
 def _scatter_batch(how: Batching, x: Any, updates: Any, *indices: Any) -> Any:
-    x, updates, *indices = everywhere(how, (x, updates, *indices))
-    return apply(how.op, x, updates, iota(indices[0].shape, 0), *indices)
+    """Everything has the axis; the number of the sample comes before the indices."""
+    x, updates, *places = everywhere(how, (x, updates, *indices))
+    return apply(how.op, x, updates, iota(places[0].shape, 0), *places)
 
 
 _SCATTERED = (

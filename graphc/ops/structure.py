@@ -116,7 +116,7 @@ class BatchedRule:
 
     def __init__(self, rule: Rule | BatchedRule, again: Callable[..., list[Any]]):
         self.rule, self.again = rule, again
-        self.intern_key = ("batched", rule.intern_key)
+        self.intern_key: tuple[Any, ...] = ("batched", rule.intern_key)
 
     def __reduce__(self) -> Any:
         return BatchedRule, (self.rule, self.again)

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import functools
 import hashlib
+import linecache
 import os
 import shutil
 import sys
@@ -208,6 +209,7 @@ def _execute(source: str, key: str, path: Path, cache: Path) -> ModuleType:
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
+    linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
     _teach_numba()
     _Beside.folders[str(path)] = cache
     try:

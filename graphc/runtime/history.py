@@ -69,12 +69,13 @@ class History:
             now = (total + count) // every - total // every
             total, kept, rows = total + count, kept + now, rows + now * (size or 0)
             largest = max(largest, size or 0)
+        names = [] if dim is None else dims.symbols(dim)
         ragged = len({size for _, size in steps}) > 1
         self.tracks = []
         for k, node in enumerate(outputs):
             joined = dim is not None and bool(node.shape) and node.shape[0] == dim and not isinstance(dim, int)
             varying = node.shape[1:] if joined else node.shape
-            if ragged and any(s in dims.symbols(d) for d in varying for s in dims.symbols(dim or 0)):
+            if ragged and any(s in dims.symbols(d) for d in varying for s in names):
                 raise InputError(
                     message(
                         f"output {k} has another shape in the last, smaller batch",

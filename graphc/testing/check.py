@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 
-from ..errors import GraphcError, OutOfBoundsError, ShapeError
+from ..errors import GradientError, GraphcError, OutOfBoundsError, ShapeError
 from ..ir import dims
 from ..ir.evaluate import bind_dims, check_sizes, concrete
 from ..ir.graph import Graph
@@ -27,6 +27,7 @@ from ..passes.pipeline import PIPELINE, optimise
 from ..passes.rules import rewrite
 from ..schedule import fuse, lower, storage
 from .plain import Runner
+from .random_programs import RandomProgram, Traced
 
 MODES = ("plain", "plain without passes", "plain in small kernels", "compiled")
 _REQUIRED = ("argmax along the last axis", "argmin along the last axis", "drop stop_gradient", "drop custom_gradient")
@@ -182,6 +183,33 @@ def check(
     for param, value in start.items():
         param.attrs["state"].array[...] = value
     return good
+
+
+def check_program(program: RandomProgram, modes: Sequence[str] = MODES, eager: bool = True) -> int:
+    """`check` of a random program, and its statements on eager tensors; a failure ends with a program to run."""
+    traced = program.trace()
+    names = [leaf.name for leaf in program.leaves if leaf.kind == "input"]
+    try:
+        if eager:
+            for position, call in enumerate(program.calls):
+                _eager_call(f"eager, call {position}", program, traced, [call[n] for n in names])
+        calls = [[call[n] for n in names] for call in program.calls]
+        return check(traced.inputs, traced.outputs, traced.updates, calls, modes)
+    except Exception as error:
+        error.add_note(f"reproduce with\n\n{program.text}")
+        raise
+
+
+def _eager_call(label: str, program: RandomProgram, traced: Traced, arrays: list[np.ndarray]) -> None:
+    """Eager mode computes every statement, so that it may find a wrong size or index that no output depends on."""
+    graph = Graph(traced.inputs, traced.outputs, list(traced.updates.items()))
+    want = reference(graph, arrays)
+    try:
+        found = program.eager({n.name: a for n, a in zip(traced.inputs, arrays, strict=True) if n.name})
+    except (GradientError, ShapeError, OutOfBoundsError):
+        return
+    if want.error is None:
+        _compare(label, want, found)
 
 
 def _call(label: str, graph: Graph, runner: Runner, arrays: list[np.ndarray], pairs: list[tuple[Param, Tensor]]) -> bool:

@@ -15,10 +15,10 @@ import numpy as np
 
 import graphc as gc
 
-from ..errors import GraphcError
+from ..errors import GradientError, GraphcError
 from ..ir import dims
 from ..ir.dtypes import SUPPORTED
-from ..ir.evaluate import evaluate
+from ..ir.evaluate import constant_of, evaluate
 from ..ir.tensor import Tensor
 from .statements import STATEMENTS
 
@@ -30,7 +30,8 @@ LARGEST = 1e4
 class Leaf:
     """An input, param or constant: its declared shape (ints and names) and how its values are made.
 
-    values  "grid" (multiples of 1/4), "special" (nan, inf and -0.0 among them), or (low, high) for indices
+    values  "grid" (multiples of 1/4), "special" (nan, inf and -0.0 among them), "generic" (no two related), or
+            (low, high) for indices
     """
 
     name: str
@@ -55,6 +56,8 @@ class Leaf:
                 info = np.iinfo(self.dtype)
                 array = np.where(rng.random(shape) < 0.2, rng.choice([info.min, info.max], shape), array)
             return array.astype(self.dtype)
+        if self.values == "generic":
+            return np.asarray(rng.uniform(-2, 2, shape)).astype(self.dtype)
         array = rng.integers(-8, 9, shape) / 4
         if self.values == "special":
             chosen = rng.choice([np.nan, np.inf, -np.inf, -0.0], shape)
@@ -87,6 +90,29 @@ class Traced:
     inputs: list[Tensor]
     outputs: list[Tensor]
     updates: dict[Any, Tensor]
+
+
+def _eager_tensor(data: np.ndarray) -> Any:
+    return gc.eager.tensor(data, requires_grad=data.dtype.kind == "f")
+
+
+class _EagerLibrary:
+    """What `gc` is to the statements when they run on eager tensors."""
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(gc, name)
+
+        def made(*args: Any, **options: Any) -> Any:
+            result = function(*args, **options)
+            return _eager_tensor(constant_of(result)) if isinstance(result, Tensor) else result
+
+        return made
+
+    def vjp(self, y: Any, wrt: Sequence[Any], ct: Any) -> list[Any]:
+        """`gc.vjp`, by the tape."""
+        if not y.requires_grad or not all(x.requires_grad for x in wrt):
+            raise GradientError("computed from integers alone: the tape does not know it")
+        return list(gc.eager.grad(y, wrt, ct, create_graph=True))
 
 
 @dataclass(frozen=True)
@@ -124,6 +150,16 @@ class RandomProgram:
             [space[name] for name in self.outputs],
             {space[p]: space[v] for p, v in self.updates},
         )
+
+    def eager(self, call: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """The outputs, then the new values of params, by the eager engine; constants are eager tensors, too."""
+        values: dict[str, Any] = {}
+        for leaf in self.leaves:
+            data = call[leaf.name] if leaf.kind == "input" else leaf.data
+            values[leaf.name] = _eager_tensor(np.array(data, leaf.dtype))
+        space = self.execute(values, _EagerLibrary())
+        names = [*self.outputs, *[value for _, value in self.updates]]
+        return [space[name].detach().numpy() for name in names]
 
     @property
     def text(self) -> str:
@@ -176,6 +212,7 @@ class Draft:
     palette: tuple[tuple[int | str, ...], ...]
     dtypes: tuple[np.dtype, ...]
     special: bool
+    generic: bool = False
     leaves: list[Leaf] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     space: dict[str, Any] = field(default_factory=lambda: {"gc": gc, "np": np})
@@ -204,6 +241,8 @@ class Draft:
         return name
 
     def kind_of_values(self) -> str:
+        if self.generic:
+            return "generic"
         return "special" if self.special and self.random.random() < 0.4 else "grid"
 
     # choosing
@@ -259,9 +298,14 @@ class Draft:
         return not finite.size or float(np.abs(finite).max()) <= LARGEST
 
 
-def generate(random: python_random.Random, statements: int | None = None, dtypes: Sequence[Any] = ()) -> RandomProgram:
-    """A random program of up to `statements` statements, on leaves of the given dtypes (default: any)."""
-    draft = _draft(random, tuple(np.dtype(d) for d in dtypes))
+def generate(
+    random: python_random.Random, statements: int | None = None, dtypes: Sequence[Any] = (), generic: bool = False
+) -> RandomProgram:
+    """A random program of up to `statements` statements, on leaves of the given dtypes (default: any).
+
+    Values are small multiples of 1/4, on which most arithmetic is exact; `generic` ones meet no kinks by chance.
+    """
+    draft = _draft(random, tuple(np.dtype(d) for d in dtypes), generic)
     wanted = random.randint(1, random.choice([4, 12, 30])) if statements is None else statements
     kinds = random.sample(STATEMENTS, random.randint(3, len(STATEMENTS)))  # few kinds at a time meet more often
     for _ in range(3 * wanted):
@@ -277,7 +321,7 @@ def generate(random: python_random.Random, statements: int | None = None, dtypes
     return replace(program, calls=_calls(draft, program)).needed()
 
 
-def _draft(random: python_random.Random, dtypes: tuple[np.dtype, ...]) -> Draft:
+def _draft(random: python_random.Random, dtypes: tuple[np.dtype, ...], generic: bool) -> Draft:
     sizes = [0, 1, 1, 2, 2, 3, 3, 3, 4, 5, 7]
     named = random.random() < 0.5
     env = {"n": random.choice(sizes), "m": random.choice(sizes)} if named else {}
@@ -294,7 +338,7 @@ def _draft(random: python_random.Random, dtypes: tuple[np.dtype, ...]) -> Draft:
     if not dtypes:
         few = [np.dtype("float64"), random.choice(SUPPORTED), random.choice(SUPPORTED)]
         dtypes = tuple(few[: random.randint(1, 3)])
-    draft = Draft(random, env, tuple(palette), dtypes, random.random() < 0.15)
+    draft = Draft(random, env, tuple(palette), dtypes, not generic and random.random() < 0.15, generic)
     for name in env:  # every named dim is declared by an input
         draft.leaf("input", (name,), draft.choose(dtypes), draft.kind_of_values())
     for _ in range(random.randint(1, 4)):

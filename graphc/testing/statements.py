@@ -294,7 +294,7 @@ def moving(d: Any) -> Any:
     return d.choose((
         f"gc.flip({x}, axis={d.choose((None, axis))})", f"gc.roll({x}, {d.random.randint(-4, 4)}, axis={axis})",
         f"gc.roll({x}, 2)", f"gc.expand_dims({x}, axis={d.random.randint(-n - 1, n)})", f"gc.tile({x}, 2)",
-        f"gc.repeat({x}, 2, axis={axis})", f"gc.triu({x})", f"gc.tril({x}, k=1)", f"gc.squeeze({x})",
+        f"gc.repeat({x}, 2, axis={axis})", f"gc.triu({x})", f"gc.tril({x}, k=1)", f"gc.squeeze(gc.expand_dims({x}, axis=1), axis=1)",
         f"gc.diagonal({x})", f"gc.moveaxis({x}, {axis}, 0)", f"gc.diag({x})",
     ))  # fmt: skip
 

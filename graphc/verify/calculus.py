@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .domains import DIGITS, _functions
+from .domains import DIGITS, functions
 
 PROVEN, AGREES, DIFFERS, UNDECIDED = "proven", "agrees", "differs", "undecided"
 _SIMPLIFY_LIMIT = 60
@@ -128,7 +128,7 @@ def numerically(expressions: Sequence[Any], symbols: Sequence[Any]) -> Callable[
     import mpmath
     import sympy as sp
 
-    function = sp.lambdify(list(symbols), list(expressions), modules=[_functions(mpmath.mp), "mpmath"], cse=True)
+    function = sp.lambdify(list(symbols), list(expressions), modules=[functions(mpmath.mp), "mpmath"], cse=True)
 
     def at(point: Sequence[Any]) -> list[Any] | None:
         with mpmath.workdps(DIGITS):

@@ -180,7 +180,7 @@ class Digits:
 
                 names = [sp.Symbol(f"x{k}", real=True) for k in range(len(xs))]
                 meaning = meaning_of(op, at)(sp, *names, **attrs)
-                self._maps[(*key, len(xs))] = sp.lambdify(names, meaning, modules=[_functions(self.mp), self.mp])
+                self._maps[(*key, len(xs))] = sp.lambdify(names, meaning, modules=[functions(self.mp), "mpmath"])
             return self.real(self._maps[(*key, len(xs))], *xs)
 
         return call
@@ -209,9 +209,10 @@ class Digits:
         }[op.name]
 
 
-def _functions(mp: Any) -> dict[str, Any]:
-    """What SymPy's printer calls by names that mpmath does not have."""
-    return {"Heaviside": lambda x, half=0.5: mp.mpf(1) if x > 0 else mp.mpf(0) if x < 0 else mp.mpf(half)}
+def functions(mp: Any) -> dict[str, Any]:
+    """The functions of a context by the names that SymPy's printer calls them by."""
+    own = {name: getattr(mp, name) for name in dir(mp) if not name.startswith("_")}
+    return {**own, "Heaviside": lambda x, half=0.5: mp.mpf(1) if x > 0 else mp.mpf(0) if x < 0 else mp.mpf(half)}
 
 
 @functools.cache
@@ -220,4 +221,4 @@ def is_map(op: Op) -> bool:
     return isinstance(op.lower, Map)
 
 
-__all__ = ["DIGITS", "BudgetError", "Digits", "Symbols", "is_map", "meaning_of"]
+__all__ = ["DIGITS", "BudgetError", "Digits", "Symbols", "functions", "is_map", "meaning_of"]

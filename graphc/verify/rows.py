@@ -192,7 +192,9 @@ def _checked(op: Op, sample: Sample, made: _Operands, inputs: list[Tensor], out:
     return verdict
 
 
-def _reverse(op: Op, sample: Sample, made: _Operands, inputs: Any, out: Any, forward: Any, domain: Any, at: Any, given: Any):
+def _reverse(
+    op: Op, sample: Sample, made: _Operands, inputs: Any, out: Any, forward: Any, domain: Any, at: Any, given: Any
+):
     """Cotangents by the rules, and by differentiating the sum of ct * forward."""
     import sympy as sp
 
@@ -213,7 +215,9 @@ def _reverse(op: Op, sample: Sample, made: _Operands, inputs: Any, out: Any, for
     return found, wanted, list(cts.ravel())
 
 
-def _forward(op: Op, sample: Sample, made: _Operands, inputs: Any, out: Any, forward: Any, domain: Any, at: Any, given: Any):
+def _forward(
+    op: Op, sample: Sample, made: _Operands, inputs: Any, out: Any, forward: Any, domain: Any, at: Any, given: Any
+):
     """The tangent by the rules, and the sum of derivative * tangent."""
     import sympy as sp
 

@@ -1,0 +1,294 @@
+"""`to_sympy` and `from_sympy`: graphs as SymPy expressions, and SymPy expressions as graphs. SymPy is imported when called."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from .errors import UnsupportedError, message, user_line
+from .ir.apply import is_tensor
+from .ir.dims import Dim
+from .ir.leaves import INPUT, PARAM, constant
+from .ir.tensor import Tensor
+from .ir.traversal import topological
+from .ops import elementwise, exponential, joining, logic, movement, piecewise, power, rounding, special, trigonometry
+from .verify.domains import Symbols
+from .verify.symbolic import BudgetError, evaluate_elements
+
+_MAX_TERMS = 200_000
+
+
+# to_sympy
+
+
+def to_sympy(tensor: Tensor, names: Mapping[Tensor, Any] | None = None) -> Any:
+    """What a tensor means, as a SymPy expression of symbols for the inputs and params it depends on.
+
+    A 0-d tensor gives an expression, a 2-d one a `sympy.Matrix`, others a `sympy.Array`. A 0-d input is a `Symbol` of
+    its name, another one has elements ``x[0, 1]`` of an `IndexedBase`; all are real, or integer. Floats are the numbers
+    they are the nearest doubles of where these are well known (pi, log 2), else decimals as written.
+
+    names  {input or param: a name, a SymPy expression, or an array of expressions}, in place of its own name
+
+    Raises `UnsupportedError` for an op that has no meaning in SymPy, naming it, and for sizes that are not ints.
+
+    >>> import graphc as gc
+    >>> x, y = gc.input("x"), gc.input("y", (2,))
+    >>> gc.to_sympy(gc.exp(-x) * gc.sum(y))
+    (y[0] + y[1])*exp(-x)
+    """
+    import sympy as sp
+
+    given = {leaf: _symbols(leaf, (names or {}).get(leaf, leaf.name)) for leaf in _leaves(tensor)}
+    try:
+        array = evaluate_elements([tensor], given, Symbols(_MAX_TERMS))[tensor]
+    except BudgetError as error:
+        raise UnsupportedError(message("cannot convert to SymPy", got=str(error), at=_line(tensor))) from None
+    if array.dtype != np.dtype(object):
+        array = np.vectorize(sp.sympify, otypes=[object])(array)
+    if array.ndim == 0:
+        return array[()]
+    return sp.Matrix(array.tolist()) if array.ndim == 2 and array.size else sp.Array(list(array.ravel()), array.shape)
+
+
+def _line(node: Tensor) -> Any:
+    return node.origin.lines[0] if node.origin.lines else None
+
+
+def _leaves(tensor: Tensor) -> list[Tensor]:
+    if not isinstance(tensor, Tensor):
+        raise UnsupportedError(
+            message(
+                "cannot convert to SymPy", got=repr(tensor)[:80], expected="a tensor", at=user_line(), created=False
+            )
+        )
+    order = topological([tensor])
+    for node in order:
+        for aval in node.avals:
+            if any(isinstance(s, Dim) for s in aval.shape):
+                raise UnsupportedError(
+                    message(
+                        "cannot convert to SymPy",
+                        got=str(aval),
+                        expected="sizes that are ints",
+                        at=_line(node),
+                        hint="declare the inputs with int sizes",
+                    )
+                )
+    return [n for n in order if n.op in (INPUT, PARAM)]
+
+
+def _symbols(leaf: Tensor, name: Any) -> np.ndarray:
+    """The elements that stand for a leaf."""
+    import sympy as sp
+
+    shape = tuple(int(s) for s in leaf.shape)
+    if not isinstance(name, str):
+        elements = np.empty(shape, object)
+        given = np.array(name.tolist() if hasattr(name, "tolist") else name, dtype=object)
+        elements[...] = given
+        return elements
+    assume = {"integer": True} if leaf.dtype.kind in "iu" else {} if leaf.dtype.kind == "b" else {"real": True}
+    array = np.empty(shape, object)
+    if shape == ():
+        array[()] = sp.Symbol(name, **assume)
+        return array
+    base = sp.IndexedBase(name, shape=shape, **assume)
+    for place in np.ndindex(shape):
+        array[place] = base[place]
+    return array
+
+
+# from_sympy
+
+
+def from_sympy(expr: Any, symbols: Mapping[Any, Any]) -> Any:
+    """The tensor that a SymPy expression, or a Matrix or Array of them, means for given tensors.
+
+    symbols  {Symbol (or IndexedBase, or any other expression): tensor or number}; an IndexedBase stands for a tensor
+             of its rank. The tensors broadcast
+
+    Numbers become float64 constants (rationals, pi and E to the last bit), integer powers ``integer_pow``, Piecewise
+    `where`, Min and Max `minimum` and `maximum`. A Matrix gives a 2-d tensor. What occurs twice is computed once.
+
+    Raises `UnsupportedError` naming a symbol without a tensor, or what graphc has no function for.
+
+    >>> import graphc as gc, sympy as sp
+    >>> a, t = sp.symbols("a t")
+    >>> x = gc.input("x", ("n",))
+    >>> gc.from_sympy(sp.exp(-a * t) * sp.cos(t), {a: 0.5, t: x}).shape
+    (n,)
+    """
+    import sympy as sp
+
+    known: dict[Any, Any] = {sp.sympify(k): v for k, v in symbols.items()}
+    if isinstance(expr, (sp.MatrixBase, sp.NDimArray)):
+        flat = list(expr) if isinstance(expr, sp.MatrixBase) else list(sp.flatten(expr.tolist()))
+        parts = [_tensor(_converted(sp, sp.sympify(e), known)) for e in flat]
+        stacked = joining.stack(movement.broadcast_arrays(*parts), axis=-1)
+        return movement.reshape(stacked, (*stacked.shape[:-1], *expr.shape))
+    return _tensor(_converted(sp, sp.sympify(expr), known))
+
+
+def _tensor(value: Any) -> Any:
+    return value if is_tensor(value) else constant(value)
+
+
+def _converted(sp: Any, expr: Any, known: dict[Any, Any]) -> Any:
+    """The tensor (or Python number) of an expression; operands first, without recursion."""
+    stack = [expr]
+    while stack:
+        e = stack[-1]
+        if e in known:
+            stack.pop()
+            continue
+        missing = [a for a in _operands(sp, e) if a not in known]
+        if missing:
+            stack += missing
+            continue
+        known[e] = _node(sp, e, known)
+        stack.pop()
+    return known[expr]
+
+
+def _operands(sp: Any, e: Any) -> tuple[Any, ...]:
+    """The expressions that must be tensors before `e` can be one."""
+    if e.is_number and not e.has(sp.Function) and e.is_real:
+        return ()
+    if isinstance(e, sp.Piecewise):
+        return tuple(a for pair in e.args for a in pair.args)
+    if isinstance(e, sp.Indexed):
+        return ()
+    if isinstance(e, sp.Pow) and (e.exp.is_Integer or e.exp in (sp.Rational(1, 2), sp.Rational(-1, 2))):
+        return (e.base,)
+    return e.args
+
+
+def _node(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
+    if e in (sp.true, sp.false):
+        return bool(e)
+    if e.is_number and e.is_real and e.is_finite:
+        return float(sp.N(e, 30))
+    if isinstance(e, sp.Indexed):
+        return _element(sp, e, known)
+    if isinstance(e, sp.Pow):
+        return _power(sp, e, known)
+    if isinstance(e, sp.Piecewise):
+        return _pieces(sp, e, known)
+    if isinstance(e, sp.Mul):
+        return _quotient(sp, e, known)
+    function = _functions().get(type(e))
+    if function is None or not e.args:
+        raise _unknown(e, "a tensor for it in symbols" if e.is_Symbol else "a function that graphc has")
+    arguments = [known[a] for a in e.args]
+    if isinstance(e, (sp.Add, sp.Max, sp.Min, sp.And, sp.Or)):
+        return functools.reduce(function, arguments)
+    return function(*arguments)
+
+
+def _unknown(e: Any, expected: str) -> UnsupportedError:
+    return UnsupportedError(
+        message(
+            "cannot convert from SymPy",
+            got=f"{type(e).__name__} {str(e)[:80]}",
+            expected=expected,
+            at=user_line(),
+            created=False,
+        )
+    )
+
+
+def _element(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
+    base = known.get(e.base, known.get(e.base.label))
+    if base is None or not all(i.is_Integer for i in e.indices):
+        raise _unknown(e, "a tensor for its base in symbols, and integer indices")
+    return _tensor(base)[tuple(int(i) for i in e.indices)]
+
+
+def _power(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
+    base = known[e.base]
+    if e.base == sp.E:
+        return exponential.exp(known[e.exp])
+    if e.exp == sp.Rational(1, 2):
+        return power.sqrt(base)
+    if e.exp == sp.Rational(-1, 2):
+        return elementwise.divide(1.0, power.sqrt(base))
+    if e.exp.is_Integer:
+        return power.pow(base, int(e.exp)) if is_tensor(base) else float(base) ** int(e.exp)
+    return power.pow(base, known[e.exp])
+
+
+def _pieces(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
+    """Nested `where`, the last piece innermost; nan where no condition holds, as SymPy has it."""
+    pairs = list(e.args)
+    result = float("nan") if pairs[-1].cond != True else known[pairs.pop().expr]  # noqa: E712 - a SymPy object
+    for piece in reversed(pairs):
+        result = elementwise.where(known[piece.cond], known[piece.expr], result)
+    return result
+
+
+def _quotient(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
+    """A product: what has a negative integer power goes below the line."""
+    above: Any = None
+    below: Any = None
+    for a in e.args:
+        if a.is_Pow and a.exp.is_Integer and a.exp < 0:
+            factor = power.pow(known[a.base], -int(a.exp)) if is_tensor(known[a.base]) else known[a.base] ** -int(a.exp)
+            below = factor if below is None else elementwise.multiply(below, factor)
+        else:
+            above = known[a] if above is None else elementwise.multiply(above, known[a])
+    return above if below is None else elementwise.divide(1.0 if above is None else above, below)
+
+
+_SAME_NAME = {
+    exponential: ("exp", "log"),
+    trigonometry: (
+        *("sin", "cos", "tan", "asin", "acos", "atan", "atan2"),
+        *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+    ),
+    special: ("erf", "erfc", "digamma"),
+    rounding: ("floor", "sign"),
+}
+
+
+@functools.cache
+def _functions() -> dict[Any, Callable[..., Any]]:
+    """graphc's function for each kind of SymPy expression."""
+    import sympy as sp
+
+    same = {getattr(sp, n): getattr(module, n) for module, names in _SAME_NAME.items() for n in names}
+    return {
+        **same,
+        sp.Add: elementwise.add,
+        sp.Abs: piecewise.abs,
+        sp.Max: piecewise.maximum,
+        sp.Min: piecewise.minimum,
+        sp.ceiling: rounding.ceil,
+        sp.loggamma: special.lgamma,
+        sp.polygamma: lambda n, x: special.polygamma(int(n), x),
+        sp.Heaviside: _heaviside,
+        sp.Mod: rounding.remainder,
+        sp.sec: lambda x: elementwise.divide(1.0, trigonometry.cos(x)),
+        sp.csc: lambda x: elementwise.divide(1.0, trigonometry.sin(x)),
+        sp.cot: lambda x: elementwise.divide(1.0, trigonometry.tan(x)),
+        sp.Eq: elementwise.equal,
+        sp.Ne: elementwise.not_equal,
+        sp.Lt: elementwise.less,
+        sp.Le: elementwise.less_equal,
+        sp.Gt: elementwise.greater,
+        sp.Ge: elementwise.greater_equal,
+        sp.And: logic.logical_and,
+        sp.Or: logic.logical_or,
+        sp.Not: logic.logical_not,
+    }
+
+
+def _heaviside(x: Any, half: Any = 0.5) -> Any:
+    step = elementwise.where(elementwise.less(x, 0.0), 0.0, half)
+    return elementwise.where(elementwise.greater(x, 0.0), 1.0, step)
+
+
+__all__ = ["from_sympy", "to_sympy"]

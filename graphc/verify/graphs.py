@@ -1,0 +1,382 @@
+"""The derivative of a graph, checked in stages: expressions on small arrays, each pass, floats on full ones."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import GraphcError, UnsupportedError, message
+from ..ir.evaluate import evaluate
+from ..ir.graph import Graph
+from ..ir.leaves import INPUT, PARAM
+from ..ir.tensor import Tensor
+from ..ir.traversal import topological
+from ..passes.pipeline import PIPELINE
+from . import local, numeric
+from .calculus import AGREES, DIFFERS, PROVEN, UNDECIDED, Verdict, compare, derivative
+from .certificate import PASSED, SKIPPED, Certificate, Check, VerificationError
+from .domains import Digits, Symbols
+from .kinks import kinks_of
+from .points import Point, choose_point, leaves_of
+from .shrink import Small, shrink, sizes_for
+from .symbolic import BudgetError, evaluate_elements
+
+_SMALL, _FULL = (2, 3, 1, 4, 6, 8), (7, 6, 8, 12, 4, 3, 2, 1)
+_MAX_ELEMENTS = 2_000_000
+"""Of a program at full size, for the stages in floats."""
+_EXACT, _FROM_SINGLE = 1e-11, 1e-5
+"""Relative errors allowed between expressions: constants in rules are rounded to their dtype."""
+_DIRECTIONS = 2
+
+
+@dataclass
+class Subject:
+    """A scalar `loss`, what it was differentiated by, and the gradients to be certified."""
+
+    loss: Tensor
+    wrt: list[Tensor]
+    results: list[Tensor]
+    values: Mapping[Tensor, Any] = field(default_factory=dict)
+
+    @property
+    def roots(self) -> list[Tensor]:
+        return [self.loss, *self.results]
+
+    @property
+    def text(self) -> str:
+        names = ", ".join(w.name or f"a tensor made at {_line(w)}" for w in self.wrt[:6])
+        more = f" and {len(self.wrt) - 6} more" if len(self.wrt) > 6 else ""
+        return f"the gradient of a loss made at {_line(self.loss)} by {names}{more}"
+
+
+def _line(node: Tensor) -> str:
+    return str(node.origin.lines[0]) if node.origin.lines else "?"
+
+
+class Skip(Exception):  # noqa: N818 - not an error: the reason why a stage has nothing to say
+    """A stage that cannot be done, and why."""
+
+
+class Inspection:
+    """The stages for one subject. Each returns (how, worst error, count), raises `Skip` or `VerificationError`."""
+
+    def __init__(self, subject: Subject, seconds: float, terms: int, compiled: bool):
+        self.subject, self.terms, self.compiled = subject, terms, compiled
+        self.seconds, self.start = seconds, time.monotonic()
+        self.checks: list[Check] = []
+        single = any(a.dtype == np.float32 for n in topological(subject.roots) for a in n.avals)
+        self.tolerance = _FROM_SINGLE if single else _EXACT
+        self.small: Small | None = None
+        self.wanted: list[Any] | None = None
+
+    def until(self, share: float) -> float:
+        """The time by which `share` of the budget is spent."""
+        return self.start + share * self.seconds
+
+    def certificate(self) -> Certificate:
+        stages: tuple[tuple[str, Callable[[], tuple[str, float, int]]], ...] = (
+            ("backward graph against sympy.diff", self.symbols),
+            ("backward graph against differences", self.digits),
+            ("after each pass", self.passes),
+            ("full size against differences", self.floats),
+            ("forward mode against reverse mode", self.forward),
+            ("compiled against reference", self.code),
+        )
+        for what, stage in stages:
+            self._run(what, stage)
+        kinks = kinks_of(self.subject.loss, self.subject.wrt)
+        sizes = self.small.sizes if self.small is not None else {}
+        return Certificate(self.subject.text, tuple(self.checks), kinks, sizes)
+
+    def _run(self, what: str, stage: Callable[[], tuple[str, float, int]]) -> None:
+        begun = time.monotonic()
+        try:
+            how, error, count = stage()
+            status = PASSED
+        except (Skip, BudgetError, UnsupportedError) as reason:
+            how, error, count, status = str(reason).splitlines()[0], 0.0, 0, SKIPPED
+        self.checks.append(Check(what, status, how, error, count, round(time.monotonic() - begun, 3)))
+
+    # on expressions
+
+    def _derivable(self) -> None:
+        for node in topological([self.subject.loss]):
+            if node.op.name == "custom":
+                raise Skip(f"custom_gradient at {_line(node)}: its derivative is the user's, not that of its value")
+
+    def _shrunk(self) -> tuple[Subject, Point]:
+        """The subject on small arrays, with a point for it."""
+        self._derivable()
+        if self.small is None:
+            env = sizes_for(self.subject.roots, _SMALL)
+            if env is None:
+                raise Skip("no small sizes satisfy the conditions on named dims")
+            try:
+                self.small = shrink([*self.subject.roots, *self.subject.wrt], env)
+            except GraphcError as error:
+                raise Skip(f"it cannot be rebuilt with small sizes: {str(error).splitlines()[0]}") from None
+        return self._at(self.small)
+
+    def _at(self, small: Small) -> tuple[Subject, Point]:
+        nodes, old = small.nodes, self.subject
+        values = {nodes[n]: v for n, v in _known(old).items()}
+        new = Subject(nodes[old.loss], [nodes[w] for w in old.wrt], [nodes[r] for r in old.results], values)
+        point = choose_point(new.roots, leaves_of([*new.roots, *new.wrt]), {}, values)
+        if point is None:
+            raise Skip("no point was found at which everything is finite; give values=")
+        return new, point
+
+    def symbols(self) -> tuple[str, float, int]:
+        small, point = self._shrunk()
+        verdicts = []
+        collected: list[Any] = []
+        for wrt, results in _groups(small):
+            wanted, found, names, at = self._differentiated(small.loss, wrt, results, point)
+            verdict = compare(found, wanted, names, [at, _near(at)], self.tolerance, self.until(0.5))
+            if verdict.status == DIFFERS:
+                self._refute(small, point, verdict, results)
+            verdicts.append(verdict)
+            collected += wanted
+        self.wanted = collected if len(verdicts) == 1 else None
+        if any(v.status == UNDECIDED for v in verdicts):
+            raise Skip("expressions have no real value at the point")
+        proven, count = sum(v.proven for v in verdicts), sum(v.count for v in verdicts)
+        how = "algebra" if proven == count else f"{proven} by algebra, {count - proven} at 50 digits"
+        return how, max((v.error for v in verdicts), default=0.0), count
+
+    def _differentiated(
+        self, loss: Tensor, wrt: list[Tensor], results: list[Tensor], point: Point
+    ) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+        """Derivatives by SymPy, the backward graph's expressions, the symbols, and their values at the point."""
+        domain = Symbols(self.terms, freeze=True, deadline=self.until(0.4))
+        given, names, at = _named(point, wrt)
+        forward = evaluate_elements([loss], given, domain, point=at)[loss][()]
+        wanted = []
+        for x in (x for w in wrt for x in given[w].ravel()):
+            if time.monotonic() > self.until(0.4):
+                raise BudgetError("no time left to differentiate")
+            wanted.append(domain.bounded(domain.thaw(derivative(forward, x))))
+        fresh = Symbols(self.terms, deadline=self.until(0.5))
+        values = evaluate_elements(results, given, fresh, point=at)
+        found = [e for r in results for e in values[r].ravel()]
+        return wanted, found, names, [v for x in at for v in np.ravel(at[x]).tolist() if x.dtype.kind == "f"]
+
+    def digits(self) -> tuple[str, float, int]:
+        small, point = self._shrunk()
+        domain, rng = Digits(), random.Random(0)
+        worst = 0.0
+        for _ in range(_DIRECTIONS):
+            for wrt, results in _groups(small):
+                pair = local.along(small.loss, wrt, results, point, domain, rng, self.until(0.6))
+                if not domain.mp.isfinite(pair.found + pair.wanted):
+                    raise Skip("the loss or its gradient is not a real number at 50 digits")
+                worst = max(worst, pair.error)
+                if pair.error > self.tolerance:
+                    texts = (domain.mp.nstr(pair.found, 10), domain.mp.nstr(pair.wanted, 10))
+                    self._refute(small, point, Verdict(DIFFERS, pair.error, 0, 1, (0, *texts)), None)
+        return f"central differences of 50 digits along {_DIRECTIONS} directions", worst, _DIRECTIONS
+
+    def _refute(self, small: Subject, point: Point, verdict: Verdict, results: list[Tensor] | None) -> None:
+        """Raise the error for a gradient that is wrong: of the op whose own rule is, if there is one."""
+        culprit = local.find_culprit(small.loss, small.wrt, point, float("inf"))
+        assert verdict.where is not None
+        if culprit is None:
+            entry = "" if results is None else f" (entry {verdict.where[0]} of all)"
+            raise VerificationError(
+                message(
+                    f"wrong: {self.subject.text}",
+                    got=f"{verdict.where[1]}{entry}",
+                    expected=f"{verdict.where[2]}",
+                    hint="each op's own rule is right: the derivative was put together wrongly, or by hand",
+                )
+            )
+        node = culprit.node
+        operands = ", ".join(
+            f"{i.name or f'operand {k}'}: {i.aval} = {text}"
+            for k, (i, text) in enumerate(zip(node.inputs, culprit.values, strict=True))
+        )
+        raise VerificationError(
+            message(
+                f"the derivative rule of {node.op.name} is wrong for operand {culprit.operand}",
+                got=f"{culprit.found} for {operands}",
+                expected=culprit.wanted,
+                at=node.origin.lines[0] if node.origin.lines else None,
+                hint=f"found while verifying {self.subject.text}",
+            )
+        )
+
+    def passes(self) -> tuple[str, float, int]:
+        """Each pass keeps the loss and the gradients: as expressions, else in 50 digits at the point."""
+        small, point = self._shrunk()
+        inputs = [x for x in leaves_of(small.roots) if x.op is INPUT]
+        graph = Graph(inputs, small.roots)
+        domain = Digits()
+        before = _flat(evaluate_elements(graph.outputs, point, domain, point=point, deadline=self.until(0.7)), graph)
+        worst, symbolic = 0.0, self.wanted is not None
+        for number, (name, run) in enumerate(PIPELINE):
+            new, fired = run(graph)
+            after = _flat(evaluate_elements(new.outputs, point, domain, point=point, deadline=self.until(0.7)), new)
+            for k, (a, b) in enumerate(zip(after, before, strict=True)):
+                error = float(abs(a - b) / (1 + abs(b)))
+                worst = max(worst, error)
+                if error > self.tolerance:
+                    raise self._broken(name, number, dict(fired), k, domain.mp.nstr(a, 10), domain.mp.nstr(b, 10))
+            symbolic = symbolic and self._still(new, small, point)
+            graph = new
+        how = "expressions and 50 digits" if symbolic else "50 digits"
+        return f"{how}, {len(PIPELINE)} passes", worst, len(before) * len(PIPELINE)
+
+    def _still(self, graph: Graph, small: Subject, point: Point) -> bool:
+        """Whether the gradients after a pass are still what SymPy says, as expressions."""
+        assert self.wanted is not None
+        if time.monotonic() > self.until(0.7):
+            return False
+        given, names, at = _named(point, small.wrt)
+        try:
+            values = evaluate_elements(graph.outputs, given, Symbols(self.terms, deadline=self.until(0.7)), point=at)
+        except (BudgetError, UnsupportedError):
+            return False
+        found = [e for r in graph.outputs[1:] for e in values[r].ravel()]
+        where = [v for x in at for v in np.ravel(at[x]).tolist() if x.dtype.kind == "f"]
+        verdict = compare(found, self.wanted, names, [where], self.tolerance, algebra=False)
+        return verdict.status in (PROVEN, AGREES)
+
+    def _broken(
+        self, name: str, number: int, fired: dict[str, int], k: int, got: str, wanted: str
+    ) -> VerificationError:
+        return VerificationError(
+            message(
+                f"pass {name!r} (number {number + 1}) changed {self.subject.text}",
+                got=f"{got} in entry {k} of loss and gradients",
+                expected=wanted,
+                hint=f"rules that fired: {', '.join(fired) or 'none'}",
+            )
+        )
+
+    # on floats
+
+    def _full(self) -> tuple[Subject, Point]:
+        """The subject in float64 at full size."""
+        env = self._full_sizes()
+        try:
+            return self._at(shrink([*self.subject.roots, *self.subject.wrt], env, fixed=False))
+        except GraphcError as error:
+            raise Skip(f"it cannot be rebuilt in float64: {str(error).splitlines()[0]}") from None
+
+    def _full_sizes(self) -> dict[str, int]:
+        env = {
+            s: n for x, v in self.subject.values.items() for s, n in zip(map(str, x.shape), np.shape(v), strict=True)
+        }
+        env = {s: n for s, n in env.items() if s.isidentifier()}
+        chosen = env or sizes_for(self.subject.roots, _FULL)
+        if chosen is None:
+            raise Skip("no sizes satisfy the conditions on named dims")
+        from ..ir import dims
+
+        leaves = leaves_of(self.subject.roots)
+        if sum(dims.evaluate(dims.product(x.shape), chosen) for x in leaves) > _MAX_ELEMENTS:
+            raise Skip(f"more than {_MAX_ELEMENTS} elements")
+        return chosen
+
+    def floats(self) -> tuple[str, float, int]:
+        self._derivable()
+        return self._pairs(numeric.differences, numeric.DIFFERENCES, "central differences in float64")
+
+    def forward(self) -> tuple[str, float, int]:
+        try:
+            return self._pairs(numeric.transpose, numeric.TRANSPOSE, "dot products in float64")
+        except VerificationError:
+            raise
+        except GraphcError as error:
+            raise Skip(f"no forward derivative: {str(error).splitlines()[0]}") from None
+
+    def _pairs(self, stage: Any, tolerance: float, how: str) -> tuple[str, float, int]:
+        full, point = self._full()
+        rng = np.random.default_rng(0)
+        worst = 0.0
+        for wrt, results in _groups(full):
+            pair = stage(full.loss, wrt, results, point, rng)
+            worst = max(worst, pair.error)
+            if not pair.error <= tolerance:
+                self._refute(
+                    full,
+                    point,
+                    Verdict(DIFFERS, pair.error, 0, 1, (0, f"{pair.found:.10g}", f"{pair.wanted:.10g}")),
+                    None,
+                )
+        return how, worst, 1
+
+    def code(self) -> tuple[str, float, int]:
+        if not self.compiled:
+            raise Skip("the step as a whole is compared")
+        env = self._full_sizes()
+        inputs, run = numeric.runner(self.subject.roots)
+        point = choose_point(self.subject.roots, inputs, env, self.subject.values, noise=0.0)
+        point = point or choose_point([], inputs, env, self.subject.values, noise=0.0)
+        assert point is not None
+        wanted = evaluate(self.subject.roots, point, env)
+        found = run([point[x] for x in inputs])
+        error, mismatch = numeric.worst(found, wanted)
+        if mismatch is not None:
+            which = "the loss" if mismatch.number == 0 else f"gradient {mismatch.number - 1}"
+            raise compiled_wrong(which, mismatch)
+        return "numba against the reference interpreter", error, sum(np.size(w) for w in wanted)
+
+
+def compiled_wrong(which: str, mismatch: numeric.Mismatch) -> VerificationError:
+    """The error for compiled code that gives another value than the reference interpreter."""
+    return VerificationError(
+        message(
+            f"compiled code disagrees with the reference interpreter in {which}",
+            got=f"{mismatch.found} at {list(mismatch.place)}",
+            expected=f"{mismatch.wanted}",
+        )
+    )
+
+
+def _known(subject: Subject) -> dict[Tensor, Any]:
+    """Values that are there already: the given ones, and those of params."""
+    params = {n: n.attrs["state"].read() for n in topological([*subject.roots, *subject.wrt]) if n.op is PARAM}
+    return {**params, **subject.values}
+
+
+def _groups(subject: Subject) -> list[tuple[list[Tensor], list[Tensor]]]:
+    """What can be differentiated at once: all leaves; a tensor that others depend on is taken alone."""
+    if all(not w.inputs for w in subject.wrt):
+        return [(subject.wrt, subject.results)]
+    return [([w], [r]) for w, r in zip(subject.wrt, subject.results, strict=True)]
+
+
+def _named(point: Point, wrt: Sequence[Tensor]) -> tuple[dict[Tensor, Any], list[Any], dict[Tensor, np.ndarray]]:
+    """Arrays of symbols for the float leaves of a point and for `wrt`, all the symbols, and the floats they stand for."""
+    import sympy as sp
+
+    extra = [w for w in wrt if w not in point]
+    at = {**point, **dict(zip(extra, evaluate(extra, point, {}), strict=True))}
+    given: dict[Tensor, Any] = {}
+    names: list[Any] = []
+    for number, (x, array) in enumerate(at.items()):
+        if x.dtype.kind != "f":
+            given[x] = array
+            continue
+        symbols = np.empty(array.shape, object)
+        for k, place in enumerate(np.ndindex(array.shape)):
+            symbols[place] = sp.Symbol(f"v{number}_{k}", real=True)
+        given[x] = symbols
+        names += list(symbols.ravel())
+    return given, names, at
+
+
+def _near(at: Sequence[float]) -> list[float]:
+    """A second point, near the first: in the same region of what is smooth in pieces."""
+    rng = random.Random(3)
+    return [v * (1 + 1e-4 * rng.uniform(-1.0, 1.0)) for v in at]
+
+
+def _flat(values: Mapping[Tensor, Any], graph: Graph) -> list[Any]:
+    return [e for o in graph.outputs for e in values[o].ravel()]

@@ -1,0 +1,118 @@
+"""Derivatives against floats at full size: central differences, forward against reverse, compiled against reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autodiff.jvp import jvp
+from ..codegen.cpu import print_program
+from ..ir.evaluate import evaluate
+from ..ir.graph import Graph
+from ..ir.leaves import INPUT
+from ..ir.leaves import input as symbolic_input
+from ..ir.tensor import Tensor
+from ..ir.traversal import topological
+from ..ir.tree import flatten
+from ..passes.pipeline import optimise
+from ..runtime.calls import Caller
+from ..runtime.program import Program
+from ..schedule.plan import make_plan
+
+DIFFERENCES, TRANSPOSE = 1e-5, 1e-10
+"""Relative errors allowed for central differences in float64, and between forward and reverse mode in float64."""
+_STEP = 1e-6
+_COMPILED = {np.dtype("float32"): 1e-4, np.dtype("float64"): 1e-9}
+
+Env = Mapping[str, int]
+Point = Mapping[Tensor, np.ndarray]
+
+
+class Pair(NamedTuple):
+    """Two numbers that must agree, relative to `scale`."""
+
+    found: float
+    wanted: float
+    scale: float
+
+    @property
+    def error(self) -> float:
+        return abs(self.found - self.wanted) / self.scale if self.scale else 0.0
+
+
+def differences(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], point: Point, rng: Any) -> Pair:
+    """The derivative along a random direction, by the backward graph and by differences of the loss, all in float64."""
+    held = [n for n in topological([loss]) if n.op.name == "stop_gradient"]
+    values = evaluate([*results, *held, *wrt], point, {})
+    grads, rest = values[: len(results)], values[len(results) :]
+    fixed = dict(zip(held, rest, strict=False))
+    at = rest[len(held) :]
+    directions = [rng.uniform(-1.0, 1.0, v.shape) for v in at]
+    ends = []
+    for sign in (1, -1):
+        moved = {w: v + sign * _STEP * d for w, v, d in zip(wrt, at, directions, strict=True)}
+        ends.append(float(evaluate([loss], {**point, **fixed, **moved}, {})[0]))
+    terms = [g * d for g, d in zip(grads, directions, strict=True)]
+    found = float(sum(np.sum(t) for t in terms))
+    wanted = (ends[0] - ends[1]) / (2 * _STEP)
+    noise = abs(ends[0]) * 1e-16 / _STEP / DIFFERENCES
+    return Pair(found, wanted, float(sum(np.sum(np.abs(t)) for t in terms)) + abs(wanted) + noise)
+
+
+def transpose(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], point: Point, rng: Any) -> Pair:
+    """The dot-product test: the tangent by the jvp rules against the gradient by the vjp rules, times a direction."""
+    directions = {w: symbolic_input("t", w.shape, w.dtype) for w in dict.fromkeys(wrt)}
+    (dot,) = jvp([loss], list(directions), list(directions.values()))
+    sizes = [v.shape for v in evaluate(list(directions), point, {})]
+    arrays = [rng.uniform(-1.0, 1.0, s).astype(w.dtype) for s, w in zip(sizes, directions, strict=True)]
+    given = {**point, **dict(zip(directions.values(), arrays, strict=True))}
+    tangent, *grads = evaluate([dot, *results], given, {})
+    along = dict(zip(directions, arrays, strict=True))
+    terms = [np.sum(g * along[w]) for w, g in zip(wrt, grads, strict=True)]
+    scale = float(sum(np.sum(np.abs(g * along[w])) for w, g in zip(wrt, grads, strict=True)))
+    return Pair(float(sum(terms)), float(tangent), scale)
+
+
+Runner = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
+
+
+def runner(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Runner]:
+    """The inputs below `outputs`, and compiled code that gives `outputs` for arrays of them."""
+    inputs = [n for n in topological(outputs) if n.op is INPUT]
+    graph, _ = optimise(Graph(inputs, outputs, name="certified"))
+    plan = make_plan(graph)
+    tree, _ = flatten([0] * len(outputs))
+    caller = Caller(Program(plan, print_program(plan)), tree)
+    return inputs, lambda arrays: caller.call(list(arrays))
+
+
+class Mismatch(NamedTuple):
+    """Where two arrays differ most."""
+
+    number: int
+    place: tuple[int, ...]
+    found: Any
+    wanted: Any
+
+
+def worst(found: Sequence[Any], wanted: Sequence[Any]) -> tuple[float, Mismatch | None]:
+    """The worst relative error of arrays, and where it is more than their dtype allows; nan equals nan."""
+    error, mismatch = 0.0, None
+    for k, (f, w) in enumerate(zip(found, wanted, strict=True)):
+        f, w = np.asarray(f), np.asarray(w)
+        if f.size == 0:
+            continue
+        allowed = _COMPILED.get(w.dtype, 0.0)
+        with np.errstate(all="ignore"):
+            same = (f == w) | ((f != f) & (w != w))
+            finite = np.abs(w[np.isfinite(w)]) if w.dtype.kind == "f" else np.abs(w.astype(float))
+            scale = max(1.0, float(finite.max(initial=0.0)))
+            gap = np.where(same, 0.0, np.abs(f.astype(float) - w.astype(float)) / scale)
+        gap = np.where(np.isnan(gap), np.inf, gap)
+        place = np.unravel_index(int(np.argmax(gap)), gap.shape)
+        if gap[place] > max(error, allowed) and mismatch is None:
+            mismatch = Mismatch(k, tuple(int(i) for i in place), f[place], w[place])
+        error = max(error, float(gap[place]))
+    return error, mismatch
