@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _DEMO = _PACKAGE + "__main__.py"
+_MAX_QUOTE = 120
+GENERATED_CALL = "<call of a graphc step>"
+"""The file name of the code that a call of a step goes through: none of the user's lines."""
 
 Span = tuple[int, int, int, int]
 """Where an expression stands in its file: first line, column, last line, end column, as `ast` counts them."""
@@ -75,7 +78,9 @@ class CompileError(GraphcError, RuntimeError):
 
 def is_internal(file: str) -> bool:
     """Whether a source file belongs to graphc (but for its demo), NumPy or the import machinery, not to the user."""
-    return (file.startswith(_PACKAGE) and file != _DEMO) or "<frozen " in file or f"{os.sep}numpy{os.sep}" in file
+    if file.startswith(_PACKAGE):
+        return file != _DEMO
+    return file.startswith(("<frozen ", GENERATED_CALL)) or f"{os.sep}numpy{os.sep}" in file
 
 
 def user_line() -> UserLine:
@@ -123,7 +128,7 @@ def message(
         head += f", expected {expected}" if got else f": expected {expected}"
     lines = [head]
     if at is not None:
-        text = at.text
+        text = at.text if len(at.text) <= _MAX_QUOTE else at.text[: _MAX_QUOTE - 4] + " ..."
         where = "created at" if created else "at"
         lines.append(f"  {where} {at.file}:{at.line}" + (f": {text}" if text else ""))
     if hint:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import operator
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -55,7 +56,7 @@ class Step:
         self.plan = make_plan(self.graph)
         self.text = print_program(self.plan)
         self._caller = Caller(Program(self.plan, self.text), outputs)
-        self._flat = all(c.kind is None for c in inputs.children)
+        self._count = len(inputs.children) if all(c.kind is None for c in inputs.children) else -1
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """Run one step.
@@ -72,9 +73,10 @@ class Step:
         >>> step([1.0, 2.0]), step(x=[5.0]), n.value
         ({'sum': np.float64(3.0)}, {'sum': np.float64(5.0)}, array(2.))
         """
-        if named or not self._flat:
-            args = bind_arguments(self._in, self.graph.inputs, args, named)
-        return self._caller.call(args)
+        caller, values = self._caller, args
+        if named or len(args) != self._count:
+            values = tuple(bind_arguments(self._in, self.graph.inputs, args, named))
+        return caller.call(caller, values)
 
     def bind(self, *args: Any, **named: Any) -> Bound:
         """The step bound to arrays: a callable without arguments that reads them, as they are then, at each call.
@@ -151,11 +153,14 @@ class Step:
                 )
             return self._out.build(loop.repeat(self._caller, arrays, whole(steps, "steps", 0), every, progress))
         data = as_inputs(self.graph.inputs, arrays)
-        if seed is not None:
-            whole(seed, "seed", 0)
-        drawn = (np.random.SeedSequence().entropy if seed is None else seed) if shuffle else None
+        drawn = secrets.randbits(64) if seed is None else whole(seed, "seed", 0)
         plan = cut(
-            self.graph.inputs, data, whole(batch_size, "batch_size", 1), whole(epochs, "epochs", 0), drawn, drop_last
+            self.graph.inputs,
+            data,
+            whole(batch_size, "batch_size", 1),
+            whole(epochs, "epochs", 0),
+            drawn if shuffle else None,
+            drop_last,
         )
         return self._out.build(loop.over(self._caller, data, plan, every, progress))
 
@@ -195,7 +200,9 @@ class Step:
         """
         return export(self._reading, self._out, path)
 
-    def verify(self, values: Mapping[Any, Any] | None = None, *, seconds: float = 60.0, terms: int = 2000) -> Certificate:
+    def verify(
+        self, values: Mapping[Any, Any] | None = None, *, seconds: float = 60.0, terms: int = 2000
+    ) -> Certificate:
         """Check every gradient in this step, and the compiled step itself; see `gc.verify` for how.
 
         values  {input: array} to check at; random ones otherwise. Params are as they are, and stay so
@@ -211,7 +218,7 @@ class Step:
 
         def run(arrays: Sequence[np.ndarray]) -> tuple[list[Any], list[np.ndarray]]:
             twin = copy.deepcopy(self)
-            return flatten(twin._caller.call(list(arrays)))[1], [p.value for p, _ in twin.graph.updates]
+            return flatten(twin._caller(list(arrays)))[1], [p.value for p, _ in twin.graph.updates]
 
         return verify_step(self.traced, run, self.name, values, seconds, terms)
 

@@ -1,4 +1,4 @@
-"""`to_sympy` and `from_sympy`: graphs as SymPy expressions, and SymPy expressions as graphs. SymPy is imported when called."""
+"""`to_sympy` and `from_sympy`: graphs as SymPy expressions, and back. SymPy is imported when they are called."""
 
 from __future__ import annotations
 
@@ -145,6 +145,7 @@ def _converted(sp: Any, expr: Any, known: dict[Any, Any]) -> Any:
         if e in known:
             stack.pop()
             continue
+        _check(sp, e)
         missing = [a for a in _operands(sp, e) if a not in known]
         if missing:
             stack += missing
@@ -152,6 +153,14 @@ def _converted(sp: Any, expr: Any, known: dict[Any, Any]) -> Any:
         known[e] = _node(sp, e, known)
         stack.pop()
     return known[expr]
+
+
+def _check(sp: Any, e: Any) -> None:
+    """Refuse what is not among the functions, before its arguments are looked at."""
+    special_forms = (sp.Mul, sp.Pow, sp.Piecewise, sp.Indexed, sp.logic.boolalg.BooleanAtom)
+    if isinstance(e, special_forms) or type(e) in _functions() or (e.is_number and e.is_real and e.is_finite):
+        return
+    raise _unknown(e, "a tensor for it in symbols" if e.is_Symbol else "a function that graphc has")
 
 
 def _operands(sp: Any, e: Any) -> tuple[Any, ...]:
@@ -180,9 +189,7 @@ def _node(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
         return _pieces(sp, e, known)
     if isinstance(e, sp.Mul):
         return _quotient(sp, e, known)
-    function = _functions().get(type(e))
-    if function is None or not e.args:
-        raise _unknown(e, "a tensor for it in symbols" if e.is_Symbol else "a function that graphc has")
+    function = _functions()[type(e)]
     arguments = [known[a] for a in e.args]
     if isinstance(e, (sp.Add, sp.Max, sp.Min, sp.And, sp.Or)):
         return functools.reduce(function, arguments)

@@ -88,7 +88,9 @@ def _over(y: Any, over: Mapping[Any, Any], out_axes: Any) -> Any:
         raise _no_samples(over)
     batched: dict[Tensor, Tensor] = {}
     for x, given in over.items():
-        (xs,) = lift(given, beside=(x,))
+        if not isinstance(x, Tensor):
+            raise _no_samples(x)
+        (xs,) = lift(given)
         fits = len(xs.shape) == len(x.shape) + 1 and xs.dtype == x.dtype
         if not fits or any(equal(m, n) is False for m, n in zip(xs.shape[1:], x.shape, strict=True)):
             raise ShapeError(
@@ -183,7 +185,7 @@ def _no_samples(spec: Any) -> ShapeError:
         message(
             "vmap over nothing",
             got=repr(spec),
-            expected="an axis of some argument",
+            expected="an axis of some argument, or a tensor",
             at=user_line(),
             created=False,
         )

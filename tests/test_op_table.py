@@ -17,7 +17,7 @@ import pytest
 
 from graphc.autodiff.batching import batch
 from graphc.autodiff.jvp import jvp_rules
-from graphc.autodiff.vjp import vjp, vjp_rules
+from graphc.autodiff.vjp import grad, vjp, vjp_rules
 from graphc.ir.apply import apply
 from graphc.ir.evaluate import evaluate
 from graphc.ir.leaves import input as gc_input
@@ -226,8 +226,7 @@ def test_second_derivative(case: Case) -> None:
         projected = part if projected is None else add(projected, part)
     assert projected is not None
     wrt = [*found.wrt, len(found.inputs) - 1]
-    one = np.ones((), projected.dtype)
-    seconds = vjp([projected], [found.inputs[k] for k in wrt], [one])  # type: ignore[list-item]
+    seconds = grad(projected, [found.inputs[k] for k in wrt])
     values = evaluate(seconds, dict(zip(found.inputs, found.arrays, strict=True)))
     for k, value in zip(wrt, values, strict=True):
 

@@ -10,6 +10,7 @@ import pickle
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -94,6 +95,22 @@ def test_outputs_show_params_as_they_were_before() -> None:
     np.testing.assert_array_equal(step(), [[1, 2], [3, 4]])
     np.testing.assert_array_equal(step(), [[3, 4], [1, 2]])
     np.testing.assert_array_equal([v.value, w.value], [[1, 2], [3, 4]])
+
+
+def test_a_step_nobody_holds_frees_its_memory_at_once() -> None:
+    step = double()
+    step(X)
+    bound = step.bind(X)
+    bound()
+    caller = weakref.ref(step._caller)
+    collector.disable()
+    try:
+        del step
+        assert caller() is not None
+        del bound
+        assert caller() is None
+    finally:
+        collector.enable()
 
 
 # bind
@@ -237,16 +254,21 @@ def test_steps_that_update_overlapping_params_do_not_block_each_other() -> None:
 
 
 def test_a_long_run_lets_readers_in() -> None:
-    w = gc.param(np.zeros(1000), name="w")
+    w = gc.param(np.zeros(20000), name="w")
     step = gc.compile([], [], {w: w + 1.0})
+    running = threading.Event()
     seen: list[float] = []
 
     def work(k: int) -> None:
         if k == 0:
-            step.run(steps=1_000_000)
+            running.set()
+            step.run(steps=200_000)
         else:
-            while not seen or seen[-1] < 1_000_000:
-                seen.append(w.value[0])
+            running.wait()
+            while len(seen) < 3 or seen[-1] < 200_000:
+                value = w.value
+                assert value.min() == value.max()
+                seen.append(value[0])
 
     together(2, work)
     assert len(set(seen)) > 2
@@ -281,6 +303,47 @@ def test_a_signal_handler_may_call_the_step() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, old)
     assert len(calls) > 10 and step(X, Y)[0] < 1e-3
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
+def test_interrupts_anywhere_leave_nothing_held() -> None:
+    step, w, _ = fit()
+    read, bound = gc.compile([], [w]), step.bind(X, Y)
+    armed = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal armed
+        if armed:
+            armed = False
+            raise KeyboardInterrupt
+
+    calls = (lambda: step(X, Y), lambda: step([1.0], [2.0]), bound, read, lambda: step.run(X, Y, steps=3), fit_value(w))
+    for call in calls:
+        call()
+    old = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.00031)
+    count, end = 0, time.perf_counter() + 0.5
+    while time.perf_counter() < end:
+        try:
+            armed = True
+            while True:
+                for call in calls:
+                    call()
+        except KeyboardInterrupt:
+            count += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, old)
+    assert count > 20 and not any(g.readers or g.waiting for g, _ in step._caller.guards)
+    together(1, lambda _: step(X, Y))  # another thread gets in
+
+
+def fit_value(w: gc.Param) -> Callable[[], object]:
+    """Reads and sets a param."""
+
+    def value() -> None:
+        w.value = w.value
+
+    return value
 
 
 # pickles and processes

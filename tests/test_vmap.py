@@ -324,13 +324,27 @@ def test_error_texts() -> None:
         (lambda: gc.vmap(gc.sin, out_axes=None)(x), "out_axes is None for a result that depends on the sample: got"),
         (lambda: gc.vmap(gc.sin, out_axes=2)(x), "axis out of range in vmap: got 2, expected -2 <= axis < 2"),
         (lambda: gc.vmap(1.0), "cannot vmap: got 1.0, expected a function, or tensors with over={x: xs}"),
-        (lambda: gc.vmap(s, over={}), "vmap over nothing: got {}, expected an axis of some argument"),
+        (lambda: gc.vmap(s, over={}), "vmap over nothing: got {}, expected an axis of some argument, or a tensor"),
+        (
+            lambda: gc.vmap(s, over={1.0: x}),
+            "vmap over nothing: got 1.0, expected an axis of some argument, or a tensor",
+        ),
         (lambda: gc.vmap(s, over={s: x}), "cannot vmap over s: got float64[3, 2], expected float64[] with one more"),
     ]
     for call, want in cases:
         text = failing(call)
         assert want in text, text
         assert "test_vmap.py" in text
+
+
+def test_numbers_of_samples_that_only_a_call_knows() -> None:
+    x, y = gc.input("x", ("n",)), gc.input("y", ("m",))
+    many = gc.vmap(gc.add)(x, y)
+    np.testing.assert_array_equal(evaluate([many], {x: np.ones(3), y: np.ones(3)})[0], 2 * np.ones(3))
+    assert "got m is 2 and n is 3" in failing(lambda: evaluate([many], {x: np.ones(3), y: np.ones(2)}))
+    known = gc.vmap(gc.add)(y, gc.input("z", (1,)))
+    assert known.shape == (1,), "a size of 1 does not stretch"
+    assert "got m is 3 and 1 is 1" in failing(lambda: evaluate([known], {y: np.ones(3)}))
 
 
 def test_eager_tensors_are_refused_by_name() -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Union
 
-from ..errors import ShapeError, TraceError, message
+from ..errors import ShapeError, TraceError, message, user_line
 
 DimLike = Union[int, "Dim"]
 Shape = tuple[DimLike, ...]
@@ -74,35 +74,53 @@ class Dim:
         return Dim, (self.terms,)
 
     def __add__(self, other: DimLike) -> DimLike:
-        return _combine(self, other, 1) if isinstance(other, (int, Dim)) else NotImplemented
+        return _combine(self, other, 1) if isinstance(other, (int, Dim)) else self._no_number(other)
 
     __radd__ = __add__
 
     def __sub__(self, other: DimLike) -> DimLike:
-        return _combine(self, other, -1) if isinstance(other, (int, Dim)) else NotImplemented
+        return _combine(self, other, -1) if isinstance(other, (int, Dim)) else self._no_number(other)
 
     def __rsub__(self, other: DimLike) -> DimLike:
-        return _combine(other, self, -1) if isinstance(other, (int, Dim)) else NotImplemented
+        return _combine(other, self, -1) if isinstance(other, (int, Dim)) else self._no_number(other)
 
     def __neg__(self) -> DimLike:
         return _combine(0, self, -1)
 
     def __mul__(self, other: DimLike) -> DimLike:
-        return _multiply(self, other) if isinstance(other, (int, Dim)) else NotImplemented
+        return _multiply(self, other) if isinstance(other, (int, Dim)) else self._no_number(other)
 
     __rmul__ = __mul__
 
     def __floordiv__(self, other: DimLike) -> DimLike:
-        return floordiv(self, other) if isinstance(other, (int, Dim)) else NotImplemented
+        return floordiv(self, other) if isinstance(other, (int, Dim)) else self._no_number(other)
 
     def __rfloordiv__(self, other: DimLike) -> DimLike:
-        return floordiv(other, self) if isinstance(other, (int, Dim)) else NotImplemented
+        return floordiv(other, self) if isinstance(other, (int, Dim)) else self._no_number(other)
+
+    def _no_number(self, other: Any) -> Any:
+        if not isinstance(other, (int, float, Dim)):
+            return NotImplemented
+        raise TraceError(
+            message(
+                "a runtime size is no number in Python",
+                got=f"dim {self}",
+                expected="+, -, *, // with ints and sizes",
+                at=user_line(),
+                created=False,
+                hint="gc.asarray(x.shape[0]) is the size as a tensor, for any arithmetic",
+            )
+        )
+
+    __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __mod__ = __rmod__ = _no_number
 
     def __index__(self) -> int:
         raise TraceError(
             message(
                 "a runtime size is not known while building",
                 got=f"dim {self}",
+                at=user_line(),
+                created=False,
                 hint="use it as a dim or in an expression (x / x.shape[0]), or declare the input with an int size",
             )
         )
@@ -135,7 +153,7 @@ class Dim:
 def symbol(name: str) -> Dim:
     """The runtime dim called `name` (a Python identifier)."""
     if not _NAME.match(name):
-        raise ShapeError(message("bad dim name", got=repr(name), expected="a Python identifier such as 'batch'"))
+        raise _bad("dim name", name, "a Python identifier such as 'batch'")
     return Dim((((Atom("symbol", (name,)),), 1),))
 
 
@@ -146,10 +164,10 @@ def as_dim(value: Any) -> DimLike:
     if isinstance(value, str):
         return symbol(value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise ShapeError(message("bad size", got=repr(value), expected="an int >= 0 or a dim name"))
+        raise _bad("size", value, "an int >= 0 or a dim name")
     size = value.__index__()
     if size < 0:
-        raise ShapeError(message("bad size", got=str(size), expected="an int >= 0 or a dim name"))
+        raise _bad("size", size, "an int >= 0 or a dim name")
     return size
 
 
@@ -162,7 +180,11 @@ def as_shape(spec: Any) -> Shape:
     except TypeError as error:
         if isinstance(error, (ShapeError, TraceError)):
             raise
-        raise ShapeError(message("bad shape", got=repr(spec), expected="a tuple of ints and dim names")) from None
+        raise _bad("shape", spec, "a tuple of ints and dim names") from None
+
+
+def _bad(what: str, value: Any, expected: str) -> ShapeError:
+    return ShapeError(message(f"bad {what}", got=repr(value)[:80], expected=expected, at=user_line(), created=False))
 
 
 def _terms(value: DimLike) -> tuple[tuple[Monomial, int], ...]:
@@ -217,7 +239,7 @@ def _exact_quotient(a: DimLike, b: DimLike) -> DimLike | None:
 
 def _division(kind: str, a: DimLike, b: DimLike) -> DimLike:
     if b == 0:
-        raise ShapeError(message("division of a size by zero", got=f"{a} // {b}"))
+        raise ShapeError(message("division of a size by zero", got=f"{a} // {b}", at=user_line(), created=False))
     exact = _exact_quotient(a, b)
     if exact is not None:
         return exact

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, message
+from ..errors import DTypeError, message, user_line
 
 DType = np.dtype
 
@@ -29,10 +29,16 @@ def as_dtype(spec: Any) -> DType:
     try:
         dtype = np.dtype(spec)
     except TypeError:
-        raise DTypeError(message("unknown dtype", got=repr(spec), expected=f"one of {_NAMES}")) from None
+        raise _refused("unknown", repr(spec)[:80]) from None
     if spec is None or dtype not in _SUPPORTED:
-        raise DTypeError(message("unsupported dtype", got=str(spec), expected=f"one of {_NAMES}"))
+        raise _refused("unsupported", str(spec))
     return dtype.newbyteorder("=")
+
+
+def _refused(what: str, got: str) -> DTypeError:
+    return DTypeError(
+        message(f"{what} dtype", got=got, expected=f"one of {_NAMES}", at=user_line(), created=False)
+    )
 
 
 def is_float(dtype: DType) -> bool:
@@ -82,6 +88,8 @@ def check_fits(value: Any, dtype: DType) -> None:
                     "a Python int does not fit",
                     got=str(value),
                     expected=f"{dtype}: {info.min} .. {info.max}",
+                    at=user_line(),
+                    created=False,
                     hint="astype the tensor to a wider dtype first",
                 )
             )

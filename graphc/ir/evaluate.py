@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, ShapeError, TraceError, message
+from ..errors import InputError, ShapeError, TraceError, message, user_line
 from . import dims
 from .dims import Dim
-from .leaves import INPUT, PARAM
+from .leaves import INPUT, PARAM, Param, identifier
 from .op import Check
 from .tensor import Tensor
 from .traversal import topological
@@ -36,6 +36,8 @@ def bind_dims(inputs: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> dict[st
                     f"input {node.name!r} has the wrong rank",
                     got=f"{array.dtype}{list(array.shape)}",
                     expected=str(node.aval),
+                    at=user_line(),
+                    created=False,
                 )
             )
         for axis, (dim, size) in enumerate(zip(node.shape, array.shape, strict=True)):
@@ -53,6 +55,8 @@ def bind_dims(inputs: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> dict[st
                         f"input {node.name!r} has the wrong size on axis {axis}",
                         got=f"{array.dtype}{list(array.shape)}",
                         expected=f"{node.aval}{also}",
+                        at=user_line(),
+                        created=False,
                     )
                 )
     return env
@@ -69,6 +73,8 @@ def check_sizes(checks: Sequence[Check], env: Mapping[str, int]) -> None:
                     "sizes do not fit",
                     got=f"{check.left} is {left} and {check.right} is {right} (with {sizes})",
                     expected=check.what,
+                    at=user_line(),
+                    created=False,
                 )
             )
 
@@ -99,5 +105,14 @@ def constant_of(tensor: Tensor) -> np.ndarray:
     """The value of a tensor that depends on constants only; `TraceError` otherwise."""
     for node in topological([tensor]):
         if node.op is INPUT or node.op is PARAM or any(isinstance(s, Dim) for a in node.avals for s in a.shape):
-            raise TraceError(message("a symbolic tensor has no value", got=repr(tensor)))
+            raise TraceError(message("a symbolic tensor has no value", got=repr(tensor), hint=value_hint(tensor)))
     return evaluate([tensor])[0]
+
+
+def value_hint(tensor: Tensor) -> str:
+    """How to come by the value of a tensor that depends on more than constants."""
+    if isinstance(tensor, Param):
+        return f"{tensor.name if tensor.name.isidentifier() else 'param'}.value is a copy of its present value"
+    inputs = [node.name or "" for node in topological([tensor]) if node.op is INPUT]
+    listed = ", ".join([identifier(name) for name in inputs[:3]] + ["..."] * (len(inputs) > 3))
+    return f"it has one when a compiled step runs: gc.compile([{listed}], y) called with arrays; or use gc.eager"

@@ -144,17 +144,22 @@ class Param(Tensor):
         array = np.asarray(new)
         state = self.state
         want = Aval(state.array.shape, state.array.dtype)
+        given = f"{array.dtype}{list(array.shape)}"
         if array.shape != want.shape:
             raise ShapeError(
-                message(f"cannot set param {self.name!r}", got=f"{array.dtype}{list(array.shape)}", expected=str(want))
+                message(
+                    f"cannot set param {self.name!r}", got=given, expected=str(want), at=user_line(), created=False
+                )
             )
         weak = isinstance(new, WeakScalar) and np.result_type(want.dtype, new) == want.dtype
         if not weak and not np.can_cast(array.dtype, want.dtype, "safe"):
             raise DTypeError(
                 message(
                     f"cannot set param {self.name!r}",
-                    got=f"{array.dtype}{list(array.shape)}",
+                    got=given,
                     expected=str(want),
+                    at=user_line(),
+                    created=False,
                     hint="nothing narrows silently: convert it first, with .astype",
                 )
             )
@@ -175,7 +180,11 @@ def input(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
         raise InputError(
             message("bad input name", got=repr(name), expected="a non-empty string", at=user_line(), created=False)
         )
-    return build(INPUT, (), {"name": name, "uid": Uid(), "shape": dims.as_shape(shape), "dtype": as_dtype(dtype)})
+    try:
+        declared = {"shape": dims.as_shape(shape), "dtype": as_dtype(dtype)}
+    except (ShapeError, DTypeError) as error:
+        raise type(error)(f"input {name!r}: {error}") from None
+    return build(INPUT, (), {"name": name, "uid": Uid(), **declared})
 
 
 def param(value: Any, name: str | None = None, trainable: bool = True) -> Param:

@@ -183,8 +183,9 @@ def custom_gradient(
               cotangent, of the shape and dtype of its argument, or None (zero), for each of `xs`; a tuple unless there
               is one. Written in ordinary ops, it is differentiated in turn: second derivatives go through it
 
-    Works on symbolic and eager tensors. Forward mode (`gc.jvp`) is refused. `GradientError` names a `backward` that
-    returns the wrong number, shape or dtype, and a `forward` that uses a tensor which is not an argument.
+    Works on symbolic and eager tensors. Forward mode (`gc.jvp`) is refused; under `gc.vmap` `backward` is that
+    of one sample. `GradientError` names a `backward` that returns the wrong number, shape or dtype, and a `forward`
+    that uses a tensor which is not an argument.
 
     >>> import graphc as gc
     >>> clipped = gc.custom_gradient(lambda x: x, lambda ct, x: gc.clip(ct, -1.0, 1.0))

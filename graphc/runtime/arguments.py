@@ -19,7 +19,8 @@ def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], 
     else:
         labels = [_label(c, inputs, k, tree) for k, c in enumerate(tree.children)]
     if len(args) > len(labels):
-        raise InputError(message("too many inputs", got=str(len(args)), expected=f"{len(labels)}: {', '.join(labels)}"))
+        wanted = f"{len(labels)}: {', '.join(labels)}" if labels else "none"
+        raise InputError(message("too many inputs", got=str(len(args)), expected=wanted))
     values = dict(zip(labels, args, strict=False))
     for label, value in named.items():
         if label not in labels:

@@ -19,7 +19,7 @@ from ..ir.guard import Guard, share
 from ..ir.op import Aval
 from ..ir.tree import Tree
 from .failures import failure
-from .inputs import as_inputs, check_count, in_place
+from .inputs import as_inputs, in_place
 from .program import Frame, Program
 from .stubs import guard_names, scalar_names, stub, stub_source
 from .supply import address
@@ -31,18 +31,20 @@ MAX_BYTES = 1 << 28
 
 Shapes = tuple[tuple[int, ...], ...]
 Frames = list[Frame]
+Call = Callable[[Any, Sequence[Any]], Any]
 
 
 class Caller:
     """Runs a program on arrays, from any number of threads.
 
-    call   ``call(values)``: one step on one value per input; the outputs in their structure
+    call   ``call(caller, values)``: one step on one value per input; the outputs in their structure. (A plain function,
+           so that a step that nobody holds any more is free at once, with its arena.)
     hot    free frames for the sizes last used
     sizes  of the named dims, last used
     """
 
     def __init__(self, program: Program, tree: Tree):
-        self.program, self.tree, self.build = program, tree, tree.build
+        self.program, self.tree = program, tree
         graph = program.graph
         self.inputs, self.outputs = graph.inputs, graph.outputs
         self.scalars = [k for k, n in enumerate(self.inputs) if not n.shape]
@@ -53,28 +55,25 @@ class Caller:
         guards = {**{p.state.guard: False for p in graph.params}, **{s.guard: True for s in updated}}
         self.guards: list[tuple[Guard, bool]] = sorted(guards.items(), key=lambda item: item[0].number)
         self.frames: OrderedDict[Shapes, Frames] = OrderedDict()
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.hot: Frames = []
         self.sizes: dict[str, int] = {}
         self.run: Callable[..., int] | None = None
-        self.call: Callable[[Sequence[Any]], Any] = self.careful
+        self.call: Call = Caller.careful
 
-    def quick(self, owner: Any, run: Callable[..., int], with_inputs: bool = True) -> Callable[[Sequence[Any]], Any]:
-        """The quick way to call, with frames from ``owner.hot`` and the rest left to ``owner.careful``."""
+    def __call__(self, values: Sequence[Any]) -> Any:
+        """One step."""
+        return self.call(self, values)
+
+    def quick(self, run: Callable[..., int], with_inputs: bool = True) -> Call:
+        """The quick way to call; its owner has the frames, and the careful way."""
         inputs = [n.aval for n in self.inputs] if with_inputs else []
-        guards = {0: "", 1: "writer" if self.guards and self.guards[0][1] else "reader"}.get(
-            len(self.guards), "several"
-        )
+        guards = "several" if self.guards else ""
+        if len(self.guards) == 1:
+            guards = "writer" if self.guards[0][1] else "reader"
         text = stub_source(inputs, [n.aval for n in self.outputs], self.tree, guards)
-        names = {
-            "owner": owner,
-            "careful": owner.careful,
-            "failed": owner.failed,
-            "guarded": self.guarded,
-            "build": self.build,
-            "run": run,
-        }
-        return stub(text, {**names, **scalar_names(inputs), **(guard_names(self.guards[0][0]) if guards else {})})
+        names = {"run": run, "build": self.tree.build, **scalar_names(inputs)}
+        return stub(text, {**names, **guard_names(self.guards[0][0])} if guards else names)
 
     def careful(self, values: Sequence[Any]) -> Any:
         """A call on anything that can be made to fit, or the error that says why it does not."""
@@ -82,7 +81,7 @@ class Caller:
         hot, frame = self.take(arrays)
         if self.run is None:
             self.run = self.program.call()
-            self.call = self.quick(self, self.run)
+            self.call = self.quick(self.run)
         try:
             for k in self.scalars:
                 frame.scalars[k][0] = arrays[k]
@@ -98,7 +97,7 @@ class Caller:
         if code != 0:
             raise self.failed(frame, code, values)
         given, numbers = iter(fresh), iter(frame.reads)
-        return self.build([next(given) if is_array else next(numbers)[0] for is_array in self.is_array])
+        return self.tree.build([next(given) if is_array else next(numbers)[0] for is_array in self.is_array])
 
     def guarded(self, token: object, function: Callable[..., Any], *arguments: Any, first: int = 0) -> Any:
         """``function(*arguments)`` with the guards from number `first` on taken."""
@@ -127,9 +126,9 @@ class Caller:
         """A free frame for arrays of these shapes, or a new one, and the list it goes back to."""
         shapes = tuple([a.shape for a in arrays])
         with self.lock:
-            free = self.frames.get(shapes)
+            free = self.frames.pop(shapes, None)
             if free is not None:
-                self.frames.move_to_end(shapes)
+                self.frames[shapes] = free
         if free is None:
             env = bind_dims(self.inputs, arrays)
             check_sizes(self.program.plan.checks, env)
@@ -160,14 +159,14 @@ class Bound:
     """
 
     def __init__(self, caller: Caller, values: Sequence[Any]):
-        check_count(caller.inputs, values)
         self.arrays = [in_place(node, value) for node, value in zip(caller.inputs, values, strict=True)]
         self.caller = caller
         self.env = bind_dims(caller.inputs, self.arrays)
         check_sizes(caller.program.plan.checks, self.env)
         self.run = caller.program.call(with_inputs=False)
         self.hot = [self.frame()]
-        self.call = caller.quick(self, self.run, with_inputs=False)
+        self.guarded = caller.guarded
+        self.call = caller.quick(self.run, with_inputs=False)
 
     def frame(self) -> Frame:
         """A frame in which the inputs are the bound arrays."""
@@ -179,7 +178,7 @@ class Bound:
 
     def __call__(self) -> Any:
         """One step; raises as a call of the step does."""
-        return self.call(())
+        return self.call(self, ())
 
     def careful(self, values: Sequence[Any]) -> Any:
         """A call while another thread uses the frames there are."""

@@ -108,8 +108,9 @@ def _whole(folder: Path, data: bytes) -> bool:
         if (folder / TEXT).read_bytes() != data:
             return False
         lines = (folder / SEAL).read_text().splitlines()
-        wanted = dict(reversed(line.split(" ", 1)) for line in lines)
-        return TEXT in wanted and all(_digest((folder / n).read_bytes()) == d for n, d in wanted.items())
+        wanted = [line.split(" ", 1) for line in lines]
+        named = [name for _, name in wanted]
+        return TEXT in named and all(_digest((folder / name).read_bytes()) == digest for digest, name in wanted)
     except (OSError, ValueError):
         return False
 

@@ -21,19 +21,7 @@ _KINDS = "bif"
 
 def as_inputs(nodes: Sequence[Tensor], values: Sequence[Any]) -> list[np.ndarray]:
     """Every argument as an array for its input."""
-    check_count(nodes, values)
     return [as_input(node, value) for node, value in zip(nodes, values, strict=True)]
-
-
-def check_count(nodes: Sequence[Tensor], values: Sequence[Any]) -> None:
-    """There must be one value per input."""
-    if len(values) != len(nodes):
-        names = ", ".join(repr(n.name) for n in nodes)
-        raise InputError(
-            message(
-                "wrong number of inputs", got=str(len(values)), expected=f"{len(nodes)}: {names}" if names else "none"
-            )
-        )
 
 
 def as_input(node: Tensor, value: Any) -> np.ndarray:

@@ -38,14 +38,17 @@ def over(caller: Caller, arrays: Sequence[np.ndarray], batches: Batches, every: 
     """Steps on the batches of datasets; the outputs of every `every`-th, stacked or joined along the batch axis."""
     dim = batch_dim(caller.inputs)
     counts = [(s.steps, s.rows) for s in batches._replace(epochs=1, seed=None).segments()] * batches.epochs
-    envs = [_env(caller, arrays, dim, rows) for rows in dict.fromkeys(r for _, r in counts) or [batches.rows]]
+    envs = [
+        _env(caller, arrays, dim, rows)
+        for rows in dict.fromkeys(r for _, r in counts if r is not None) or [batches.rows]
+    ]
     for env in envs if counts else []:
         check_sizes(caller.program.plan.checks, env)
     history = History(caller.outputs, envs[0], every, counts, dim)
     return Run(caller, arrays, dim, history, batches.epochs * batches.per_epoch).all(batches.segments(), progress)
 
 
-def _env(caller: Caller, arrays: Sequence[np.ndarray], dim: DimLike, rows: int | None) -> dict[str, int]:
+def _env(caller: Caller, arrays: Sequence[np.ndarray], dim: DimLike, rows: int) -> dict[str, int]:
     """The sizes of named dims for batches of `rows` rows; `InputError` where a dataset does not fit."""
     batch = [
         np.broadcast_to(a.dtype.type(0), (rows, *a.shape[1:])) if is_dataset(n, dim) else a

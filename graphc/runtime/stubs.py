@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import GENERATED_CALL
 from ..ir.dtypes import DType
 from ..ir.guard import Guard
 from ..ir.op import Aval
@@ -20,23 +21,22 @@ _PYTHON = {"b": bool, "i": int, "u": int, "f": float}
 
 
 def stub_source(inputs: Sequence[Aval], outputs: Sequence[Aval], tree: Tree, guards: str = "") -> str:
-    """The text of `call(values)`. Names it uses: see `stub`.
+    """The text of `call(owner, values)`: `owner` has frames, `hot`, and methods `careful`, `failed` and `guarded`.
 
     guards  "writer" or "reader" of one guard, "several" guards, or "" where there are no params
 
     >>> scalar = Aval((), np.dtype("float64"))
     >>> from ..ir.tree import LEAF
-    >>> print(stub_source([Aval((0,), scalar.dtype), scalar], [scalar], LEAF, "writer"))
-    def call(values):
+    >>> print(stub_source([Aval((0,), scalar.dtype)], [scalar], LEAF, "writer"))
+    def call(owner, values):
         hot = owner.hot
         try:
-            x0, x1 = values
+            x0, = values
             frame = hot.pop()
         except (ValueError, IndexError):
-            return careful(values)
+            return owner.careful(values)
         try:
-            if type(x0) is ndarray and type(x1) in kinds1:
-                frame.scalars[1][0] = x1
+            if type(x0) is ndarray:
                 try:
                     with turn:
                         if readers:
@@ -49,10 +49,10 @@ def stub_source(inputs: Sequence[Aval], outputs: Sequence[Aval], tree: Tree, gua
                 if code == 0:
                     return frame.reads[0][0]
                 if code > 0:
-                    raise failed(frame, code, values)
+                    raise owner.failed(frame, code, values)
         finally:
             hot.append(frame)
-        return careful(values)
+        return owner.careful(values)
     <BLANKLINE>
     """
     names = [f"x{k}" for k in range(len(inputs))]
@@ -65,28 +65,28 @@ def stub_source(inputs: Sequence[Aval], outputs: Sequence[Aval], tree: Tree, gua
     arguments = ["frame.m", *[n for n, a in zip(names, inputs, strict=True) if a.shape], *[f"y{k}" for k in fresh]]
     run = f"code = run({', '.join(arguments)})"
     if guards == "several":
-        run = f"code = guarded(frame, run, {', '.join(arguments)})"
+        run = f"code = owner.guarded(frame, run, {', '.join(arguments)})"
     elif guards:
         run = _GUARDED[guards].replace("RUN", run)
     run = f"try:\n{_indented(run, 4)}\nexcept TypeError:\n    code = -1"  # numba has no code for these types
     after = ["if waiting:\n    give_way()"] if guards == "writer" else []
     body = "\n".join([*stores, *takes, run, *after, f"if code == 0:\n    return {_structure(tree, results)}"])
     return f"""\
-def call(values):
+def call(owner, values):
     hot = owner.hot
     try:
         {f"{', '.join(names)}{',' * (len(names) == 1)} = values" if names else "() = values"}
         frame = hot.pop()
     except (ValueError, IndexError):
-        return careful(values)
+        return owner.careful(values)
     try:
         if {" and ".join(conditions) or "True"}:
 {_indented(body, 12)}
             if code > 0:
-                raise failed(frame, code, values)
+                raise owner.failed(frame, code, values)
     finally:
         hot.append(frame)
-    return careful(values)
+    return owner.careful(values)
 """
 
 
@@ -106,13 +106,10 @@ finally:
 """What stands around the dispatch under one guard."""
 
 
-def stub(source: str, names: dict[str, Any]) -> Callable[[Sequence[Any]], Any]:
-    """The function of a stub's text.
-
-    names  owner, careful, failed, guarded, build (see `calls.Caller`), run (`drivers.call_source`)
-    """
+def stub(source: str, names: dict[str, Any]) -> Callable[[Any, Sequence[Any]], Any]:
+    """The function of a stub's text; `names` are `run` (see `drivers.call_source`), `build`, and those below."""
     space = {"ndarray": np.ndarray, **names}
-    exec(compile(source, "<call of a graphc step>", "exec"), space)
+    exec(compile(source, GENERATED_CALL, "exec"), space)
     return space["call"]
 
 
@@ -129,15 +126,18 @@ def guard_names(guard: Guard) -> dict[str, Any]:
 
 
 def scalar_names(inputs: Sequence[Aval]) -> dict[str, Any]:
-    """The types of numbers that 0-d inputs take at once."""
-    return {f"kinds{k}": (a.dtype.type, _PYTHON[a.dtype.kind]) for k, a in enumerate(inputs) if not a.shape}
+    """The types of numbers that 0-d inputs take at once, and their dtypes."""
+    scalars = [(k, a.dtype) for k, a in enumerate(inputs) if not a.shape]
+    kinds = {f"kinds{k}": (dtype.type, _PYTHON[dtype.kind]) for k, dtype in scalars}
+    return {**kinds, **{f"dtype{k}": dtype for k, dtype in scalars}}
 
 
 def _accepts(k: int, aval: Aval) -> str:
     """The condition for value `k` to go the quick way."""
     if aval.shape:
         return f"type(x{k}) is ndarray"
-    return f"type(x{k}) in kinds{k}{_range(k, aval.dtype)}"
+    array = f"type(x{k}) is ndarray and x{k}.dtype is dtype{k} and not x{k}.shape"
+    return f"(type(x{k}) in kinds{k}{_range(k, aval.dtype)} or {array})"
 
 
 def _range(k: int, dtype: DType) -> str:

@@ -1,1 +1,1 @@
-"""Proof that gradients are right: SymPy, 50 digits, differences, forward against reverse, compiled against reference."""
+"""Proof that gradients are right: SymPy, 50 digits, differences, forward against reverse, compiled code."""

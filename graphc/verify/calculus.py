@@ -1,8 +1,7 @@
-"""Derivatives of SymPy expressions almost everywhere, and whether two expressions are equal: proven, or at 50 digits."""
+"""Derivatives of SymPy expressions almost everywhere, and whether two are equal: proven, or at 50 digits."""
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -32,18 +31,15 @@ def derivative(expression: Any, x: Any) -> Any:
 class Verdict(NamedTuple):
     """How two lists of expressions compare, the worst relative error, and where they differ.
 
-    proven    how many of them by algebra (the others agree at 50 digits)
+    proven    how many of `compared` by algebra (the others agree at 50 digits)
     where     position of the first that differs, with both values
     """
 
     status: str
     error: float = 0.0
     proven: int = 0
-    count: int = 0
+    compared: int = 0
     where: tuple[int, str, str] | None = None
-
-
-Sampler = Callable[[random.Random], Sequence[Any]]
 
 
 def compare(
@@ -110,6 +106,15 @@ def _numeric(
     return worst, seen, None
 
 
+def _plain(value: Any) -> Any:
+    """A number without an imaginary part of zero."""
+    import mpmath
+
+    if not isinstance(value, mpmath.mpc):
+        return mpmath.mpf(value)
+    return value.real if value.imag == 0 else value
+
+
 def _is_real(value: Any) -> bool:
     import mpmath
 
@@ -134,7 +139,7 @@ def numerically(expressions: Sequence[Any], symbols: Sequence[Any]) -> Callable[
         with mpmath.workdps(DIGITS):
             try:
                 values = function(*[v if isinstance(v, bool) else mpmath.mpf(v) for v in point])
-                return [v if isinstance(v, mpmath.mpc) else mpmath.mpf(v) for v in values]
+                return [_plain(v) for v in values]
             except (ArithmeticError, ValueError, TypeError):
                 return None
 

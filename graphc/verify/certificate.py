@@ -1,4 +1,4 @@
-"""`Certificate`: what was checked of a derivative, how, and how well it agreed; `VerificationError` where it did not."""
+"""`Certificate`: what was checked of a derivative, how, and how well it agreed; `VerificationError` where not."""
 
 from __future__ import annotations
 

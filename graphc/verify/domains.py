@@ -155,7 +155,7 @@ class Digits:
         return element
 
     def map(self, op: Op, attrs: Mapping[str, Any], at: UserLine | None) -> Callable[..., Any]:
-        direct = {
+        direct: dict[str, Callable[..., Any]] = {
             "ct_mul": lambda ct, d: ct if ct == 0 else ct * d,
             "where": lambda c, x, y: x if c else y,
             "stop_gradient": lambda x: x,
@@ -165,10 +165,10 @@ class Digits:
             "logical_and": lambda x, y: x and y,
             "logical_or": lambda x, y: x or y,
             "logical_not": lambda x: not x,
-        }.get(op.name)
+        }
         if op.name == "astype" and attrs["dtype"].kind == "f":
             return lambda x: self.mp.mpf(x)
-        return direct or self._compiled(op, attrs, at)
+        return direct.get(op.name) or self._compiled(op, attrs, at)
 
     def _compiled(self, op: Op, attrs: Mapping[str, Any], at: UserLine | None) -> Callable[..., Any]:
         """A row's meaning as a Python function of mpmath numbers, made once."""
@@ -199,14 +199,15 @@ class Digits:
 
     def reduce(self, op: Op, attrs: Mapping[str, Any]) -> Callable[[Sequence[Any]], Any]:
         """The meaning of a reduction of a list."""
-        return {
+        found: dict[str, Callable[[Sequence[Any]], Any]] = {
             "sum": self.mp.fsum,
             "prod": self.mp.fprod,
             "max": max,
             "min": min,
             "any": any,
             "all": all,
-        }[op.name]
+        }
+        return found[op.name]
 
 
 def functions(mp: Any) -> dict[str, Any]:

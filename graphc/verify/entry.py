@@ -11,7 +11,7 @@ import numpy as np
 from ..autodiff.records import Record, records_of
 from ..autodiff.vjp import check_floats, vjp
 from ..errors import GradientError, message, user_line
-from ..ir.evaluate import evaluate
+from ..ir.evaluate import bind_dims, evaluate
 from ..ir.graph import Graph
 from ..ir.leaves import PARAM, constant_value
 from ..ir.leaves import input as symbolic_input
@@ -23,11 +23,9 @@ from ..ops.elementwise import add, multiply, stop_gradient
 from ..ops.reduction import sum as sum_
 from . import numeric
 from .certificate import PASSED, SKIPPED, Certificate, Check
-from .graphs import Inspection, Subject, compiled_wrong
+from .graphs import FULL, Inspection, Subject, compiled_wrong
 from .points import choose_point
 from .shrink import sizes_for
-
-_FULL = (7, 6, 8, 12, 4, 3, 2, 1)
 
 
 def verify(
@@ -69,11 +67,8 @@ def verify(
 
 
 def _not_a_tensor(value: Any) -> GradientError:
-    return GradientError(
-        message(
-            "cannot verify", got=repr(value)[:80], expected="tensors: gc.verify(y, wrt)", at=user_line(), created=False
-        )
-    )
+    got, expected = repr(value)[:80], "tensors: gc.verify(y, wrt)"
+    return GradientError(message("cannot verify", got=got, expected=expected, at=user_line(), created=False))
 
 
 Run = Callable[[Sequence[np.ndarray]], tuple[Sequence[Any], Sequence[Any]]]
@@ -131,8 +126,7 @@ def _subjects(graph: Graph, values: Mapping[Tensor, Any]) -> list[Subject]:
         alive = [(w, ref()) for w, ref in zip(record.wrt, record.results, strict=True)]
         pairs = [(w, r) for w, r in alive if r is not None and r in inside]
         loss = _loss(record)
-        own = {x: v for x, v in values.items()}
-        subjects.append(Subject(loss, [w for w, _ in pairs], [r for _, r in pairs], own))
+        subjects.append(Subject(loss, [w for w, _ in pairs], [r for _, r in pairs], values))
     return subjects
 
 
@@ -164,10 +158,8 @@ def _whole(graph: Graph, run: Run, values: Mapping[Tensor, Any]) -> Check:
     """The compiled step against the reference interpreter, outputs and updates."""
     begun = time.monotonic()
     what = "compiled step against reference"
-    env = {
-        s: n for x, v in values.items() for s, n in zip(map(str, x.shape), np.shape(v), strict=True) if s.isidentifier()
-    }
-    chosen = env or sizes_for([*graph.inputs, *graph.roots], _FULL)
+    given = bind_dims(list(values), list(values.values()))
+    chosen = sizes_for([*graph.inputs, *graph.roots], FULL, given)
     if chosen is None:
         return Check(what, SKIPPED, "no sizes satisfy the conditions on named dims; give values=")
     point = choose_point(graph.roots, graph.inputs, chosen, values, noise=0.0)
@@ -179,10 +171,8 @@ def _whole(graph: Graph, run: Run, values: Mapping[Tensor, Any]) -> Check:
     outputs, updated = run([point[x] for x in graph.inputs])
     error, mismatch = numeric.worst([*outputs, *updated], wanted)
     if mismatch is not None:
-        count = len(graph.outputs)
-        k = mismatch.number
-        raise compiled_wrong(
-            f"output {k}" if k < count else f"the update of {graph.updates[k - count][0].name}", mismatch
-        )
+        updates = [f"the update of {p.name}" for p, _ in graph.updates]
+        names = [*(f"output {n}" for n in range(len(outputs))), *updates]
+        raise compiled_wrong(names[mismatch.number], mismatch)
     seconds = round(time.monotonic() - begun, 3)
     return Check(what, PASSED, "numba against the reference interpreter", error, sum(map(np.size, wanted)), seconds)

@@ -6,19 +6,20 @@ import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..errors import GraphcError, UnsupportedError, message
-from ..ir.evaluate import evaluate
+from ..ir import dims
+from ..ir.evaluate import bind_dims, evaluate
 from ..ir.graph import Graph
 from ..ir.leaves import INPUT, PARAM
 from ..ir.tensor import Tensor
 from ..ir.traversal import topological
 from ..passes.pipeline import PIPELINE
 from . import local, numeric
-from .calculus import AGREES, DIFFERS, PROVEN, UNDECIDED, Verdict, compare, derivative
+from .calculus import AGREES, DIFFERS, PROVEN, UNDECIDED, compare, derivative, short
 from .certificate import PASSED, SKIPPED, Certificate, Check, VerificationError
 from .domains import Digits, Symbols
 from .kinks import kinks_of
@@ -26,7 +27,8 @@ from .points import Point, choose_point, leaves_of
 from .shrink import Small, shrink, sizes_for
 from .symbolic import BudgetError, evaluate_elements
 
-_SMALL, _FULL = (2, 3, 1, 4, 6, 8), (7, 6, 8, 12, 4, 3, 2, 1)
+_SMALL, FULL = (2, 3, 1, 4, 6, 8), (7, 6, 8, 12, 4, 3, 2, 1)
+"""Sizes that are tried for named dims."""
 _MAX_ELEMENTS = 2_000_000
 """Of a program at full size, for the stages in floats."""
 _EXACT, _FROM_SINGLE = 1e-11, 1e-5
@@ -111,7 +113,6 @@ class Inspection:
 
     def _shrunk(self) -> tuple[Subject, Point]:
         """The subject on small arrays, with a point for it."""
-        self._derivable()
         if self.small is None:
             env = sizes_for(self.subject.roots, _SMALL)
             if env is None:
@@ -132,6 +133,7 @@ class Inspection:
         return new, point
 
     def symbols(self) -> tuple[str, float, int]:
+        self._derivable()
         small, point = self._shrunk()
         verdicts = []
         collected: list[Any] = []
@@ -139,13 +141,14 @@ class Inspection:
             wanted, found, names, at = self._differentiated(small.loss, wrt, results, point)
             verdict = compare(found, wanted, names, [at, _near(at)], self.tolerance, self.until(0.5))
             if verdict.status == DIFFERS:
-                self._refute(small, point, verdict, results)
+                assert verdict.where is not None
+                self._refute(small, point, *verdict.where[1:])
             verdicts.append(verdict)
             collected += wanted
         self.wanted = collected if len(verdicts) == 1 else None
         if any(v.status == UNDECIDED for v in verdicts):
             raise Skip("expressions have no real value at the point")
-        proven, count = sum(v.proven for v in verdicts), sum(v.count for v in verdicts)
+        proven, count = sum(v.proven for v in verdicts), sum(v.compared for v in verdicts)
         how = "algebra" if proven == count else f"{proven} by algebra, {count - proven} at 50 digits"
         return how, max((v.error for v in verdicts), default=0.0), count
 
@@ -167,6 +170,7 @@ class Inspection:
         return wanted, found, names, [v for x in at for v in np.ravel(at[x]).tolist() if x.dtype.kind == "f"]
 
     def digits(self) -> tuple[str, float, int]:
+        self._derivable()
         small, point = self._shrunk()
         domain, rng = Digits(), random.Random(0)
         worst = 0.0
@@ -177,21 +181,18 @@ class Inspection:
                     raise Skip("the loss or its gradient is not a real number at 50 digits")
                 worst = max(worst, pair.error)
                 if pair.error > self.tolerance:
-                    texts = (domain.mp.nstr(pair.found, 10), domain.mp.nstr(pair.wanted, 10))
-                    self._refute(small, point, Verdict(DIFFERS, pair.error, 0, 1, (0, *texts)), None)
+                    self._refute(small, point, short(pair.found), short(pair.wanted))
         return f"central differences of 50 digits along {_DIRECTIONS} directions", worst, _DIRECTIONS
 
-    def _refute(self, small: Subject, point: Point, verdict: Verdict, results: list[Tensor] | None) -> None:
+    def _refute(self, small: Subject, point: Point, found: str, wanted: str) -> NoReturn:
         """Raise the error for a gradient that is wrong: of the op whose own rule is, if there is one."""
-        culprit = local.find_culprit(small.loss, small.wrt, point, float("inf"))
-        assert verdict.where is not None
+        culprit = local.find_culprit(small.loss, small.wrt, point)
         if culprit is None:
-            entry = "" if results is None else f" (entry {verdict.where[0]} of all)"
             raise VerificationError(
                 message(
                     f"wrong: {self.subject.text}",
-                    got=f"{verdict.where[1]}{entry}",
-                    expected=f"{verdict.where[2]}",
+                    got=found,
+                    expected=wanted,
                     hint="each op's own rule is right: the derivative was put together wrongly, or by hand",
                 )
             )
@@ -225,7 +226,7 @@ class Inspection:
                 error = float(abs(a - b) / (1 + abs(b)))
                 worst = max(worst, error)
                 if error > self.tolerance:
-                    raise self._broken(name, number, dict(fired), k, domain.mp.nstr(a, 10), domain.mp.nstr(b, 10))
+                    raise self._broken(f"{name!r} (number {number + 1})", fired, k, a, b)
             symbolic = symbolic and self._still(new, small, point)
             graph = new
         how = "expressions and 50 digits" if symbolic else "50 digits"
@@ -246,14 +247,12 @@ class Inspection:
         verdict = compare(found, self.wanted, names, [where], self.tolerance, algebra=False)
         return verdict.status in (PROVEN, AGREES)
 
-    def _broken(
-        self, name: str, number: int, fired: dict[str, int], k: int, got: str, wanted: str
-    ) -> VerificationError:
+    def _broken(self, which: str, fired: Mapping[str, int], k: int, got: Any, wanted: Any) -> VerificationError:
         return VerificationError(
             message(
-                f"pass {name!r} (number {number + 1}) changed {self.subject.text}",
-                got=f"{got} in entry {k} of loss and gradients",
-                expected=wanted,
+                f"pass {which} changed {self.subject.text}",
+                got=f"{short(got)} in entry {k} of loss and gradients",
+                expected=short(wanted),
                 hint=f"rules that fired: {', '.join(fired) or 'none'}",
             )
         )
@@ -269,15 +268,11 @@ class Inspection:
             raise Skip(f"it cannot be rebuilt in float64: {str(error).splitlines()[0]}") from None
 
     def _full_sizes(self) -> dict[str, int]:
-        env = {
-            s: n for x, v in self.subject.values.items() for s, n in zip(map(str, x.shape), np.shape(v), strict=True)
-        }
-        env = {s: n for s, n in env.items() if s.isidentifier()}
-        chosen = env or sizes_for(self.subject.roots, _FULL)
+        values = self.subject.values
+        given = bind_dims(list(values), list(values.values()))
+        chosen = sizes_for(self.subject.roots, FULL, given)
         if chosen is None:
-            raise Skip("no sizes satisfy the conditions on named dims")
-        from ..ir import dims
-
+            raise Skip("no sizes satisfy the conditions on named dims; give values=")
         leaves = leaves_of(self.subject.roots)
         if sum(dims.evaluate(dims.product(x.shape), chosen) for x in leaves) > _MAX_ELEMENTS:
             raise Skip(f"more than {_MAX_ELEMENTS} elements")
@@ -293,7 +288,7 @@ class Inspection:
         except VerificationError:
             raise
         except GraphcError as error:
-            raise Skip(f"no forward derivative: {str(error).splitlines()[0]}") from None
+            raise Skip(str(error).splitlines()[0]) from None
 
     def _pairs(self, stage: Any, tolerance: float, how: str) -> tuple[str, float, int]:
         full, point = self._full()
@@ -303,12 +298,7 @@ class Inspection:
             pair = stage(full.loss, wrt, results, point, rng)
             worst = max(worst, pair.error)
             if not pair.error <= tolerance:
-                self._refute(
-                    full,
-                    point,
-                    Verdict(DIFFERS, pair.error, 0, 1, (0, f"{pair.found:.10g}", f"{pair.wanted:.10g}")),
-                    None,
-                )
+                self._refute(full, point, short(pair.found), short(pair.wanted))
         return how, worst, 1
 
     def code(self) -> tuple[str, float, int]:
@@ -353,7 +343,7 @@ def _groups(subject: Subject) -> list[tuple[list[Tensor], list[Tensor]]]:
 
 
 def _named(point: Point, wrt: Sequence[Tensor]) -> tuple[dict[Tensor, Any], list[Any], dict[Tensor, np.ndarray]]:
-    """Arrays of symbols for the float leaves of a point and for `wrt`, all the symbols, and the floats they stand for."""
+    """Arrays of symbols for the float leaves of a point and for `wrt`, all symbols, and the floats they stand for."""
     import sympy as sp
 
     extra = [w for w in wrt if w not in point]

@@ -34,7 +34,7 @@ class Directional(NamedTuple):
         return float(abs(self.found - self.wanted) / self.scale) if self.scale else 0.0
 
 
-def random_elements(shape: tuple[int, ...], domain: Digits, rng: random.Random) -> np.ndarray:
+def random_elements(shape: Any, domain: Digits, rng: random.Random) -> np.ndarray:
     result = np.empty(shape, object)
     for place in np.ndindex(shape):
         result[place] = domain.mp.mpf(rng.uniform(-1.0, 1.0))
@@ -54,7 +54,7 @@ def along(
 
     What passes through ``stop_gradient`` is held at its value.
     """
-    base = evaluate_elements([loss, *results], point, domain, point=point, deadline=deadline)
+    base = evaluate_elements([loss, *results, *wrt], point, domain, point=point, deadline=deadline)
     held = {n: base[n] for n in topological([loss]) if n.op.name == "stop_gradient"}
     directions = [random_elements(base[w].shape, domain, rng) for w in wrt]
     terms = [
@@ -81,12 +81,10 @@ class Culprit(NamedTuple):
     values: tuple[str, ...]
 
 
-def find_culprit(
-    loss: Tensor, wrt: Sequence[Tensor], point: Mapping[Tensor, np.ndarray], deadline: float
-) -> Culprit | None:
+def find_culprit(loss: Tensor, wrt: Sequence[Tensor], point: Mapping[Tensor, np.ndarray]) -> Culprit | None:
     """The first node, operands first, whose rule disagrees with differences of what the node itself computes."""
     domain = Digits()
-    base = evaluate_elements([loss], point, domain, point=point, deadline=deadline)
+    base = evaluate_elements([loss], point, domain, point=point)
     order = topological([loss])
     active = depends_on(order, wrt)
     rng = random.Random(1)

@@ -34,7 +34,7 @@ _WELL_KNOWN = (
     "EulerGamma",
 )
 _SHORT = 15
-"""Decimals of up to this many digits are taken as written (0.1 is 1/10); longer ones as the binary fraction they are."""
+"""Decimals of up to this many digits are taken as written (0.1 is 1/10), longer ones as the binary fraction."""
 
 
 @functools.cache

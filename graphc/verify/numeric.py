@@ -85,7 +85,7 @@ def runner(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Runner]:
     plan = make_plan(graph)
     tree, _ = flatten([0] * len(outputs))
     caller = Caller(Program(plan, print_program(plan)), tree)
-    return inputs, lambda arrays: caller.call(list(arrays))
+    return inputs, lambda arrays: caller(list(arrays))
 
 
 class Mismatch(NamedTuple):

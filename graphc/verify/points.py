@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import OutOfBoundsError
+from ..ir import dims
 from ..ir.evaluate import evaluate
 from ..ir.leaves import INPUT, PARAM
 from ..ir.tensor import Tensor
@@ -64,8 +65,6 @@ def _array(
     integers: int,
     noise: float,
 ) -> np.ndarray:
-    from ..ir import dims
-
     shape = tuple(dims.evaluate(d, env) for d in leaf.shape)
     if value is not None:
         cut = np.asarray(value)[tuple(slice(0, n) for n in shape)]

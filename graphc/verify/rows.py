@@ -26,6 +26,7 @@ from ..ops.cotangent import ZERO
 from .calculus import AGREES, DIFFERS, PROVEN, UNDECIDED, Verdict, compare, derivative
 from .certificate import VerificationError
 from .domains import Symbols, is_map
+from .numbers import exact
 from .symbolic import evaluate_elements
 
 NO_DERIVATIVE = "no derivative"
@@ -34,7 +35,7 @@ _MAX_SYMBOLS = 20
 
 
 class RowVerdict(NamedTuple):
-    """What is known of the rules of one row: `how` is proven, agrees (at 50 digits) or no derivative, with the reason."""
+    """What is known of the rules of one row: `how` is proven, agrees (at 50 digits) or no derivative."""
 
     op: str
     how: str
@@ -55,7 +56,7 @@ def certify_row(op: Op, seconds: float = 5.0) -> RowVerdict:
     verdicts = [v for sample in _small(op) for v in _sample(op, sample, deadline)]
     if not verdicts or any(v.status == UNDECIDED for v in verdicts):
         return RowVerdict(op.name, UNDECIDED, "no sample has a point where the derivative is a real number")
-    proven, count = sum(v.proven for v in verdicts), sum(v.count for v in verdicts)
+    proven, count = sum(v.proven for v in verdicts), sum(v.compared for v in verdicts)
     error = max(v.error for v in verdicts)
     if proven == count:
         return RowVerdict(op.name, PROVEN, f"{count} by algebra", error, count)
@@ -160,88 +161,89 @@ def _sample(op: Op, sample: Sample, deadline: float) -> Iterator[Verdict]:
         made = _make(op, sample, fixed)
         inputs = [symbolic_input(f"x{k}", a.shape, spec.dtype) for k, (a, spec) in _pairs(made, sample)]
         out = apply(op, *inputs, **sample.attrs)
+        given, point = (dict(zip(inputs, a, strict=True)) for a in (made.arrays, made.point))
         for kind in ("vjp", "jvp"):
-            yield _checked(op, sample, made, inputs, out, kind, deadline)
+            yield _checked(_Call(op, sample, made, inputs, out, given, point), kind, deadline)
 
 
 def _pairs(made: _Operands, sample: Sample) -> Any:
     return enumerate(zip(made.arrays, sample.operands, strict=True))
 
 
-def _checked(op: Op, sample: Sample, made: _Operands, inputs: list[Tensor], out: Tensor, kind: str, deadline: float):
+class _Call(NamedTuple):
+    """One call of a row on symbols: operands as inputs of a graph, the result, and what is given to evaluate it."""
+
+    op: Op
+    sample: Sample
+    made: _Operands
+    inputs: list[Tensor]
+    out: Tensor
+    given: dict[Tensor, Any]
+    point: dict[Tensor, Any]
+
+    def values(self, tensor: Any, extra: dict[Tensor, Any], shape: Any) -> np.ndarray:
+        """The elements of a tensor that the rules made of the operands and of `extra`."""
+        if tensor is ZERO or tensor is None:
+            return np.full(shape, exact(np.int64(0)), object)
+        point = {**self.point, **{x: np.ones(a.shape) for x, a in extra.items()}}
+        return evaluate_elements([tensor], {**self.given, **extra}, Symbols(), point=point)[tensor]
+
+
+def _checked(call: _Call, kind: str, deadline: float) -> Verdict:
     """The verdict on one set of rules; raises where they are wrong."""
     import sympy as sp
 
     domain = Symbols(freeze=True)
-    given = dict(zip(inputs, made.arrays, strict=True))
-    at = dict(zip(inputs, made.point, strict=True))
-    forward = evaluate_elements([out], given, domain, point=at)[out]
-    fresh = Symbols()
-    if kind == "vjp":
-        found, wanted, extra = _reverse(op, sample, made, inputs, out, forward, fresh, at, given)
-    else:
-        found, wanted, extra = _forward(op, sample, made, inputs, out, forward, fresh, at, given)
+    forward = evaluate_elements([call.out], call.given, domain, point=call.point)[call.out]
+    found, wanted, extra = (_reverse if kind == "vjp" else _forward)(call, forward)
     if not found:
         return Verdict(PROVEN)
     wanted = [domain.thaw(w) for w in wanted]
-    symbols = [*made.symbols, *extra]
-    points = _points(made, len(extra), is_map(op))
+    symbols = [*call.made.symbols, *extra]
+    points = _points(call.made, len(extra), is_map(call.op))
     verdict = compare([sp.sympify(f) for f in found], wanted, symbols, points, deadline=deadline)
     if verdict.status == DIFFERS and verdict.where is not None:
-        raise _wrong(op, sample, kind, found, wanted, verdict)
+        raise _wrong(call, kind, found, wanted, verdict)
     return verdict
 
 
-def _reverse(
-    op: Op, sample: Sample, made: _Operands, inputs: Any, out: Any, forward: Any, domain: Any, at: Any, given: Any
-):
+_Sides = tuple[list[Any], list[Any], list[Any]]
+"""What the rules give, what SymPy gives, and the symbols of the cotangent or tangents."""
+
+
+def _reverse(call: _Call, forward: np.ndarray) -> _Sides:
     """Cotangents by the rules, and by differentiating the sum of ct * forward."""
     import sympy as sp
 
-    ct = symbolic_input("ct", out.shape, out.dtype)
-    cts = _fresh("ct", out.shape)
-    wanted_flags = [i.dtype.kind == "f" for i in inputs]
-    bars = vjp_rules(op, ct, out, inputs, dict(sample.attrs), wanted_flags)
+    ct = symbolic_input("ct", call.out.shape, call.out.dtype)
+    cts = _fresh("ct", call.out.shape)
+    flags = [i.dtype.kind == "f" for i in call.inputs]
+    bars = vjp_rules(call.op, ct, call.out, call.inputs, dict(call.sample.attrs), flags)
     total = sp.Add(*[c * f for c, f in zip(cts.ravel(), forward.ravel(), strict=True)])
     found: list[Any] = []
     wanted: list[Any] = []
-    at = {**at, ct: np.ones(out.shape)}
-    for bar, array, flag in zip(bars, made.arrays, wanted_flags, strict=True):
-        if not flag:
-            continue
-        values = _values(bar, {**given, ct: cts}, domain, at, array.shape)
-        found += list(values.ravel())
-        wanted += [derivative(total, x) for x in array.ravel()]
+    for bar, array, flag in zip(bars, call.made.arrays, flags, strict=True):
+        if flag:
+            found += list(call.values(bar, {ct: cts}, array.shape).ravel())
+            wanted += [derivative(total, x) for x in array.ravel()]
     return found, wanted, list(cts.ravel())
 
 
-def _forward(
-    op: Op, sample: Sample, made: _Operands, inputs: Any, out: Any, forward: Any, domain: Any, at: Any, given: Any
-):
+def _forward(call: _Call, forward: np.ndarray) -> _Sides:
     """The tangent by the rules, and the sum of derivative * tangent."""
     import sympy as sp
 
-    if isinstance(op.jvp, Refused):
+    if isinstance(call.op.jvp, Refused):
         return [], [], []
-    tangents = [symbolic_input("t", i.shape, i.dtype) if i.dtype.kind == "f" else ZERO for i in inputs]
-    arrays = {t: _fresh(f"t{k}_", t.shape) for k, t in enumerate(tangents) if t is not ZERO}
-    result = jvp_rules(op, tangents, out, inputs, dict(sample.attrs))
-    at = {**at, **{t: np.ones(t.shape) for t in arrays}}
-    found = list(_values(result, {**given, **arrays}, domain, at, out.shape).ravel())
-    pairs = [
-        (x, t)
-        for tangent, array in zip(tangents, made.arrays, strict=True)
-        if tangent is not ZERO
-        for x, t in zip(array.ravel(), arrays[tangent].ravel(), strict=True)
-    ]
+    floats = {k: x for k, x in enumerate(call.inputs) if x.dtype.kind == "f"}
+    dots = {k: symbolic_input("t", x.shape, x.dtype) for k, x in floats.items()}
+    tangents = {k: _fresh(f"t{k}_", x.shape) for k, x in floats.items()}
+    listed = [dots.get(k, ZERO) for k in range(len(call.inputs))]
+    result = jvp_rules(call.op, listed, call.out, call.inputs, dict(call.sample.attrs))
+    found = call.values(result, {dots[k]: tangents[k] for k in floats}, call.out.shape)
+    pairs = [p for k in floats for p in zip(call.made.arrays[k].ravel(), tangents[k].ravel(), strict=True)]
     wanted = [sp.Add(*[derivative(f, x) * t for x, t in pairs]) for f in forward.ravel()]
-    return found, wanted, [t for _, t in pairs]
-
-
-def _values(tensor: Any, given: Any, domain: Symbols, at: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if tensor is ZERO or tensor is None:
-        return np.full(shape, domain.number(0), object)
-    return evaluate_elements([tensor], given, domain, point=at)[tensor]
+    return list(found.ravel()), wanted, [t for _, t in pairs]
 
 
 def _fresh(name: str, shape: Any) -> np.ndarray:
@@ -264,13 +266,13 @@ def _points(made: _Operands, extra: int, elementwise: bool) -> list[list[float]]
     return points
 
 
-def _wrong(op: Op, sample: Sample, kind: str, found: Any, wanted: Any, verdict: Verdict) -> VerificationError:
+def _wrong(call: _Call, kind: str, found: Any, wanted: Any, verdict: Verdict) -> VerificationError:
     assert verdict.where is not None
     k, left, right = verdict.where
-    shapes = ", ".join(f"{a.dtype}{list(a.shape)}" for a in sample.operands)
+    shapes = ", ".join(f"{a.dtype}{list(a.shape)}" for a in call.sample.operands)
     return VerificationError(
         message(
-            f"the {kind} of {op.name} is wrong",
+            f"the {kind} of {call.op.name} is wrong",
             got=f"{left} of operands {shapes} (entry {k}): {str(found[k])[:200]}",
             expected=f"{right}: {str(wanted[k])[:200]}",
             hint="the expected value is sympy.diff of the row's sympy meaning",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,10 +44,13 @@ class _EntangledError(Exception):
         self.sizes = frozenset(sizes)
 
 
-def sizes_for(roots: Sequence[Tensor], choices: Sequence[int]) -> dict[str, int] | None:
-    """A size out of `choices` for each named dim, early choices first, that the graph's checks accept."""
+def sizes_for(
+    roots: Sequence[Tensor], choices: tuple[int, ...], given: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, int] | None:
+    """A size out of `choices` for each named dim not `given`, early ones first, that the graph's checks accept."""
     order = topological(roots)
     names = list(dict.fromkeys(s for n in order for a in n.avals for d in a.shape for s in dims.symbols(d)))
+    names = [n for n in names if n not in given]
     checks = list(dict.fromkeys(c for node in order for c in node.checks))
     if len(names) > 4:
         candidates: Iterable[Sequence[int]] = ([c] * len(names) for c in choices)
@@ -54,7 +58,7 @@ def sizes_for(roots: Sequence[Tensor], choices: Sequence[int]) -> dict[str, int]
         turned = [choices[k % len(choices) :] + choices[: k % len(choices)] for k in range(len(names))]
         candidates = itertools.product(*turned)
     for sizes in candidates:
-        env = dict(zip(names, sizes, strict=True))
+        env = {**given, **dict(zip(names, sizes, strict=True))}
         if _fits(order, checks, env):
             return env
     return None

@@ -7,6 +7,7 @@ they are taken from the reference interpreter at a point, and hold in the region
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError, message
+from ..ir import dims
 from ..ir.evaluate import concrete, evaluate
 from ..ir.leaves import INPUT
 from ..ir.tensor import Tensor
@@ -40,6 +42,8 @@ _AS_NUMPY = frozenset(
     }
 )
 """Rows whose NumPy meaning moves, adds and multiplies elements whatever these are."""
+_MAX_ELEMENTS = 100_000
+"""Of one node, and of products in one contraction: more would take minutes."""
 _REDUCED = frozenset({"sum", "prod", "max", "min", "any", "all"})
 
 
@@ -78,6 +82,7 @@ def _contracted(x: np.ndarray, y: np.ndarray, spec: str, domain: Domain) -> np.n
     a, b = operands.split(",")
     size = {**dict(zip(a, x.shape, strict=True)), **dict(zip(b, y.shape, strict=True))}
     summed = [c for c in a if c not in out]
+    _check_count("a contraction", list(size.values()))
     result = np.empty([size[c] for c in out], object)
     for place in np.ndindex(result.shape):
         at = dict(zip(out, place, strict=True))
@@ -87,6 +92,12 @@ def _contracted(x: np.ndarray, y: np.ndarray, spec: str, domain: Domain) -> np.n
             total = total + x[tuple(at[c] for c in a)] * y[tuple(at[c] for c in b)]
         result[place] = total
     return result
+
+
+def _check_count(what: str, shape: Sequence[int]) -> None:
+    count = math.prod(shape)
+    if count > _MAX_ELEMENTS:
+        raise BudgetError(f"{what} of {count} elements, more than {_MAX_ELEMENTS}")
 
 
 def _recurred(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool, domain: Domain) -> np.ndarray:
@@ -171,6 +182,7 @@ def _value(node: Tensor, operands: list[Any], attrs: dict[str, Any], domain: Dom
     if numeric and (node.dtype.kind != "f" or not is_map(node.op) or node.op.name == "astype"):
         value = np.asarray(node.op.numpy(*operands, **attrs), node.dtype)
         return elements(value, domain) if node.dtype.kind == "f" else value
+    _check_count(node.op.name, [dims.evaluate(s, env) for s in node.shape])
     if node.dtype.kind in "iu" and point is not None:
         return evaluate([node], point, env)[0]
     return run_node(node, operands, attrs, domain)
