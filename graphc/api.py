@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from .errors import CompileError, UnsupportedError, message
+from .errors import CompileError, UnsupportedError, message, user_line
 from .ir.tensor import Tensor
 from .step import Step, compile_graph
 from .tracing import Traced, trace
@@ -44,17 +44,36 @@ def compile(
     >>> gc.compile(inputs=[x], outputs=gc.sum(x * x))([1.0, 2.0])
     np.float64(5.0)
     """
+    if target == "cuda":
+        raise UnsupportedError(
+            message(
+                "no cuda target yet",
+                got="target='cuda'",
+                expected="target='cpu'",
+                at=user_line(),
+                created=False,
+                hint="steps for NVIDIA GPUs are planned; the same graph will compile for them unchanged",
+            )
+        )
     if target not in TARGETS:
-        raise CompileError(message("unknown target", got=repr(target), expected=f"one of {', '.join(TARGETS)}"))
+        raise CompileError(_bad("unknown target", repr(target), "'cpu'"))
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
-        raise CompileError(message("bad threads=", got=repr(threads), expected="an int >= 1, or None"))
+        raise CompileError(_bad("bad threads=", repr(threads), "an int >= 1, or None"))
     if check is not None:
-        raise UnsupportedError(message("values cannot be checked yet", got=f"check={check!r}", expected="check=None"))
+        raise UnsupportedError(_bad("values cannot be checked yet", f"check={check!r}", "check=None"))
+    if name is not None and not isinstance(name, str):
+        raise CompileError(_bad("bad name=", repr(name)[:80], "a string, or None"))
     if callable(inputs) and not isinstance(inputs, Tensor):
+        if outputs is not None or updates is not None:
+            raise CompileError(_bad("a function has its outputs itself", "outputs= or updates= too", "gc.compile(f)"))
         return Traced(inputs, name, threads)
     if inputs is None and outputs is None and updates is None:
         return functools.partial(compile, target=target, threads=threads, check=check, name=name)
     return compile_graph(inputs, outputs, updates, name, threads)
+
+
+def _bad(failed: str, got: str, expected: str) -> str:
+    return message(failed, got=got, expected=expected, at=user_line(), created=False)
 
 
 __all__ = [

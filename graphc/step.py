@@ -144,12 +144,20 @@ class Step:
                     "run needs to know when to end",
                     got="neither steps= nor batch_size=" if steps is None else "both steps= and batch_size=",
                     expected="steps= for the same arrays again and again, or batch_size= to go through datasets",
+                    at=user_line(),
+                    created=False,
                 )
             )
         if batch_size is None:
             if epochs != 1 or shuffle or seed is not None or drop_last:
                 raise InputError(
-                    message("no batches to go through", got="steps=", expected="batch_size= with epochs=, shuffle= ...")
+                    message(
+                        "no batches to go through",
+                        got="steps=",
+                        expected="batch_size= with epochs=, shuffle= ...",
+                        at=user_line(),
+                        created=False,
+                    )
                 )
             return self._out.build(loop.repeat(self._caller, arrays, whole(steps, "steps", 0), every, progress))
         data = as_inputs(self.graph.inputs, arrays)
@@ -246,7 +254,9 @@ def _restore(packed: Any, counts: tuple[int, int], inputs: Tree, outputs: Tree, 
 def whole(value: Any, name: str, least: int) -> int:
     """`value` as an int of at least `least`."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
-        raise InputError(message(f"bad {name}=", got=repr(value), expected=f"an int >= {least}"))
+        raise InputError(
+            message(f"bad {name}=", got=repr(value)[:80], expected=f"an int >= {least}", at=user_line(), created=False)
+        )
     return operator.index(value)
 
 
@@ -287,6 +297,7 @@ def _check_inputs(leaves: Sequence[Any]) -> None:
                     expected="tensors made by gc.input",
                     at=user_line(),
                     created=False,
+                    hint="params are not listed: a step reads them itself" if isinstance(leaf, Param) else "",
                 )
             )
         if leaf.name in names:
@@ -304,6 +315,16 @@ def _check_inputs(leaves: Sequence[Any]) -> None:
 
 def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
     pairs: list[tuple[Param, Tensor]] = []
+    if not isinstance(updates, Mapping):
+        raise InputError(
+            message(
+                "bad updates=",
+                got=repr(updates)[:80],
+                expected="a dict {param: new value}",
+                at=user_line(),
+                created=False,
+            )
+        )
     for param, value in updates.items():
         if not isinstance(param, Param):
             raise InputError(
@@ -338,10 +359,16 @@ def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
                     expected=str(param.aval),
                     at=user_line(),
                     created=False,
+                    hint=_shape_hint(new),
                 )
             )
         pairs.append((param, new))
     return pairs
+
+
+def _shape_hint(new: Tensor) -> str:
+    names = [name for size in new.shape for name in dims.symbols(size)]
+    return f"a param has a fixed shape: reduce the axis of runtime size {names[0]!r}, as gc.mean does" if names else ""
 
 
 def _check_closed(roots: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
@@ -366,5 +393,6 @@ def _check_closed(roots: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
                         "a runtime dim that no input declares",
                         got=repr(missing[0]),
                         expected="an input whose shape has that name",
+                        at=node.origin.lines[0] if node.origin.lines else None,
                     )
                 )

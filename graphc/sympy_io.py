@@ -19,6 +19,8 @@ from .verify.domains import Symbols
 from .verify.symbolic import BudgetError, evaluate_elements
 
 _MAX_TERMS = 200_000
+_HALVES = 16
+"""Up to this many halves as exponent a power is one of the square root."""
 
 
 # to_sympy
@@ -27,7 +29,7 @@ _MAX_TERMS = 200_000
 def to_sympy(tensor: Tensor, names: Mapping[Tensor, Any] | None = None) -> Any:
     """What a tensor means, as a SymPy expression of symbols for the inputs and params it depends on.
 
-    A 0-d tensor gives an expression, a 2-d one a `sympy.Matrix`, others a `sympy.Array`. A 0-d input is a `Symbol` of
+    A 0-d tensor gives an expression, a 2-d one of numbers a `sympy.Matrix`, others a `sympy.Array`. A 0-d input is a `Symbol` of
     its name, another one has elements ``x[0, 1]`` of an `IndexedBase`; all are real, or integer. Floats are the numbers
     they are the nearest doubles of where these are well known (pi, log 2), else decimals as written.
 
@@ -51,7 +53,12 @@ def to_sympy(tensor: Tensor, names: Mapping[Tensor, Any] | None = None) -> Any:
         array = np.vectorize(sp.sympify, otypes=[object])(array)
     if array.ndim == 0:
         return array[()]
-    return sp.Matrix(array.tolist()) if array.ndim == 2 and array.size else sp.Array(list(array.ravel()), array.shape)
+    numbers = tensor.dtype.kind != "b"
+    return (
+        sp.Matrix(array.tolist())
+        if array.ndim == 2 and array.size and numbers
+        else sp.Array(list(array.ravel()), array.shape)
+    )
 
 
 def _line(node: Tensor) -> Any:
@@ -171,7 +178,7 @@ def _operands(sp: Any, e: Any) -> tuple[Any, ...]:
         return tuple(a for pair in e.args for a in pair.args)
     if isinstance(e, sp.Indexed):
         return ()
-    if isinstance(e, sp.Pow) and (e.exp.is_Integer or e.exp in (sp.Rational(1, 2), sp.Rational(-1, 2))):
+    if isinstance(e, sp.Pow) and (e.exp.is_Integer or _is_half(e.exp)):
         return (e.base,)
     return e.args
 
@@ -216,16 +223,26 @@ def _element(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
 
 
 def _power(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
-    base = known[e.base]
+    """x**y; halves of integers by the square root, which is faster than a power and has a simpler derivative."""
     if e.base == sp.E:
         return exponential.exp(known[e.exp])
-    if e.exp == sp.Rational(1, 2):
-        return power.sqrt(base)
-    if e.exp == sp.Rational(-1, 2):
-        return elementwise.divide(1.0, power.sqrt(base))
+    base = known[e.base]
     if e.exp.is_Integer:
-        return power.pow(base, int(e.exp)) if is_tensor(base) else float(base) ** int(e.exp)
-    return power.pow(base, known[e.exp])
+        return _whole_power(base, int(e.exp))
+    if not _is_half(e.exp):
+        return power.pow(base, known[e.exp])
+    above = elementwise.multiply(power.sqrt(base), _whole_power(base, int(abs(e.exp) // 1)))
+    return above if e.exp > 0 else elementwise.divide(1.0, above)
+
+
+def _whole_power(base: Any, exponent: int) -> Any:
+    if exponent == 0:
+        return 1.0
+    return power.pow(base, exponent) if is_tensor(base) else float(base) ** exponent
+
+
+def _is_half(exponent: Any) -> bool:
+    return bool(exponent.is_Rational and exponent.q == 2 and abs(exponent.p) <= _HALVES)
 
 
 def _pieces(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:

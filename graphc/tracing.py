@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import GradientError, TraceError, message, user_line
+from .errors import GradientError, GraphcError, TraceError, message, user_line
 from .ir.apply import is_tensor, lift
 from .ir.dims import DimLike, Shape, symbol
 from .ir.dtypes import as_dtype
@@ -18,6 +18,7 @@ from .ir.graph import Graph
 from .ir.leaves import input as make_input
 from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
+from .ops.common import describe
 from .step import Step, compile_graph
 
 STATIC = (str, bytes, type(None), type)
@@ -63,7 +64,21 @@ class Traced:
             for n, a in zip(names, arrays, strict=True)
         ]
         args, named = tree.build(symbolic)
-        outputs = self.function(*args, **named)
+        try:
+            outputs = self.function(*args, **named)
+        except TypeError as error:
+            static = [f"{n}={a!r}"[:80] for n, a in zip(names, arrays, strict=True) if not isinstance(a, np.ndarray)]
+            if isinstance(error, GraphcError) or not static:
+                raise
+            raise TraceError(
+                message(
+                    f"{self.name} failed while it was traced: {error}",
+                    got=f"static arguments {', '.join(static)}",
+                    at=user_line(),
+                    created=False,
+                    hint="strings, None, types and functions are passed on as they are; numbers and arrays are traced",
+                )
+            ) from error
         return compile_graph([s for s in symbolic if isinstance(s, Tensor)], outputs, None, self.name, self.threads)
 
     def __repr__(self) -> str:
@@ -172,9 +187,25 @@ def derived(
                 )
         more = () if extra is None else (named.pop(extra),)
         wrt = args[numbers[0]] if isinstance(argnums, int) else tuple([args[k] for k in numbers])
+        _check_floats(kind, flatten(wrt)[1])
         return derive(function(*args, **named), wrt, *more)
 
     return Traced(differentiated, f"{getattr(function, '__name__', 'f')}_{kind}")
+
+
+def _check_floats(kind: str, leaves: Sequence[Any]) -> None:
+    for leaf in leaves:
+        if is_tensor(leaf) and leaf.dtype.kind != "f":
+            raise GradientError(
+                message(
+                    f"gc.{kind} with respect to an integer argument",
+                    got=describe(leaf),
+                    expected="a float",
+                    at=user_line(),
+                    created=False,
+                    hint="pass 3.0 instead of 3, and arrays as x.astype('float64')",
+                )
+            )
 
 
 def _missing(kind: str, extra: str) -> GradientError:

@@ -131,7 +131,9 @@ def dot_products(seed: int) -> tuple[float, float, str] | None:
     cts = [gc.input("ct", y.shape, y.dtype) for y in outputs]
     given.update({t: rng.uniform(-1, 1, given[x].shape) for t, x in zip(tangents, wrt, strict=True)})
     given.update({c: rng.uniform(-1, 1, v.shape) for c, v in zip(cts, evaluate(outputs, given, env), strict=True)})
-    dots = evaluate(gc.jvp(outputs, wrt, tangents), given, env)
+    pushed = gc.jvp(outputs, wrt, tangents)
+    assert [d.aval for d in pushed] == [y.aval for y in outputs], program.text
+    dots = evaluate(pushed, given, env)
     bars = evaluate(gc.vjp(outputs, wrt, cts), given, env)
     if not any(d.any() for d in dots) or not all(np.isfinite(a).all() for a in (*dots, *bars)):
         return None

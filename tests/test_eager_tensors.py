@@ -345,7 +345,9 @@ def test_devices_name_the_compiled_target(call):
     with pytest.raises(UnsupportedError) as info:
         call()
     assert "the eager engine runs on the CPU only" in str(info.value)
-    assert 'hint: compile the computation for a GPU: gc.compile(..., target="cuda")' in str(info.value)
+    assert 'GPUs are for compiled steps: gc.compile(..., target="cuda"), which is planned and not there yet' in str(
+        info.value
+    )
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from messages import without_line
 
 import graphc as gc
+from graphc.runtime import calls
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +86,14 @@ def test_layouts_of_two_axes(table: gc.Step) -> None:
     assert table(wide) == 0 and table(np.zeros((0, 3), "float32")).shape == (0,)
 
 
-def test_new_sizes_keep_their_frames_and_old_ones_go(table: gc.Step) -> None:
+def test_new_sizes_keep_their_frames_and_old_ones_go(table: gc.Step, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in (*range(1, 40), 3, 3, 39):
         data = np.ones((n, 3), "float32")
         np.testing.assert_array_equal(table(data), np.full(n, 3))
+    assert len(table._caller.frames) == calls.MAX_SIZES
+    monkeypatch.setattr(calls, "MAX_BYTES", 1)
+    table(np.ones((40, 3), "float32"))
+    assert len(table._caller.frames) == 1
 
 
 BAD = {
@@ -115,16 +121,16 @@ BAD = {
 
 @pytest.mark.parametrize(("value", "text"), BAD.values(), ids=BAD)
 def test_what_is_refused(total: tuple[gc.Step, gc.Param], value: Any, text: str | None) -> None:
-    step, calls = total
+    step, count = total
     step(DATA, 0.0)
-    before = calls.value
+    before = count.value
     with pytest.raises(gc.InputError) as caught:
         step(value, 0.0)
-    assert text is None or str(caught.value) == text
-    assert calls.value == before
+    assert text is None or without_line(caught.value) == text
+    assert count.value == before
     with pytest.raises(gc.InputError, match="'x'"):
         step.run(value, 0.0, steps=3)
-    assert calls.value == before
+    assert count.value == before
 
 
 def test_ragged_lists(total: tuple[gc.Step, gc.Param]) -> None:
@@ -135,19 +141,19 @@ def test_ragged_lists(total: tuple[gc.Step, gc.Param]) -> None:
 def test_symbolic_tensors_are_no_data(total: tuple[gc.Step, gc.Param]) -> None:
     with pytest.raises(gc.InputError) as caught:
         total[0](gc.input("z", (2,)), 0.0)
-    assert str(caught.value) == (
+    assert without_line(caught.value) == (
         "input 'x' needs data: got <Tensor 'z' input float64[2]>, expected float64[n]\n"
         "  hint: a step is called with arrays; symbolic tensors belong in the graph"
     )
 
 
 def test_scalars_of_another_kind(total: tuple[gc.Step, gc.Param]) -> None:
-    step, calls = total
-    before = calls.value
+    step, count = total
+    before = count.value
     for value in (np.float32(1), np.int64(1), np.array(1), 1j, "1", None, [1.0]):
         with pytest.raises(gc.InputError, match="input 'c'"):
             step(DATA, value)
-    assert calls.value == before
+    assert count.value == before
 
 
 def test_numbers_fit_their_input_or_are_refused() -> None:
@@ -162,7 +168,7 @@ def test_numbers_fit_their_input_or_are_refused() -> None:
             small(value)
     with pytest.raises(gc.InputError) as caught:
         small(256)
-    assert str(caught.value) == (
+    assert without_line(caught.value) == (
         "input 'c' has the wrong dtype: got int64[], expected uint8[]\n  hint: its values are not all numbers of uint8"
     )
     single = one("float32")
@@ -183,12 +189,15 @@ def test_sizes_that_disagree() -> None:
     assert step(np.ones((2, 3)), np.ones(2)) == 8
     with pytest.raises(gc.InputError) as caught:
         step(np.ones((2, 3)), np.ones(4))
-    assert str(caught.value) == (
+    assert without_line(caught.value) == (
         "input 'y' has the wrong size on axis 0: got float64[4], expected float64[n] (n is 2 from axis 0 of 'x')"
     )
     with pytest.raises(gc.InputError) as caught:
         step(np.ones((2, 4)), np.ones(2))
-    assert str(caught.value) == "input 'x' has the wrong size on axis 1: got float64[2, 4], expected float64[n, 3]"
+    assert (
+        without_line(caught.value)
+        == "input 'x' has the wrong size on axis 1: got float64[2, 4], expected float64[n, 3]"
+    )
 
 
 def test_sizes_that_must_be_equal_for_an_op() -> None:
@@ -210,7 +219,7 @@ def test_names_and_counts(total: tuple[gc.Step, gc.Param]) -> None:
     ):
         with pytest.raises(gc.InputError) as caught:
             step(*args, **named)
-        assert str(caught.value) == text
+        assert without_line(caught.value) == text
 
 
 def test_nested_inputs() -> None:
@@ -219,7 +228,7 @@ def test_nested_inputs() -> None:
     assert step(p=[1.0, 2.0], q=3.0) == (3, {"r": 3}) == step([1.0, 2.0], 3.0)
     with pytest.raises(gc.InputError) as caught:
         step(p=[1.0], q=3.0)
-    assert str(caught.value) == "p has the wrong structure: got [*], expected [*, *]"
+    assert without_line(caught.value) == "p has the wrong structure: got [*], expected [*, *]"
 
 
 def test_a_step_without_inputs_or_outputs() -> None:

@@ -482,7 +482,7 @@ ERRORS = [
     ),
     (
         DTypeError,
-        "cannot pad: got x: int64[2], y: float64[], expected values that fit int64",
+        "cannot pad: got x: int64[2], operand 2: float64[], expected values that fit int64",
         lambda: pad(gc_input("x", (2,), "int64"), 1, constant_values=0.5),
     ),
     (
@@ -490,10 +490,10 @@ ERRORS = [
         "pad with a tensor as constant_values: expected plain numbers",
         lambda: pad(X, 1, constant_values=gc_input("s", ())),
     ),
-    (ShapeError, "cannot full: got x: float64[2], expected a number or 0-d tensor", lambda: c.full((2,), [1.0, 2.0])),
+    (ShapeError, "cannot full: got float64[2], expected a number or 0-d tensor", lambda: c.full((2,), [1.0, 2.0])),
     (
         DTypeError,
-        "cannot full_like: got x: int64[2], y: float64[], expected a value that fits int64",
+        "cannot full_like: got x: int64[2], operand 2: float64[], expected a value that fits int64",
         lambda: c.full_like(gc_input("x", (2,), "int64"), 0.5),
     ),
     (ShapeError, "arange with step 0: expected a step", lambda: arange(0, 5, 0)),
@@ -510,7 +510,7 @@ ERRORS = [
     (DTypeError, "cannot linspace: got int64, expected a float dtype", lambda: linspace(0, 1, 3, dtype="int64")),
     (
         ShapeError,
-        "cannot linspace: got x: float64[3, 4], y: float64[], expected 0-d start and stop",
+        "cannot linspace: got x: float64[3, 4], operand 2: float64[], expected 0-d start and stop",
         lambda: linspace(X, 1.0, 3),
     ),
     (ShapeError, "bad indexing in meshgrid: got 'yx', expected 'xy' or 'ij'", lambda: meshgrid(V, indexing="yx")),

@@ -345,9 +345,11 @@ def test_truth_value() -> None:
     head, where, hint = _text(TraceError, lambda: bool(x))
     assert head == "a symbolic tensor has no truth value: got x: float64[2, 3]"
     assert "test_tensor.py:" in where and where.endswith("_text(TraceError, lambda: bool(x))")
-    assert hint == "  hint: choose with gc.where(condition, x, y); `if` and `while` on values need gc.eager"
+    assert hint.startswith(
+        "  hint: choose with gc.where(condition, x, y); Python's and, or, not, max, min, sorted are "
+    )
     head, _, hint = _text(TraceError, lambda: bool(constant([1, 2])))
-    assert head == "no truth value: got x: int64[2], expected one element"
+    assert head == "no truth value: got int64[2], expected one element"
     assert hint == "  hint: gc.any(x) or gc.all(x)"
     assert bool(constant(1.0)) and not constant([[0]])
 
@@ -356,10 +358,12 @@ def test_truth_value() -> None:
 def test_conversions(to: Callable[[Any], Any], what: str) -> None:
     head, _, hint = _text(TraceError, lambda: to(symbolic("x")))
     assert head == f"a symbolic tensor has no {what} value: got x: float64[]"
-    assert hint == "  hint: values exist when a compiled step runs: return it from gc.compile, or use gc.eager"
+    assert hint.endswith(
+        "values exist when a compiled step runs: gc.compile([x], y) called with arrays; or use gc.eager"
+    )
     assert to(constant(3)) == to(3)
     head, *_ = _text(TraceError, lambda: to(constant([1, 2])))
-    assert head == f"no {what} value: got x: int64[2], expected one element"
+    assert head == f"no {what} value: got int64[2], expected one element"
 
 
 def test_values_of_constants() -> None:
@@ -369,7 +373,7 @@ def test_values_of_constants() -> None:
     assert [10, 20, 30][constant(1)] == 20
     assert np.asarray(constant([1, 2]), dtype="float32").dtype == np.float32
     head, *_ = _text(TraceError, lambda: [1, 2][constant(1.0)])
-    assert head == "not an index: got x: float64[], expected integers"
+    assert head == "not an index: got float64[], expected integers"
 
 
 def test_a_symbolic_tensor_is_no_array() -> None:

@@ -97,7 +97,9 @@ def samples_of(seed: int, count: int = 3) -> tuple[list[np.ndarray], list[np.nda
         each = [evaluate(traced.outputs, dict(zip(traced.inputs, call, strict=True)), env) for call in calls]
     except GraphcError:
         return None  # an index out of range for one of these values
-    found = evaluate(batch(traced.outputs, over), given, {**env, "samples": count})
+    many = batch(traced.outputs, over)
+    assert [(m.shape[1:], m.dtype) for m in many] == [o.aval for o in traced.outputs], program.text
+    found = evaluate(many, given, {**env, "samples": count})
     return found, [np.stack(values) for values in zip(*each, strict=True)], program.text
 
 

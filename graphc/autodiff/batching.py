@@ -55,8 +55,7 @@ def propagate(outputs: Sequence[Tensor], batched: Mapping[Tensor, Tensor], size:
             raise _refused(node, rule)
         how = Batching(node.op, size, tuple(i in found for i in node.inputs), batch)
         with tracing_origin(_origin(node, found)):
-            many = rule(how, *[found.get(i, i) for i in node.inputs], **node.attrs)
-            found[node] = many if node.op.multi else with_shape(many, (size, *node.shape))
+            found[node] = rule(how, *[found.get(i, i) for i in node.inputs], **node.attrs)
     return found
 
 

@@ -12,7 +12,6 @@ from ..ir.tensor import Origin, Tensor, tracing_origin
 from ..ir.traversal import depends_on, topological
 from ..ops.cotangent import ZERO, ct_add
 from ..ops.creation import zeros_like
-from ..ops.movement import with_shape
 from .vjp import differentiable, items
 
 
@@ -76,8 +75,7 @@ def _push(node: Tensor, dots: dict[Tensor, Any]) -> Any:
     """The tangent of `node` from those of its operands."""
     with tracing_origin(_origin(node)):
         out = items(node) if node.op.multi else node
-        dot = jvp_rules(node.op, [dots.get(i, ZERO) for i in node.inputs], out, node.inputs, node.attrs)
-        return dot if dot is ZERO or node.op.multi else with_shape(dot, node.shape)
+        return jvp_rules(node.op, [dots.get(i, ZERO) for i in node.inputs], out, node.inputs, node.attrs)
 
 
 def _origin(node: Tensor) -> Origin:

@@ -10,6 +10,7 @@ from ..ir.lowering import Refused
 from ..ir.op import Op
 from ..ir.tensor import Origin, Tensor, note_cotangent, tracing_origin
 from ..ir.traversal import depends_on, topological
+from ..ops.common import describe
 from ..ops.cotangent import ZERO, ct_add
 from ..ops.creation import ones_like, zeros_like
 from .records import note
@@ -120,7 +121,7 @@ def grad(y: Tensor, wrt: Sequence[Tensor]) -> list[Tensor]:
         raise GradientError(
             message(
                 "gradient of a non-scalar",
-                got=f"y: {y.aval}",
+                got=describe(y),
                 expected="a 0-d float tensor",
                 at=user_line(),
                 created=False,
@@ -138,7 +139,7 @@ def check_floats(what: str, outputs: Sequence[Tensor], wrt: Sequence[Tensor]) ->
             raise GradientError(
                 message(
                     f"{what} of an integer",
-                    got=f"y: {y.aval}",
+                    got=describe(y),
                     expected="a 0-d float tensor" if what == "gradient" else "a float tensor",
                     at=user_line(),
                     created=False,

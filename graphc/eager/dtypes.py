@@ -35,6 +35,6 @@ def check_device(device: Any) -> None:
                 expected="'cpu'",
                 at=user_line(),
                 created=False,
-                hint='compile the computation for a GPU: gc.compile(..., target="cuda")',
+                hint='GPUs are for compiled steps: gc.compile(..., target="cuda"), which is planned and not there yet',
             )
         )

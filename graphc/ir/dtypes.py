@@ -36,9 +36,7 @@ def as_dtype(spec: Any) -> DType:
 
 
 def _refused(what: str, got: str) -> DTypeError:
-    return DTypeError(
-        message(f"{what} dtype", got=got, expected=f"one of {_NAMES}", at=user_line(), created=False)
-    )
+    return DTypeError(message(f"{what} dtype", got=got, expected=f"one of {_NAMES}", at=user_line(), created=False))
 
 
 def is_float(dtype: DType) -> bool:

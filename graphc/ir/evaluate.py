@@ -115,4 +115,4 @@ def value_hint(tensor: Tensor) -> str:
         return f"{tensor.name if tensor.name.isidentifier() else 'param'}.value is a copy of its present value"
     inputs = [node.name or "" for node in topological([tensor]) if node.op is INPUT]
     listed = ", ".join([identifier(name) for name in inputs[:3]] + ["..."] * (len(inputs) > 3))
-    return f"it has one when a compiled step runs: gc.compile([{listed}], y) called with arrays; or use gc.eager"
+    return f"values exist when a compiled step runs: gc.compile([{listed}], y) called with arrays; or use gc.eager"

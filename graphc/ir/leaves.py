@@ -147,9 +147,7 @@ class Param(Tensor):
         given = f"{array.dtype}{list(array.shape)}"
         if array.shape != want.shape:
             raise ShapeError(
-                message(
-                    f"cannot set param {self.name!r}", got=given, expected=str(want), at=user_line(), created=False
-                )
+                message(f"cannot set param {self.name!r}", got=given, expected=str(want), at=user_line(), created=False)
             )
         weak = isinstance(new, WeakScalar) and np.result_type(want.dtype, new) == want.dtype
         if not weak and not np.can_cast(array.dtype, want.dtype, "safe"):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from ..errors import Span, UserLine
 from .leaves import CONSTANT, identifier
@@ -112,6 +112,52 @@ def _segment(lines: tuple[bytes, ...], span: Span) -> str:
         return lines[first - 1][start:end].decode(errors="replace").strip()
     parts = [lines[first - 1][start:], *lines[first : last - 1], lines[last - 1][:end]]
     return " ".join(b" ".join(parts).decode(errors="replace").split())
+
+
+def operand_labels(operands: Sequence[Any], at: UserLine | None) -> list[str]:
+    """What errors call operands: their names, the user's expressions for them, or "".
+
+    at  the expression that failed, whose operands they are; None where they are values as the user has them
+
+    >>> operand_labels([1, 2], UserLine("", 0))
+    ['', '']
+    """
+    written = _written_operands(at, len(operands)) if at else [""] * len(operands)
+    return [_label(operand, at) or text for operand, text in zip(operands, written, strict=True)]
+
+
+def _written_operands(at: UserLine, count: int) -> list[str]:
+    """The operands of the operator at `at`, as written, where it has `count` of them."""
+    source = source_of(at)
+    node = source.expressions.get(at.span) if at.span else None
+    parts: list[ast.expr] = []
+    if isinstance(node, ast.BinOp):
+        parts = [node.left, node.right]
+    elif isinstance(node, ast.Compare):
+        parts = [node.left, *node.comparators]
+    elif isinstance(node, ast.UnaryOp) and not isinstance(node.op, ast.Not):
+        parts = [node.operand]
+    if len(parts) != count:
+        return [""] * count
+    return [_short(_segment(source.lines, span_of(part))) for part in parts]
+
+
+def _label(operand: Any, at: UserLine | None) -> str:
+    """The name of an input or param, or what the user's line that made a tensor calls it."""
+    if getattr(operand, "name", None):
+        return operand.name if operand.name.isprintable() else repr(operand.name)
+    origin = getattr(operand, "origin", None)
+    if not isinstance(origin, Origin) or origin.section != "forward" or not origin.lines or not operand.inputs:
+        return ""
+    line = origin.lines[0]
+    if line.span is None or (line == at and line.span == at.span):  # a step on the way inside the failing expression
+        return ""
+    source = source_of(line)
+    return source.targets.get(line.span) or _short(_segment(source.lines, line.span))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MAX_NAME else ""
 
 
 class UserNames:

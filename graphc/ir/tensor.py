@@ -123,12 +123,27 @@ class Tensor(Installed):
 
     def __repr__(self) -> str:
         label = f" {self.name!r}" if self.name else ""
-        return f"<Tensor{label} {self.op.name} {', '.join(map(str, self.avals))}>"
+        known = ""
+        if self.inputs and _of_constants(self):
+            known = f", of constants: {'np.asarray' if self.shape else 'float'}(t) evaluates it"
+        return f"<Tensor{label} {self.op.name} {', '.join(map(str, self.avals))}{known}>"
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TraceError(message("len() of a 0-d tensor", at=user_line(), created=False))
+            raise TraceError(message("len() of a 0-d tensor", got=repr(self), at=user_line(), created=False))
         return int(self.shape[0])
+
+
+def _of_constants(tensor: Tensor, at_most: int = 50) -> bool:
+    """Whether `tensor` depends on constants only; False, too, where it takes more than `at_most` nodes to see it."""
+    seen, waiting = {tensor}, [tensor]
+    while waiting:
+        node = waiting.pop()
+        if len(seen) > at_most or not (node.inputs or node.op.name == "constant"):
+            return False
+        waiting += [i for i in node.inputs if i not in seen]
+        seen.update(node.inputs)
+    return not tensor.op.multi
 
 
 def intern_key(value: Any) -> Any:

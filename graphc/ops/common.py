@@ -11,17 +11,20 @@ from ..ir import dims
 from ..ir.apply import apply, lift, lift_promoted
 from ..ir.dims import DimLike, Shape, shape_text
 from ..ir.dtypes import DType
+from ..ir.naming import operand_labels
 from ..ir.op import Aval, Op, Require
 
-_LETTERS = ("x", "y", "z", "u", "v")
 
+def describe(*operands: Any, inside: bool = True) -> str:
+    """Operands as errors show them: ``x: float32[3], x + 1: float32[4]``, in the user's names and expressions.
 
-def describe(*operands: Any) -> str:
-    """Operands as errors show them: ``x: float32[3], w: float32[4]`` (the user's names where they have some)."""
+    inside  whether they may be steps on the way inside the user's line, and not only what it has already
+    """
+    labels = operand_labels(operands, user_line() if inside else None)
     parts = []
-    for k, operand in enumerate(operands):
-        label = getattr(operand, "name", None) or _LETTERS[k % len(_LETTERS)]
-        parts.append(f"{label}: {operand.dtype}{shape_text(tuple(operand.shape))}")
+    for k, (operand, label) in enumerate(zip(operands, labels, strict=True), 1):
+        label = label or (f"operand {k}" if len(operands) > 1 else "")
+        parts.append((f"{label}: " if label else "") + f"{operand.dtype}{shape_text(tuple(operand.shape))}")
     return ", ".join(parts)
 
 

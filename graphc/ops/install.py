@@ -14,6 +14,8 @@ import numpy as np
 
 from ..errors import TraceError, UnsupportedError, message, user_line
 from ..ir.dims import Dim
+from ..ir.evaluate import value_hint
+from ..ir.leaves import Param
 from .common import describe
 from .functions import PUBLIC
 from .numpy_calls import array_function, array_ufunc
@@ -182,28 +184,34 @@ def _round(self: Any, ndigits: int | None = None) -> Any:
 def _scalars(value_of: Callable[[Any], np.ndarray]) -> dict[str, Any]:
     """What needs the data of the tensor: conversions to Python's types and to NumPy's."""
 
-    def known(x: Any, failed: str, hint: str) -> np.ndarray:
+    def known(x: Any, failed: str, hint: Callable[[Any], str] = value_hint) -> np.ndarray:
         try:
             return value_of(x)
         except TraceError:
-            text = message(failed, got=describe(x), at=user_line(), created=False, hint=hint)
+            text = message(failed, got=describe(x, inside=False), at=user_line(), created=False, hint=hint(x))
         raise TraceError(text)
 
     def one(x: Any, what: str) -> Any:
-        value = known(x, f"a symbolic tensor has no {what} value", _DATA_HINT)
+        value = known(x, f"a symbolic tensor has no {what} value", _float_hint if what == "float" else value_hint)
         if value.size != 1:
             raise TraceError(
-                message(f"no {what} value", got=describe(x), expected="one element", at=user_line(), created=False)
+                message(
+                    f"no {what} value",
+                    got=describe(x, inside=False),
+                    expected="one element",
+                    at=user_line(),
+                    created=False,
+                )
             )
         return value.reshape(())[()]
 
     def truth(self: Any) -> bool:
-        value = known(self, "a symbolic tensor has no truth value", _TRUTH_HINT)
+        value = known(self, "a symbolic tensor has no truth value", lambda _: _TRUTH_HINT)
         if value.size != 1:
             raise TraceError(
                 message(
                     "no truth value",
-                    got=describe(self),
+                    got=describe(self, inside=False),
                     expected="one element",
                     at=user_line(),
                     created=False,
@@ -215,22 +223,29 @@ def _scalars(value_of: Callable[[Any], np.ndarray]) -> dict[str, Any]:
     def to_index(self: Any) -> int:
         value = one(self, "int")
         if value.dtype.kind not in "iu":
-            raise TraceError(message("not an index", got=describe(self), expected="integers", at=user_line()))
+            raise TraceError(
+                message(
+                    "not an index", got=describe(self, inside=False), expected="integers", at=user_line(), created=False
+                )
+            )
         return int(value)
 
     def to_array(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        value = known(self, "a symbolic tensor is not an array", _DATA_HINT)
+        value = known(self, "a symbolic tensor is not an array")
         return np.array(value, dtype=dtype, copy=True)
 
     def to_item(self: Any, *index: int) -> Any:
         """A Python number: of the only element, or of that at `index`."""
         if index:
-            return known(self, "a symbolic tensor has no elements", _DATA_HINT).item(*index)
+            return known(self, "a symbolic tensor has no elements").item(*index)
         return one(self, "number").item()
+
+    def to_format(self: Any, spec: str) -> str:
+        return format(one(self, "number").item(), spec) if spec else str(self)
 
     def to_list(self: Any) -> Any:
         """The elements as nested lists of Python numbers."""
-        return known(self, "a symbolic tensor has no elements", _DATA_HINT).tolist()
+        return known(self, "a symbolic tensor has no elements").tolist()
 
     return {
         "__bool__": truth,
@@ -239,13 +254,20 @@ def _scalars(value_of: Callable[[Any], np.ndarray]) -> dict[str, Any]:
         "__complex__": lambda self: complex(one(self, "complex")),
         "__index__": to_index,
         "__array__": to_array,
+        "__format__": to_format,
         "item": to_item,
         "tolist": to_list,
     }
 
 
-_DATA_HINT = "values exist when a compiled step runs: return it from gc.compile, or use gc.eager"
-_TRUTH_HINT = "choose with gc.where(condition, x, y); `if` and `while` on values need gc.eager"
+_TRUTH_HINT = (
+    "choose with gc.where(condition, x, y); Python's and, or, not, max, min, sorted are gc.logical_and, logical_or, "
+    "logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager"
+)
+
+
+def _float_hint(x: Any) -> str:
+    return value_hint(x) if isinstance(x, Param) else f"math.exp(x) is gc.exp(x); {value_hint(x)}"
 
 
 def install(cls: type, value_of: Callable[[Any], np.ndarray]) -> None:

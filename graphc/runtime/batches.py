@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, message
+from ..errors import InputError, message, user_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.tensor import Tensor
@@ -75,7 +75,15 @@ def batch_dim(inputs: Sequence[Tensor]) -> DimLike:
     for node in inputs:
         if node.shape:
             return node.shape[0]
-    raise InputError(message("no input to cut into batches", got="0-d inputs only", expected="one with a first axis"))
+    raise InputError(
+        message(
+            "no input to cut into batches",
+            got="0-d inputs only",
+            expected="one with a first axis",
+            at=user_line(),
+            created=False,
+        )
+    )
 
 
 def is_dataset(node: Tensor, dim: DimLike) -> bool:
@@ -100,13 +108,21 @@ def cut(
                 "datasets of different lengths",
                 got=", ".join(f"{name!r}: {length} rows" for name, length in lengths.items()),
                 expected="as many rows in each",
+                at=user_line(),
+                created=False,
             )
         )
     if isinstance(dim, int):
         _check_fixed(next(iter(lengths)), dim, batch_size, total, drop_last)
     elif dims.symbols(dim) != [str(dim)]:
         raise InputError(
-            message("the batch axis has no size of its own", got=f"dim {dim}", expected="an int or a name such as 'n'")
+            message(
+                "the batch axis has no size of its own",
+                got=f"dim {dim}",
+                expected="an int or a name such as 'n'",
+                at=user_line(),
+                created=False,
+            )
         )
     return Batches(total, batch_size, drop_last, epochs, seed)
 
@@ -118,6 +134,8 @@ def _check_fixed(name: Any, dim: int, batch_size: int, total: int, drop_last: bo
                 f"input {name!r} is declared with {dim} rows",
                 got=f"batch_size={batch_size}",
                 expected=f"batch_size={dim}",
+                at=user_line(),
+                created=False,
                 hint="declare the first dim by a name, such as 'batch', to take any size",
             )
         )
@@ -127,6 +145,8 @@ def _check_fixed(name: Any, dim: int, batch_size: int, total: int, drop_last: bo
                 f"the last batch of {name!r} is smaller than declared",
                 got=f"{total} rows in batches of {dim}",
                 expected="a multiple, or drop_last=True",
+                at=user_line(),
+                created=False,
                 hint="declare the first dim by a name, such as 'batch', to take any size",
             )
         )

@@ -27,7 +27,7 @@ from .supply import address
 MAX_SIZES = 16
 """How many tuples of sizes keep their frames; the least recently used goes first."""
 MAX_BYTES = 1 << 28
-"""Size of the arenas of kept frames beyond which only the last used sizes keep theirs."""
+"""Size of the memory of kept frames beyond which only the last used sizes keep theirs."""
 
 Shapes = tuple[tuple[int, ...], ...]
 Frames = list[Frame]

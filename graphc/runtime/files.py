@@ -47,10 +47,11 @@ def compile_counter() -> int:
 def load(source: str) -> ModuleType:
     """The module of `source`: the one this process has, else loaded from the cache folder, else made."""
     key = key_of(source)
-    with _lock:
-        if key not in _modules:
-            _modules[key] = _find(source, key) or _make(source, key)
-        return _modules[key]
+    if key not in _modules:
+        with _lock:
+            if key not in _modules:
+                _modules[key] = _find(source, key) or _make(source, key)
+    return _modules[key]
 
 
 def key_of(source: str) -> str:

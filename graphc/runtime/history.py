@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, message
+from ..errors import InputError, message, user_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.tensor import Tensor
@@ -81,6 +81,8 @@ class History:
                         f"output {k} has another shape in the last, smaller batch",
                         got=str(node.aval),
                         expected="outputs with the batch dim first, or without it; or drop_last=True",
+                        at=user_line(),
+                        created=False,
                     )
                 )
             self.tracks.append(Track(node, joined, kept, rows, env, largest))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, message
+from ..errors import InputError, message, user_line
 from ..ir.dtypes import BOOL, DType
 from ..ir.tensor import Tensor
 
@@ -50,6 +50,8 @@ def in_place(node: Tensor, value: Any) -> np.ndarray:
                 f"input {node.name!r} cannot be read in place",
                 got=kind,
                 expected=f"a C-contiguous array, {node.aval}",
+                at=user_line(),
+                created=False,
                 hint="bind np.ascontiguousarray(x), and write new values into that",
             )
         )
@@ -63,6 +65,8 @@ def _as_array(node: Tensor, value: Any) -> np.ndarray:
                 f"input {node.name!r} needs data",
                 got=repr(value),
                 expected=str(node.aval),
+                at=user_line(),
+                created=False,
                 hint="a step is called with arrays; symbolic tensors belong in the graph",
             )
         )
@@ -73,6 +77,8 @@ def _as_array(node: Tensor, value: Any) -> np.ndarray:
                     f"input {node.name!r} has masked elements",
                     got=f"masked {_text(np.asarray(value))}",
                     expected=str(node.aval),
+                    at=user_line(),
+                    created=False,
                     hint="give the elements a value: x.filled(0)",
                 )
             )
@@ -85,6 +91,8 @@ def _as_array(node: Tensor, value: Any) -> np.ndarray:
                 f"input {node.name!r} is not an array",
                 got=f"{type(value).__name__} ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
                 expected=str(node.aval),
+                at=user_line(),
+                created=False,
             )
         ) from None
 
@@ -115,7 +123,16 @@ def _fits(array: np.ndarray, dtype: DType) -> bool:
 
 
 def _wrong(node: Tensor, what: str, array: np.ndarray, hint: str = "") -> InputError:
-    return InputError(message(f"input {node.name!r} {what}", got=_text(array), expected=str(node.aval), hint=hint))
+    return InputError(
+        message(
+            f"input {node.name!r} {what}",
+            got=_text(array),
+            expected=str(node.aval),
+            at=user_line(),
+            created=False,
+            hint=hint,
+        )
+    )
 
 
 def _dtype_hint(node: Tensor, value: Any, array: np.ndarray) -> str:

@@ -38,16 +38,21 @@ class Frame:
     scalars   memory of the 0-d inputs, by position among the inputs
     reads     memory of the 0-d outputs, in order
     supplies  where arrays for the other outputs come from, in order
-    nbytes    size of its arena
     """
 
-    __slots__ = ("env", "m", "nbytes", "owned", "reads", "scalars", "supplies")
+    __slots__ = ("arena", "env", "m", "owned", "reads", "scalars", "supplies")
 
-    def __init__(self, m: np.ndarray | list[Any], env: dict[str, int], nbytes: int, owned: list[np.ndarray]):
-        self.m, self.env, self.nbytes, self.owned = m, env, nbytes, owned
+    def __init__(self, m: np.ndarray | list[Any], env: dict[str, int], arena: np.ndarray):
+        self.m, self.env, self.arena = m, env, arena
+        self.owned: list[np.ndarray] = []
         self.scalars: dict[int, np.ndarray] = {}
         self.reads: list[np.ndarray] = []
         self.supplies: list[Supply] = []
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it keeps: its arena, and memory for results."""
+        return self.arena.nbytes + sum(len(supply.kept) * supply.nbytes for supply in self.supplies)
 
 
 class Program:
@@ -82,7 +87,7 @@ class Program:
         m += [self.first_output, self.first_input, text.size, self.entry]
         offsets, total = place(self.plan.buffers, env)
         arena = aligned(total)
-        frame = Frame(m, dict(env), total, [arena])
+        frame = Frame(m, dict(env), arena)
         for buffer in self.plan.buffers:
             memory = self._memory(buffer, frame, arena, offsets)
             if memory is not None:

@@ -212,7 +212,9 @@ def _eager_call(label: str, program: RandomProgram, traced: Traced, arrays: list
         _compare(label, want, found)
 
 
-def _call(label: str, graph: Graph, runner: Runner, arrays: list[np.ndarray], pairs: list[tuple[Param, Tensor]]) -> bool:
+def _call(
+    label: str, graph: Graph, runner: Runner, arrays: list[np.ndarray], pairs: list[tuple[Param, Tensor]]
+) -> bool:
     """One call: outputs, new values of params and errors as the reference has them, arguments untouched."""
     want = reference(graph, arrays)
     before = {p: p.state.array.copy() for p in graph.params}

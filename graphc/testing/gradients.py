@@ -71,7 +71,9 @@ def _compare(
 
     def along(step: float) -> float:
         moved = {leaf: start[leaf] + step * w for leaf, w in zip(leaves, way, strict=True)}
-        return sum(float((v * c).sum()) for v, c in zip(interpret(graph, {**start, **moved}, env), weights, strict=True))
+        return sum(
+            float((v * c).sum()) for v, c in zip(interpret(graph, {**start, **moved}, env), weights, strict=True)
+        )
 
     size = sum(float(np.abs(v * c).sum()) for v, c in zip(values, weights, strict=True))
     slope = _slope(along, size)
@@ -84,7 +86,7 @@ def _compare(
     return True
 
 
-def _slope(along, size: float) -> Slope:  # noqa: ANN001 - a function of one number
+def _slope(along, size: float) -> Slope:
     """The derivative at 0 by central differences at two steps; nan where one-sided ones show a kink."""
     nothing = Slope(np.nan, np.nan)
     with np.errstate(all="ignore"):

@@ -359,7 +359,10 @@ def _updates(draft: Draft) -> tuple[tuple[str, str], ...]:
         if draft.random.random() < 0.5:
             others = [n for n in draft.values if draft.space[n].dtype == want.dtype]
             q = draft.choose(others)
-            if draft.add(f"gc.broadcast_to({p} + {q}, {want.shape!r})") and draft.space[list(draft.values)[-1]].aval == want:
+            if (
+                draft.add(f"gc.broadcast_to({p} + {q}, {want.shape!r})")
+                and draft.space[list(draft.values)[-1]].aval == want
+            ):
                 fitting = [list(draft.values)[-1]]
         if fitting:
             updates.append((p, draft.choose(fitting)))

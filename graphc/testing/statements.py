@@ -226,7 +226,11 @@ def indexing(d: Any) -> Any:
     v = d.values[x]
     axis = d.random.randrange(v.ndim)
     form = d.random.random()
-    i = _index(d, v.shape[axis], None if form < 0.7 else tuple(d.choose((s, 1, 2)) if k == axis else s for k, s in enumerate(v.shape)))
+    i = _index(
+        d,
+        v.shape[axis],
+        None if form < 0.7 else tuple(d.choose((s, 1, 2)) if k == axis else s for k, s in enumerate(v.shape)),
+    )
     if i is None:
         return None
     if form < 0.35:
@@ -268,7 +272,11 @@ def joining(d: Any) -> Any:
         axis = d.random.randrange(v.ndim)
         others = [x]
         for _ in range(d.choose((1, 1, 2, 6))):
-            y = d.pick(lambda u: u.ndim == v.ndim and all(k == axis or a == b for k, (a, b) in enumerate(zip(u.shape, v.shape))))
+            y = d.pick(
+                lambda u: (
+                    u.ndim == v.ndim and all(k == axis or a == b for k, (a, b) in enumerate(zip(u.shape, v.shape)))
+                )
+            )
             others.append(y)
         return f"gc.concat([{', '.join(others)}], axis={axis})"
     y = d.pick(lambda u: u.shape == v.shape)
@@ -358,7 +366,11 @@ def contraction(d: Any) -> Any:
         if x is None:
             continue
         size = dict(zip(a, d.values[x].shape, strict=True))
-        y = d.pick(lambda u, b=b, size=size: u.ndim == len(b) and all(size.get(c, s) == s for c, s in zip(b, u.shape, strict=True)))
+        y = d.pick(
+            lambda u, b=b, size=size: (
+                u.ndim == len(b) and all(size.get(c, s) == s for c, s in zip(b, u.shape, strict=True))
+            )
+        )
         if y is not None:
             return f"gc.einsum({spec!r}, {x}, {y})"
     return None
@@ -370,7 +382,7 @@ def creation(d: Any) -> Any:
     return d.choose((
         f"gc.arange({n})", f"gc.arange({n}) * 0.5 + {x}", f"gc.zeros_like({x})", f"gc.ones_like({x}) + {x}",
         f"gc.full({x}.shape, 1.5)", f"{x} * {n}", f"gc.eye({n})", f"gc.linspace(0.0, 1.0, {n})", f"gc.zeros({x}.shape, 'int32')",
-        f"gc.one_hot(gc.arange({n}) % 3, 3)", f"gc.zeros(({n}, 2)) + 1", f"gc.asarray([0.5, -1.0, 2.0])", f"{x} / gc.asarray({n})",
+        f"gc.one_hot(gc.arange({n}) % 3, 3)", f"gc.zeros(({n}, 2)) + 1", "gc.asarray([0.5, -1.0, 2.0])", f"{x} / gc.asarray({n})",
     ))  # fmt: skip
 
 

@@ -162,9 +162,9 @@ def _whole(graph: Graph, run: Run, values: Mapping[Tensor, Any]) -> Check:
     chosen = sizes_for([*graph.inputs, *graph.roots], FULL, given)
     if chosen is None:
         return Check(what, SKIPPED, "no sizes satisfy the conditions on named dims; give values=")
-    point = choose_point(graph.roots, graph.inputs, chosen, values, noise=0.0)
+    point = choose_point(graph.roots, graph.inputs, chosen, values)
     if point is None:
-        point = choose_point([], graph.inputs, chosen, values, noise=0.0)
+        point = choose_point([], graph.inputs, chosen, values)
     assert point is not None
     params = {n: n.attrs["state"].read() for n in graph.nodes if n.op is PARAM}
     wanted = evaluate(graph.roots, {**point, **params}, chosen)

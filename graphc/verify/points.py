@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from ..ir.traversal import topological
 
 _INTERVALS = ((-1.0, 1.0), (0.2, 0.9), (0.5, 2.0), (1.1, 2.5), (-0.9, -0.2))
 """Where random inputs come from: the first interval on which the graph is finite."""
-_NOISE = 0.1
-"""How far params are moved from their values: a param of zeros is a tie or a kink."""
+_MOVES = (0.1, 1e-3, 0.0)
+"""How far params are moved from their values, where they can be: a param of zeros is a tie or a kink."""
 
 Point = dict[Tensor, np.ndarray]
 
@@ -32,20 +32,28 @@ def choose_point(
     leaves: Sequence[Tensor],
     env: Mapping[str, int],
     values: Mapping[Tensor, Any],
-    seed: int = 0,
-    noise: float = _NOISE,
+    moved: Collection[Tensor] = (),
 ) -> Point | None:
     """Arrays for `leaves` at which `roots` are finite; None where none of a few tries gives them.
 
-    values  given for some leaves: cut to the leaf's shape, and moved a little (by `noise`)
+    values  given for some leaves; cut to the leaf's shape
+    moved   those of them that are better moved a little
     """
-    for integers in (2, 1):
-        for low, high in _INTERVALS:
-            rng = np.random.default_rng(seed)
-            point = {x: _array(x, env, values.get(x), rng, (low, high), integers, noise) for x in leaves}
-            if finite(roots, point, env):
-                return point
+    for move in _MOVES if moved else (0.0,):
+        for integers in (2, 1):
+            for interval in _INTERVALS:
+                rng = np.random.default_rng(0)
+                point = {x: _array(x, env, values.get(x), rng, interval, integers) for x in leaves}
+                point.update({x: _moved(point[x], move, rng) for x in moved if x in point})
+                if finite(roots, point, env):
+                    return point
     return None
+
+
+def _moved(array: np.ndarray, by: float, rng: np.random.Generator) -> np.ndarray:
+    if array.dtype.kind != "f" or not by:
+        return array
+    return (array + by * rng.uniform(-1.0, 1.0, array.shape) * np.maximum(np.abs(array), 1.0)).astype(array.dtype)
 
 
 def finite(roots: Sequence[Tensor], point: Point, env: Mapping[str, int]) -> bool:
@@ -63,14 +71,10 @@ def _array(
     rng: np.random.Generator,
     interval: tuple[float, float],
     integers: int,
-    noise: float,
 ) -> np.ndarray:
     shape = tuple(dims.evaluate(d, env) for d in leaf.shape)
     if value is not None:
-        cut = np.asarray(value)[tuple(slice(0, n) for n in shape)]
-        if leaf.dtype.kind != "f" or not noise:
-            return cut.astype(leaf.dtype)
-        return (cut + noise * rng.uniform(-1.0, 1.0, shape) * np.maximum(np.abs(cut), 1.0)).astype(leaf.dtype)
+        return np.asarray(value)[tuple(slice(0, n) for n in shape)].astype(leaf.dtype)
     if leaf.dtype.kind == "b":
         return rng.random(shape) < 0.5
     if leaf.dtype.kind in "iu":

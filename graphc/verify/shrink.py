@@ -138,6 +138,8 @@ def _node(node: Tensor, inputs: list[Tensor], env: Mapping[str, int], smaller: M
                 attrs["start"], attrs["stop"], node.attrs["stop"], node.inputs[0].shape, inputs[0].shape, strict=True
             )
         )
+        if any(stop > n for stop, n in zip(attrs["stop"], inputs[0].shape, strict=True) if isinstance(n, int)):
+            raise ShapeError("a slice beyond the smaller size")
     if "dtype" in attrs:
         attrs["dtype"] = _double(attrs["dtype"])
     return build(node.op, tuple(inputs), attrs)

@@ -1,0 +1,374 @@
+"""Certificates: what they check, what they skip, and that whatever is wrong is found and named."""
+
+from __future__ import annotations
+
+import gc as collector
+import pickle
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+from wrong_rules import broken
+
+import graphc as gc
+from graphc.autodiff import records
+from graphc.ops.table import OPS
+from graphc.passes import pipeline
+from graphc.passes.rules import Rule, rewrite
+from graphc.verify import graphs, numeric
+from graphc.verify.certificate import Certificate, Check, Kink
+from graphc.verify.shrink import shrink, sizes_for
+
+_STAGES = [
+    "backward graph against sympy.diff",
+    "backward graph against differences",
+    "after each pass",
+    "full size against differences",
+    "forward mode against reverse mode",
+]
+
+
+def line_fit() -> tuple[Any, Any, Any, Any, Any]:
+    x, y = gc.input("x", ("n",)), gc.input("y", ("n",))
+    w, b = gc.param(1.0, name="w"), gc.param(0.0, name="b")
+    return x, y, w, b, gc.mean((w * x + b - y) ** 2)
+
+
+def all_passed(certificate: Certificate) -> None:
+    assert certificate.skipped == ()
+    assert [c.what for c in certificate.checks] == [*_STAGES, "compiled against reference"]
+
+
+# what is certified
+
+
+def test_a_polynomial_loss_is_proven() -> None:
+    _, _, w, b, loss = line_fit()
+    found = gc.verify(loss, [w, b])
+    all_passed(found)
+    assert found.checks[0].how == "algebra"
+    assert found.checks[0].count == 2
+    assert found.checks[1].error < 1e-25
+    assert found.sizes == {"n": 2}
+    assert found.kinks == ()
+
+
+def softmax_loss() -> Any:
+    x = gc.input("x", ("batch", 784), "float32")
+    t = gc.input("t", ("batch",), "int64")
+    w, b = gc.param(np.zeros((784, 10), "float32"), name="w"), gc.param(np.zeros(10, "float32"), name="b")
+    z = x @ w + b
+    z = z - gc.max(z, axis=1, keepdims=True)
+    rows = gc.log(gc.sum(gc.exp(z), axis=1)) - gc.take_along_axis(z, t[:, None], axis=1)[:, 0]
+    return gc.mean(rows), [w, b]
+
+
+def test_large_fixed_dims_shrink() -> None:
+    found = gc.verify(*softmax_loss())
+    all_passed(found)
+    assert found.sizes == {"batch": 2, "784": 2, "10": 3}
+    assert [k.op for k in found.kinks] == ["max"]
+    assert found.error < 1e-4
+
+
+def _layer_norm() -> Any:
+    a, w = gc.input("a", ("n", 4)), gc.param(np.ones(4), name="w")
+    spread = gc.sqrt(gc.var(a, axis=1, keepdims=True) + 1e-5)
+    return gc.sum(((a - gc.mean(a, axis=1, keepdims=True)) / spread * w) ** 3), [a, w]
+
+
+def _sorted_products() -> Any:
+    x = gc.input("x", ("n",))
+    return gc.sum(gc.cumulative_prod(gc.sort(x))[1:]), x
+
+
+def _second_order() -> Any:
+    x = gc.input("x", ("n",))
+    return gc.sum(gc.grad(gc.sum(gc.sin(x) * x**3), x) * x), x
+
+
+def _held() -> Any:
+    x = gc.input("x", ("n",))
+    return gc.sum(gc.stop_gradient(x * 2) * x**2), x
+
+
+def _equal_names() -> Any:
+    x, y = gc.input("x", ("n",)), gc.input("y", ("m",))
+    return gc.sum(x * y), [x, y]
+
+
+def _needs_positive() -> Any:
+    x = gc.input("x", ("n",))
+    return gc.sum(gc.log(x) + gc.acosh(x)), x
+
+
+def _inner_tensor() -> Any:
+    a, w = gc.input("a", ("n", 2)), gc.param(np.ones(2), name="w")
+    h = gc.tanh(a @ w)
+    return gc.sum(h * h + a[:, 0] * h), [h, a]
+
+
+def _gathered() -> Any:
+    w, k, x = gc.param(np.ones(4), name="w"), gc.input("k", ("n",), "int64"), gc.input("x", ("n",))
+    return gc.sum(gc.take(w, k) * x), [w, x]
+
+
+def _independent() -> Any:
+    return gc.prod(gc.input("z", (3,))), gc.input("q", (2,))
+
+
+def _matrix_valued() -> Any:
+    x = gc.input("x", (2, 2))
+    return x @ x, {"x": x}
+
+
+_GRAPHS = (_layer_norm, _sorted_products, _second_order, _held, _equal_names, _needs_positive, _inner_tensor)
+
+
+@pytest.mark.parametrize("make", [*_GRAPHS, _gathered, _independent, _matrix_valued], ids=lambda f: f.__name__)
+def test_graphs(make: Any) -> None:
+    all_passed(gc.verify(*make()))
+
+
+def test_kinks_name_op_and_line() -> None:
+    x = gc.input("x", ("n",))
+    found = gc.verify(gc.sum(gc.abs(x) + gc.where(x > 0, gc.sqrt(x), 0.0) + gc.maximum(x, 0.5)), x)
+    assert [k.op for k in found.kinks] == ["abs", "sqrt", "where", "maximum"]
+    assert all(k.line.startswith("test_verify.py:") for k in found.kinks)
+    assert "half to each where they are equal" in str(found)
+
+
+# what is skipped
+
+
+def test_a_small_budget_is_said_to_be_spent() -> None:
+    _, _, w, b, loss = line_fit()
+    few = gc.verify(loss, [w, b], terms=5)
+    assert [c.what for c in few.skipped] == [_STAGES[0]]
+    assert few.skipped[0].how.endswith("terms, more than 5")
+    none = gc.verify(loss, [w, b], seconds=0.0)
+    assert {c.what for c in none.skipped} == set(_STAGES[:3])
+    assert {c.how for c in none.skipped} == {"no time left"}
+
+
+def test_a_custom_gradient_is_the_users() -> None:
+    x = gc.input("x", ("n",))
+    clipped = gc.custom_gradient(lambda x: x, lambda ct, x: gc.clip(ct, -1.0, 1.0))
+    found = gc.verify(gc.sum(clipped(x) ** 2), x)
+    assert [c.status for c in found.checks] == ["skipped", "skipped", "passed", "skipped", "skipped", "passed"]
+    assert found.skipped[0].how.startswith("custom_gradient at test_verify.py:")
+
+
+def test_no_point_where_it_is_a_number() -> None:
+    x = gc.input("x", ("n",))
+    found = gc.verify(gc.sum(gc.log(x - 100.0)), x)
+    assert found.skipped[0].how == "no point was found at which everything is finite; give values="
+    all_passed(gc.verify(gc.sum(gc.log(x - 100.0)), x, values={x: np.array([101.5, 103.0, 102.0])}))
+
+
+# wrong rules, passes and code are named
+
+
+def network() -> tuple[Any, Any, Any]:
+    x, w = gc.input("x", ("n",)), gc.param(1.0, name="w")
+    h = gc.tanh(w * x)
+    return x, w, gc.mean((h + gc.exp(x) * w) ** 2)
+
+
+def test_a_wrong_rule_is_found_in_a_graph() -> None:
+    x, w, loss = network()
+    with broken(OPS["tanh"]), pytest.raises(gc.VerificationError) as caught:
+        gc.verify(loss, [w, x])
+    text = str(caught.value)
+    assert text.startswith("the derivative rule of tanh is wrong for operand 0: got -0.07760399143 ")
+    assert "for operand 0: float64[2] = [" in text
+    assert ", expected 0.07760399143\n" in text
+    assert "h = gc.tanh(w * x)" in text
+    assert "hint: found while verifying the gradient of a loss made at test_verify.py:" in text
+
+
+def test_a_wrong_rule_is_found_in_a_step() -> None:
+    x, w, loss = network()
+    with broken(OPS["tanh"]):
+        step = gc.compile([x], loss, {w: w - gc.grad(loss, w)})
+        with pytest.raises(gc.VerificationError, match="the derivative rule of tanh is wrong for operand 0"):
+            step.verify()
+
+
+def test_a_wrong_forward_rule_is_found() -> None:
+    x, w, loss = network()
+    with broken(OPS["tanh"], "jvp"), pytest.raises(gc.VerificationError, match="wrong: the gradient of a loss"):
+        gc.verify(loss, [w, x])
+
+
+def test_a_wrong_pass_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, w, _ = network()
+    rule = Rule("x - y is x", "subtract", lambda node: node.inputs[0])
+    passes = (*pipeline.PIPELINE[:2], ("shorten", lambda graph: rewrite(graph, (rule,))))
+    monkeypatch.setattr(graphs, "PIPELINE", passes)
+    with pytest.raises(gc.VerificationError) as caught:
+        gc.verify(gc.sum((x - w) ** 3), [w, x])
+    assert str(caught.value).startswith("pass 'shorten' (number 3) changed the gradient of a loss made at")
+    assert str(caught.value).endswith("hint: rules that fired: x - y is x")
+
+
+def test_wrong_code_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, w, b, loss = line_fit()
+    right = numeric.runner
+
+    def wrong(outputs: Any) -> Any:
+        inputs, run = right(outputs)
+        return inputs, lambda arrays: [v + (k == 1) for k, v in enumerate(run(arrays))]
+
+    monkeypatch.setattr(numeric, "runner", wrong)
+    with pytest.raises(gc.VerificationError, match="reference interpreter in gradient 0"):
+        gc.verify(loss, [w, b])
+
+
+def test_a_gradient_put_together_wrongly() -> None:
+    """Every rule is right, yet the tensor is not the gradient."""
+    _, w, loss = network()
+    subject = graphs.Subject(loss, [w], [gc.grad(loss, w) * 1.001])
+    with pytest.raises(gc.VerificationError, match="each op's own rule is right"):
+        graphs.Inspection(subject, 60.0, 2000, compiled=False).certificate()
+
+
+# steps
+
+
+def test_step() -> None:
+    x, y, w, b, loss = line_fit()
+    dw, db = gc.grad(loss, [w, b])
+    step = gc.compile([x, y], {"loss": loss}, {w: w - 0.1 * dw, b: b - 0.1 * db}, name="fit")
+    found = step.verify()
+    assert [c.what for c in found.checks] == [*_STAGES, "compiled step against reference"]
+    assert found.skipped == ()
+    assert found.subject.startswith("step fit: the gradient of a loss made at test_verify.py:")
+    assert (w.value, b.value) == (1.0, 0.0), "params stay"
+    at = {x: np.array([1.0, 2.0, 3.0]), y: np.array([0.0, 1.0, 0.5])}
+    assert step.verify(at).skipped == ()
+
+
+def test_step_with_two_losses() -> None:
+    x, w = gc.input("x", ("n",)), gc.param(0.5, name="w")
+    a, b = gc.sum(gc.sin(w * x)), gc.mean(w * x**2)
+    step = gc.compile([x], [a], {w: w - gc.grad(a, w) - gc.grad(b, w)})
+    found = step.verify()
+    assert [c.what for c in found.checks[:2]] == [f"gradient 1: {_STAGES[0]}", f"gradient 1: {_STAGES[1]}"]
+    assert sum(c.what.endswith(_STAGES[0]) for c in found.checks) == 2
+    assert found.skipped == ()
+
+
+def test_step_with_a_cotangent() -> None:
+    x, c = gc.input("x", ("n",)), gc.input("c", ("n",))
+    found = gc.compile([x, c], gc.vjp(gc.exp(x) * x, x, c)).verify()
+    assert found.skipped == ()
+    assert found.checks[0].status == "passed"
+
+
+def test_step_without_gradients() -> None:
+    x = gc.input("x", ("n",))
+    found = gc.compile([x], [gc.sort(x), gc.sum(x)]).verify()
+    assert [c.what for c in found.checks] == ["compiled step against reference"]
+    assert found.subject == "step step: no recorded gradients"
+
+
+def test_unpickled_step_says_what_it_does_not_know() -> None:
+    x, w = gc.input("x", ("n",)), gc.param(0.5, name="w")
+    step = gc.compile([x], gc.grad(gc.sum(gc.sin(w * x)), w))
+    found = pickle.loads(pickle.dumps(step)).verify()
+    assert found.checks[-1].status == "passed"
+    assert all("no recorded gradient" in c.how for c in found.skipped)
+
+
+def test_records_live_as_long_as_gradients() -> None:
+    x = gc.input("x", ("n",))
+    loss = gc.sum(gc.sinh(x))
+    result = gc.grad(loss, x)
+    assert len(records.records_of(result)) == 1
+    gc.grad(loss, x)
+    assert len(records.records_of(result)) == 1, "the same call is one record"
+    serial, watch = result.serial, weakref.ref(loss)
+    assert serial in records._records
+    del result, loss
+    collector.collect()
+    assert serial not in records._records
+    assert watch() is None
+
+
+# the certificate
+
+
+def test_json_round_trip() -> None:
+    _, _, w, b, loss = line_fit()
+    found = gc.verify(loss, [w, b])
+    assert gc.Certificate.from_json(found.to_json()) == found
+
+
+def test_printed_table() -> None:
+    checks = (Check("a against b", "passed", "algebra", 0.0, 3, 0.1), Check("c", "skipped", "too large"))
+    text = str(Certificate("it", checks, (Kink("abs", "f.py:3", "0 at 0"),), {"n": 2}))
+    assert text.splitlines() == [
+        "certificate of it",
+        "  expressions with n = 2",
+        "  passed  a against b      3 compared, worst 0e+00 algebra",
+        "  skipped c                                     too large",
+        "  kink    abs at f.py:3: 0 at 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("y", "wrt", "error"),
+    [
+        (3.0, "x", "cannot verify: got 3.0, expected tensors: gc.verify(y, wrt)"),
+        ("x", 2.0, "cannot verify: got 2.0, expected tensors: gc.verify(y, wrt)"),
+        ("x", "k", "gradient with respect to k: got int64[], expected a float tensor"),
+    ],
+)
+def test_what_cannot_be_verified(y: Any, wrt: Any, error: str) -> None:
+    tensors = {"x": gc.input("x"), "k": gc.input("k", (), "int64")}
+    with pytest.raises(gc.GradientError) as caught:
+        gc.verify(tensors.get(y, y), tensors.get(wrt, wrt))
+    assert str(caught.value).splitlines()[0] == error
+
+
+# shrinking
+
+
+def test_entangled_sizes_stay() -> None:
+    image = gc.input("image", ("b", 28, 28))
+    y = gc.sum(gc.reshape(image, (-1, 784)) @ gc.input("w", (784, 10)))
+    small = shrink([y], {"b": 2})
+    shapes = [small.nodes[n].shape for n in small.nodes if n.name in ("image", "w")]
+    assert shapes == [(2, 28, 28), (784, 3)]
+
+
+def test_shrinking_is_to_float64_and_keeps_meanings() -> None:
+    x = gc.input("x", ("n", 100), "float32")
+    y = gc.sum(gc.astype(x * np.float32(0.1), "float32"))
+    small = shrink([y], {"n": 3}).nodes[y]
+    assert small.dtype == np.float64
+    constants = [n.attrs["data"].array[()] for n in gc.Graph([], [small]).nodes if n.op.name == "constant"]
+    assert constants == [0.1]
+
+
+def test_slices_of_shrunk_axes() -> None:
+    x = gc.input("x", ("n", 50))
+    whole = gc.sum(x[:, :], axis=1)
+    assert shrink([whole], {"n": 2}).nodes[x].shape == (2, 3)
+    part = gc.sum(x[:, 10:20])
+    assert shrink([part], {"n": 2}).nodes[x].shape == (2, 50)
+
+
+def test_constant_indices_keep_their_axis() -> None:
+    w = gc.param(np.arange(1.0, 21.0), name="w")
+    found = gc.verify(gc.sum(w[np.array([17, 3, 17])] ** 2), w)
+    all_passed(found)
+    assert found.sizes == {}
+
+
+def test_sizes_satisfy_checks() -> None:
+    x, y = gc.input("x", ("n",)), gc.input("y", ("m", 3))
+    assert sizes_for([gc.sum(x * gc.reshape(y, (-1,)))], (2, 3, 1, 4, 6)) == {"n": 3, "m": 1}
+    assert sizes_for([gc.sum(x)], (5,), {"n": 9}) == {"n": 9}
