@@ -10,12 +10,22 @@ from typing import Any, NamedTuple
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _DEMO = _PACKAGE + "__main__.py"
+_STDLIB = os.path.dirname(os.__file__) + os.sep
 _MAX_QUOTE = 120
 GENERATED_CALL = "<call of a graphc step>"
 """The file name of the code that a call of a step goes through: none of the user's lines."""
 
 Span = tuple[int, int, int, int]
 """Where an expression stands in its file: first line, column, last line, end column, as `ast` counts them."""
+
+
+def one_line(text: str) -> str:
+    """A user's text as it may stand in a comment: on one line, nothing in it that does not print.
+
+    >>> one_line("a \\n b\\0")
+    'a b?'
+    """
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 class UserLine(NamedTuple):
@@ -32,7 +42,7 @@ class UserLine(NamedTuple):
         return hash((self.file, self.line))
 
     def __str__(self) -> str:
-        return f"{os.path.basename(self.file)}:{self.line}"
+        return f"{one_line(os.path.basename(self.file))}:{self.line}"
 
     @property
     def text(self) -> str:
@@ -77,9 +87,11 @@ class CompileError(GraphcError, RuntimeError):
 
 
 def is_internal(file: str) -> bool:
-    """Whether a source file belongs to graphc (but for its demo), NumPy or the import machinery, not to the user."""
+    """Whether a source file belongs to graphc (but for its demo), NumPy or Python itself, not to the user."""
     if file.startswith(_PACKAGE):
         return file != _DEMO
+    if file.startswith(_STDLIB):
+        return f"{os.sep}site-packages{os.sep}" not in file
     return file.startswith(("<frozen ", GENERATED_CALL)) or f"{os.sep}numpy{os.sep}" in file
 
 

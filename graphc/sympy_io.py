@@ -29,9 +29,9 @@ _HALVES = 16
 def to_sympy(tensor: Tensor, names: Mapping[Tensor, Any] | None = None) -> Any:
     """What a tensor means, as a SymPy expression of symbols for the inputs and params it depends on.
 
-    A 0-d tensor gives an expression, a 2-d one of numbers a `sympy.Matrix`, others a `sympy.Array`. A 0-d input is a `Symbol` of
-    its name, another one has elements ``x[0, 1]`` of an `IndexedBase`; all are real, or integer. Floats are the numbers
-    they are the nearest doubles of where these are well known (pi, log 2), else decimals as written.
+    A 0-d tensor gives an expression, a 2-d one of numbers a `sympy.Matrix`, others a `sympy.Array`. A 0-d input is a
+    `Symbol` of its name, another one has elements ``x[0, 1]`` of an `IndexedBase`; all are real, or integer. A float
+    is the well-known number (pi, log 2) that it is the nearest double of, else the decimal as written.
 
     names  {input or param: a name, a SymPy expression, or an array of expressions}, in place of its own name
 
@@ -231,13 +231,12 @@ def _power(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
         return _whole_power(base, int(e.exp))
     if not _is_half(e.exp):
         return power.pow(base, known[e.exp])
-    above = elementwise.multiply(power.sqrt(base), _whole_power(base, int(abs(e.exp) // 1)))
+    whole = int(abs(e.exp))
+    above = elementwise.multiply(power.sqrt(base), _whole_power(base, whole)) if whole else power.sqrt(base)
     return above if e.exp > 0 else elementwise.divide(1.0, above)
 
 
 def _whole_power(base: Any, exponent: int) -> Any:
-    if exponent == 0:
-        return 1.0
     return power.pow(base, exponent) if is_tensor(base) else float(base) ** exponent
 
 

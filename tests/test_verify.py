@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc as collector
 import pickle
+import runpy
+import sys
 import weakref
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -167,6 +171,12 @@ def test_no_point_where_it_is_a_number() -> None:
     all_passed(gc.verify(gc.sum(gc.log(x - 100.0)), x, values={x: np.array([101.5, 103.0, 102.0])}))
 
 
+def test_a_jump_at_the_point_is_no_failure() -> None:
+    x = gc.input("x", ("n",))
+    found = gc.verify(gc.sum(gc.floor(x) * x), x, values={x: np.array([1.0, 2.5, 3.5])})
+    assert "at the point the loss jumps or bends" in {c.how[:36] for c in found.skipped}
+
+
 # wrong rules, passes and code are named
 
 
@@ -295,6 +305,30 @@ def test_records_live_as_long_as_gradients() -> None:
     collector.collect()
     assert serial not in records._records
     assert watch() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "examples").glob("*.py")), ids=lambda p: p.stem)
+def test_steps_of_examples(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every step that an example compiles has right gradients."""
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    steps: list[gc.Step] = []
+    build = gc.Step.__init__
+
+    def remembered(self: gc.Step, *args: Any, **named: Any) -> None:
+        build(self, *args, **named)
+        steps.append(self)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    monkeypatch.setattr(gc.Step, "__init__", remembered)
+    with suppress(SystemExit):
+        runpy.run_path(str(path), run_name="__main__")
+    monkeypatch.setattr(gc.Step, "__init__", build)
+    assert steps or "compile" not in path.read_text()
+    for step in steps[:4]:
+        assert step.verify().checks[-1].status == "passed"
 
 
 # the certificate

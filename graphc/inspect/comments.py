@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import UserLine
+from ..errors import UserLine, one_line
 from ..ir.printer import SECTIONS
 from ..ir.tensor import Tensor
 from .names import ProgramNames
@@ -83,7 +83,7 @@ class Comments:
 
 def short(text: str) -> str:
     """`text` on one line of limited width."""
-    text = " ".join(text.split())
+    text = one_line(text)
     return text if len(text) <= _TEXT else text[: _TEXT - 3].rstrip() + "..."
 
 
@@ -91,7 +91,7 @@ def line_ranges(lines: Sequence[UserLine]) -> str:
     """``fit.py:3,6-7, net.py:9``: files in order of appearance."""
     numbers: dict[str, set[int]] = {}
     for line in lines:
-        numbers.setdefault(os.path.basename(line.file), set()).add(line.line)
+        numbers.setdefault(one_line(os.path.basename(line.file)), set()).add(line.line)
     return ", ".join(f"{file}:{_ranges(sorted(found))}" for file, found in numbers.items())
 
 

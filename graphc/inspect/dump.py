@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..codegen.scalar import Printer
+from ..errors import one_line
 from ..ir.expr import Expr
 from ..ir.graph import Graph
 from ..ir.loops import For, If, Statement
@@ -63,7 +64,9 @@ def plan_text(plan: Plan) -> str:
         for a in kernel.arrays:
             buffer = plan.buffers[a.buffer]
             use = "writes" if a.written else "reads"
-            lines.append(f"  {a.name}: {a.dtype}{list(a.shape)} {use} buffer {a.buffer} ({buffer.kind} {buffer.label})")
+            lines.append(
+                f"  {a.name}: {a.dtype}{list(a.shape)} {use} buffer {a.buffer} ({buffer.kind} {one_line(buffer.label)})"
+            )
         lines += _body_text(kernel.body, "  ")
     return "\n".join(lines) + "\n"
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import one_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.leaves import CONSTANT, identifier
@@ -41,7 +42,7 @@ def export_text(reading: Reading, outputs: Tree) -> str:
     """The exported file."""
     kernels = reading.text.source.split('"""', 2)[2].strip("\n")  # without its docstring
     scipy = " and scipy" if "np.dot(" in kernels else ""
-    name = " ".join(re.sub(r'["\\]', " ", reading.plan.graph.name).split())
+    name = one_line(re.sub(r'["\\]', " ", reading.plan.graph.name))
     parts = [
         f'"""{name}, exported by graphc: `step` at the end is called with {_arguments(reading)}.\n\n'
         f"Needs numpy and numba{scipy}, and nothing else. `step.params` holds the params by name.\n"

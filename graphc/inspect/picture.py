@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from ..errors import one_line
 from ..ir.graph import Graph
 from ..ir.leaves import CONSTANT, INPUT, PARAM
 from ..ir.printer import SECTIONS, attrs_text, node_names, section_of
@@ -23,7 +24,7 @@ def to_dot(graph: Graph) -> str:
     names, part = node_names(graph), section_of(graph)
     number = {node: k for k, node in enumerate(graph.nodes)}
     shown = [node for node in graph.nodes if node.op is not CONSTANT or node.shape]
-    lines = ["digraph step {", '  graph [rankdir="TB", label=' + _quoted(graph.name) + "]"]
+    lines = ["digraph step {", '  graph [rankdir="TB", label=' + _quoted(one_line(graph.name)) + "]"]
     lines.append('  node [shape="box", style="rounded,filled", fontname="monospace", fontsize=10]')
     lines.append('  edge [fontname="monospace", fontsize=8]')
     lines += [f"  n{number[node]} {_look(node, names, SECTIONS[part[node]])}" for node in shown]
@@ -39,7 +40,7 @@ def to_dot(graph: Graph) -> str:
         lines.append(f'  out{k} [label="output {k}", shape="oval", fillcolor="#ffffff"]')
         lines.append(f"  n{number[node]} -> out{k} [label={_quoted(str(node.aval))}]")
     for k, (param, value) in enumerate(graph.updates):
-        lines.append(f'  new{k} [label={_quoted(f"update {param.name}")}, shape="oval", fillcolor="#ffffff"]')
+        lines.append(f'  new{k} [label={_quoted(one_line(f"update {param.name}"))}, shape="oval", fillcolor="#ffffff"]')
         lines.append(f"  n{number[value]} -> new{k} [label={_quoted(str(value.aval))}]")
     return "\n".join([*lines, "}"]) + "\n"
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..codegen.cpu import KernelText, ProgramText
+from ..errors import one_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.loops import ArrayArg, Kernel
@@ -309,7 +310,7 @@ def header(plan: Plan, names: ProgramNames, key: str) -> list[str]:
     for node, part in section_of(plan.graph).items():
         counts[part] += "leaf" not in node.op.traits
     ops = ", ".join(f"{count} {title}" for count, title in zip(counts, SECTIONS, strict=True) if count)
-    name = " ".join(plan.graph.name.replace("\\", "/").replace('"', "'").split())
+    name = one_line(plan.graph.name.replace("\\", "/").replace('"', "'"))
     outputs = [(b, n) for b, n in zip(_of_kind(plan, "output"), plan.graph.outputs, strict=True)]
     returned = ", ".join(f"{names.buffers[b]}: {names.type(n.dtype, n.shape)}" for b, n in outputs) or "nothing"
     return [

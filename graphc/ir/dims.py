@@ -275,6 +275,10 @@ def max0(a: DimLike) -> DimLike:
     return _atom("max0", (a,))
 
 
+_EFFORT = 100
+"""Expressions looked at before a sign is given up: slices of slices would take exponentially many."""
+
+
 @functools.lru_cache(maxsize=4096)
 def nonnegative(a: DimLike) -> bool:
     """Whether `a` >= 0 can be seen while building, whatever the sizes are.
@@ -282,26 +286,33 @@ def nonnegative(a: DimLike) -> bool:
     A term with a minus and ``max(0, e)`` is tried with 0 and with e (both must do), one with a quotient with its
     dividend, which is no smaller; a term with a plus and ``max(0, e)`` is at least e.
     """
+    return _nonnegative(a, [_EFFORT])
+
+
+def _nonnegative(a: DimLike, effort: list[int]) -> bool:
     if isinstance(a, int):
         return a >= 0
-    if all(c > 0 and all(map(_nonnegative_atom, m)) for m, c in a.terms):
+    effort[0] -= 1
+    if effort[0] < 0:
+        return False
+    if all(c > 0 and all(_nonnegative_atom(atom, effort) for atom in m) for m, c in a.terms):
         return True
     for monomial, coefficient in a.terms:
         for k, atom in enumerate(monomial):
             others = monomial[:k] + monomial[k + 1 :]
-            if atom.kind == "symbol" or not _nonnegative_atom(atom) or not all(map(_nonnegative_atom, others)):
+            if atom.kind == "symbol" or (coefficient > 0 and atom.kind != "max0"):
+                continue
+            if not all(_nonnegative_atom(factor, effort) for factor in monomial):
                 continue
             bounds = [atom.args[0]] if atom.kind != "max0" or coefficient > 0 else [0, atom.args[0]]
-            if coefficient > 0 and atom.kind != "max0":
-                continue
             rest, factor = a - Dim(((monomial, coefficient),)), _make({others: coefficient})
-            if all(nonnegative(rest + factor * bound) for bound in bounds):
+            if all(_nonnegative(rest + factor * bound, effort) for bound in bounds):
                 return True
     return False
 
 
-def _nonnegative_atom(atom: Atom) -> bool:
-    return atom.kind in ("symbol", "max0") or all(map(nonnegative, atom.args))
+def _nonnegative_atom(atom: Atom, effort: list[int]) -> bool:
+    return atom.kind in ("symbol", "max0") or all(_nonnegative(a, effort) for a in atom.args)
 
 
 def minimum(a: DimLike, b: DimLike) -> DimLike:

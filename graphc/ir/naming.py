@@ -114,16 +114,17 @@ def _segment(lines: tuple[bytes, ...], span: Span) -> str:
     return " ".join(b" ".join(parts).decode(errors="replace").split())
 
 
-def operand_labels(operands: Sequence[Any], at: UserLine | None) -> list[str]:
+def operand_labels(operands: Sequence[Any], at: UserLine, inside: bool = True) -> list[str]:
     """What errors call operands: their names, the user's expressions for them, or "".
 
-    at  the expression that failed, whose operands they are; None where they are values as the user has them
+    at      the expression that failed
+    inside  whether they are its operands, or steps inside it; else it asked them for their values
 
     >>> operand_labels([1, 2], UserLine("", 0))
     ['', '']
     """
-    written = _written_operands(at, len(operands)) if at else [""] * len(operands)
-    return [_label(operand, at) or text for operand, text in zip(operands, written, strict=True)]
+    written = _written_operands(at, len(operands)) if inside else [""] * len(operands)
+    return [_name(o) or text or _made_by(o, at, inside) for o, text in zip(operands, written, strict=True)]
 
 
 def _written_operands(at: UserLine, count: int) -> list[str]:
@@ -142,15 +143,20 @@ def _written_operands(at: UserLine, count: int) -> list[str]:
     return [_short(_segment(source.lines, span_of(part))) for part in parts]
 
 
-def _label(operand: Any, at: UserLine | None) -> str:
-    """The name of an input or param, or what the user's line that made a tensor calls it."""
-    if getattr(operand, "name", None):
-        return operand.name if operand.name.isprintable() else repr(operand.name)
+def _name(operand: Any) -> str:
+    """The name of an input or param, on one line."""
+    name = getattr(operand, "name", None) or ""
+    return name if name.isprintable() else repr(name)
+
+
+def _made_by(operand: Any, at: UserLine, inside: bool) -> str:
+    """What the user's line that made a tensor calls it."""
     origin = getattr(operand, "origin", None)
     if not isinstance(origin, Origin) or origin.section != "forward" or not origin.lines or not operand.inputs:
         return ""
-    line = origin.lines[0]
-    if line.span is None or (line == at and line.span == at.span):  # a step on the way inside the failing expression
+    here = [line for line in origin.lines if line == at and line.span == at.span]
+    line = (here or origin.lines)[0]
+    if line.span is None or (here and inside):  # a step on the way inside the failing expression has no name
         return ""
     source = source_of(line)
     return source.targets.get(line.span) or _short(_segment(source.lines, line.span))

@@ -20,7 +20,7 @@ def describe(*operands: Any, inside: bool = True) -> str:
 
     inside  whether they may be steps on the way inside the user's line, and not only what it has already
     """
-    labels = operand_labels(operands, user_line() if inside else None)
+    labels = operand_labels(operands, user_line(), inside)
     parts = []
     for k, (operand, label) in enumerate(zip(operands, labels, strict=True), 1):
         label = label or (f"operand {k}" if len(operands) > 1 else "")

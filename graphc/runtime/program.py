@@ -19,6 +19,10 @@ from . import drivers, files
 from .supply import Supply, address, aligned
 
 
+MAX_TYPED = 12
+"""Arrays up to which a call is compiled for its types: numba's time grows with their square (12: 0.5 s, 48: 6 s)."""
+
+
 @functools.cache
 def loops() -> Any:
     """The compiled loops around steps."""
@@ -121,13 +125,14 @@ class Program:
 
         Without inputs, their addresses must stand in `m` already.
         """
-        if self.plain:
-            return functools.partial(self._plain_call, self.graph.inputs if with_inputs else ())
         inputs = tuple([_kind(n.aval) for n in self.graph.inputs]) if with_inputs else ()
-        return _compiled_call(inputs, tuple([_kind(n.aval) for n in self.graph.outputs]))
+        outputs = tuple([_kind(n.aval) for n in self.graph.outputs])
+        if self.plain or sum(bool(a.shape) for a in (*inputs, *outputs)) > MAX_TYPED:
+            return functools.partial(self._checked_call, self.graph.inputs if with_inputs else ())
+        return _compiled_call(inputs, outputs)
 
-    def _plain_call(self, inputs: tuple[Any, ...], m: list[Any], *arrays: np.ndarray) -> int:
-        """`call` where jit is disabled."""
+    def _checked_call(self, inputs: tuple[Any, ...], m: Any, *arrays: np.ndarray) -> int:
+        """`call` with its checks in Python: where jit is disabled, and where there are too many arrays to compile for."""
         given = iter(arrays)
         entries, size = [], self.text.size
         for k, node in enumerate(inputs):
@@ -137,16 +142,22 @@ class Program:
                     raise TypeError("no matching definition")
                 if array.shape != tuple(m[size : size + array.ndim]):
                     return drivers.SIZES_DIFFER
-                if not array.flags.c_contiguous:
+                if not (array.flags.c_contiguous and array.flags.aligned):
                     return drivers.NOT_CONTIGUOUS
                 entries.append((self.first_input + k, array))
                 size += array.ndim
         entries += [(self.first_output + k, next(given)) for k, n in enumerate(self.graph.outputs) if n.shape]
         for position, array in entries:
-            m[position] = array
+            m[position] = array if self.plain else address(array)
+        if not self.plain:
+            return 0 if loops().loop(m, 1, 0, 1, 0, 0, _NO_ORDER, _NO_ROWS, _NO_MOVES) == 1 else int(m[0])
         m[0] = 0
         with np.errstate(all="ignore"):
             return int(self.module.step(m))
+
+
+_NO_ORDER = np.zeros(0, np.int64)
+_NO_ROWS, _NO_MOVES = np.zeros((0, 4), np.int64), np.zeros((0, 2), np.int64)
 
 
 def _kind(aval: Aval) -> Aval:

@@ -12,7 +12,7 @@ import numpy as np
 
 _FLOAT_UNARY = (
     "gc.exp({x} * 0.5)", "gc.sin({x})", "gc.cos({x})", "gc.tanh({x})", "gc.sigmoid({x})", "gc.softplus({x})",
-    "gc.sqrt(gc.abs({x}))", "gc.log(gc.abs({x}) + 0.5)", "gc.square({x})", "gc.relu({x})", "gc.erf({x})",
+    "gc.sqrt(gc.abs({x}) + 0.0625)", "gc.log(gc.abs({x}) + 0.5)", "gc.square({x})", "gc.relu({x})", "gc.erf({x})",
     "gc.floor({x})", "gc.ceil({x})", "gc.trunc({x})", "gc.round({x})", "gc.sign({x})", "gc.expm1({x} * 0.25)",
     "gc.log1p(gc.abs({x}))", "gc.atan({x})", "gc.reciprocal(gc.abs({x}) + 0.5)", "gc.isnan({x})", "gc.isinf({x})",
     "gc.isfinite({x})", "gc.stop_gradient({x})", "gc.rsqrt(gc.abs({x}) + 0.5)", "gc.sinh({x} * 0.25)",

@@ -34,6 +34,8 @@ _MAX_ELEMENTS = 2_000_000
 _EXACT, _FROM_SINGLE = 1e-11, 1e-5
 """Relative errors allowed between expressions: constants in rules are rounded to their dtype."""
 _DIRECTIONS = 2
+_ALL_TERMS = 20
+"""How many times the largest expression all of them together may be."""
 
 
 @dataclass
@@ -182,6 +184,9 @@ class Inspection:
         fresh = Symbols(self.terms, deadline=self.until(0.5))
         values = evaluate_elements(results, given, fresh, point=at)
         found = [e for r in results for e in values[r].ravel()]
+        total = sum(map(fresh.size, [*wanted, *found]))
+        if total > _ALL_TERMS * self.terms:
+            raise BudgetError(f"expressions of {total} terms in all, more than {_ALL_TERMS * self.terms}")
         return wanted, found, names, [v for x in at for v in np.ravel(at[x]).tolist() if x.dtype.kind == "f"]
 
     def digits(self) -> tuple[str, float, int]:
@@ -193,7 +198,7 @@ class Inspection:
             for wrt, results in _groups(small):
                 pair = local.along(small.loss, wrt, results, point, domain, rng, self.until(0.6))
                 if not domain.mp.isfinite(pair.found + pair.wanted):
-                    raise Skip("the loss or its gradient is not a real number at 50 digits")
+                    raise Skip("at the point the loss jumps or bends, or its gradient is not a real number")
                 worst = max(worst, pair.error)
                 if pair.error > self.tolerance:
                     self._refute(small, point, short(pair.found), short(pair.wanted))
@@ -307,6 +312,8 @@ class Inspection:
         worst = 0.0
         for wrt, results in _groups(full):
             pair = stage(full.loss, wrt, results, point, rng)
+            if np.isnan(pair.wanted):
+                raise Skip("at the point the loss jumps or bends")
             worst = max(worst, pair.error)
             if not pair.error <= tolerance:
                 self._refute(full, point, short(pair.found), short(pair.wanted))

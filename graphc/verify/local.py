@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from .symbolic import elements, evaluate_elements
 
 STEP = "1e-15"
 """Of the differences: their own error is its square, 1e-30, and cancellation leaves 35 of 50 digits."""
-_TOLERANCE = 1e-11
+_TOLERANCE, _SMOOTH = 1e-11, 1e-9
 
 
 class Directional(NamedTuple):
@@ -60,15 +60,23 @@ def along(
     terms = [
         g * v for r, d in zip(results, directions, strict=True) for g, v in zip(base[r].ravel(), d.ravel(), strict=True)
     ]
-    step = domain.mp.mpf(STEP)
-    ends = []
-    for sign in (1, -1):
-        moved = {w: base[w] + sign * step * d for w, d in zip(wrt, directions, strict=True)}
+
+    def at(step: Any) -> Any:
+        moved = {w: base[w] + step * d for w, d in zip(wrt, directions, strict=True)}
         value = evaluate_elements([loss], {**point, **held, **moved}, domain, point=point, deadline=deadline)
-        ends.append(value[loss][()])
-    wanted = (ends[0] - ends[1]) / (2 * step)
-    scale = domain.mp.fsum([abs(t) for t in terms]) + abs(wanted)
-    return Directional(domain.mp.fsum(terms), wanted, scale)
+        return value[loss][()]
+
+    found, wanted = domain.mp.fsum(terms), slope(at, domain)
+    least = domain.mp.mpf(STEP) * (1 + abs(base[loss][()]))
+    return Directional(found, wanted, domain.mp.fsum([abs(t) for t in terms]) + abs(wanted) + least)
+
+
+def slope(at: Callable[[Any], Any], domain: Digits) -> Any:
+    """The central difference of ``at(step)`` around 0; nan where it jumps or bends there: two steps disagree."""
+    steps = [domain.mp.mpf(STEP), domain.mp.mpf(STEP) / 8]
+    found = [(at(h) - at(-h)) / (2 * h) for h in steps]
+    smooth = abs(found[0] - found[1]) <= _SMOOTH * (1 + abs(found[1]))
+    return found[1] if smooth else domain.mp.nan
 
 
 class Culprit(NamedTuple):
@@ -117,13 +125,13 @@ def _local(node: Tensor, k: int, arrays: list[np.ndarray], domain: Digits, rng: 
     else:
         values = evaluate_elements([bar], given, domain, point=at)[bar]
         found = domain.mp.fsum([g * v for g, v in zip(values.ravel(), direction.ravel(), strict=True)])
-    step = domain.mp.mpf(STEP)
-    ends = []
-    for sign in (1, -1):
-        moved = {**given, inputs[k]: elements(arrays[k], domain) + sign * step * direction}
+
+    def projected(step: Any) -> Any:
+        moved = {**given, inputs[k]: elements(arrays[k], domain) + step * direction}
         value = evaluate_elements([out], moved, domain, point=at)[out]
-        ends.append(domain.mp.fsum([c * v for c, v in zip(given[ct].ravel(), value.ravel(), strict=True)]))
-    wanted = (ends[0] - ends[1]) / (2 * step)
+        return domain.mp.fsum([c * v for c, v in zip(given[ct].ravel(), value.ravel(), strict=True)])
+
+    wanted = slope(projected, domain)
     if not domain.mp.isfinite(found + wanted) or abs(found - wanted) <= _TOLERANCE * (1 + abs(wanted)):
         return None
     texts = tuple(_text(a) for a in arrays)

@@ -41,8 +41,7 @@ _SHORT = 15
 def _table() -> tuple[tuple[float, Any], ...]:
     import sympy as sp
 
-    found = [(float(sp.N(sp.sympify(text), 40)), sp.sympify(text)) for text in _WELL_KNOWN]
-    return tuple(found)
+    return tuple((float(sp.N(sp.sympify(text), 40)), sp.sympify(text)) for text in _WELL_KNOWN)
 
 
 @functools.lru_cache(maxsize=4096)

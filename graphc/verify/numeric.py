@@ -23,7 +23,7 @@ from ..schedule.plan import make_plan
 
 DIFFERENCES, TRANSPOSE = 1e-5, 1e-10
 """Relative errors allowed for central differences in float64, and between forward and reverse mode in float64."""
-_STEP = 1e-6
+_STEP, _SMOOTH = 1e-6, 1e-3
 _COMPILED = {np.dtype("float32"): 1e-4, np.dtype("float64"): 1e-9}
 
 Env = Mapping[str, int]
@@ -43,22 +43,24 @@ class Pair(NamedTuple):
 
 
 def differences(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], point: Point, rng: Any) -> Pair:
-    """The derivative along a random direction, by the backward graph and by differences of the loss, all in float64."""
+    """The derivative along a random direction, by the backward graph and by differences (nan where the loss jumps)."""
     held = [n for n in topological([loss]) if n.op.name == "stop_gradient"]
     values = evaluate([*results, *held, *wrt], point, {})
     grads, rest = values[: len(results)], values[len(results) :]
     fixed = dict(zip(held, rest, strict=False))
     at = rest[len(held) :]
     directions = [rng.uniform(-1.0, 1.0, v.shape) for v in at]
-    ends = []
-    for sign in (1, -1):
-        moved = {w: v + sign * _STEP * d for w, v, d in zip(wrt, at, directions, strict=True)}
-        ends.append(float(evaluate([loss], {**point, **fixed, **moved}, {})[0]))
+
+    def along(step: float) -> float:
+        moved = {w: v + step * d for w, v, d in zip(wrt, at, directions, strict=True)}
+        return float(evaluate([loss], {**point, **fixed, **moved}, {})[0])
+
     terms = [g * d for g, d in zip(grads, directions, strict=True)]
     found = float(sum(np.sum(t) for t in terms))
-    wanted = (ends[0] - ends[1]) / (2 * _STEP)
-    noise = abs(ends[0]) * 1e-16 / _STEP / DIFFERENCES
-    return Pair(found, wanted, float(sum(np.sum(np.abs(t)) for t in terms)) + abs(wanted) + noise)
+    wanted, coarse = ((along(h) - along(-h)) / (2 * h) for h in (_STEP, 10 * _STEP))
+    noise = (1.0 + abs(along(0.0))) * 1e-16 / _STEP / DIFFERENCES
+    scale = float(sum(np.sum(np.abs(t)) for t in terms)) + abs(wanted) + noise
+    return Pair(found, wanted if abs(wanted - coarse) <= _SMOOTH * scale else np.nan, scale)
 
 
 def transpose(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], point: Point, rng: Any) -> Pair:
@@ -68,11 +70,12 @@ def transpose(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], po
     sizes = [v.shape for v in evaluate(list(directions), point, {})]
     arrays = [rng.uniform(-1.0, 1.0, s).astype(w.dtype) for s, w in zip(sizes, directions, strict=True)]
     given = {**point, **dict(zip(directions.values(), arrays, strict=True))}
-    tangent, *grads = evaluate([dot, *results], given, {})
+    value, tangent, *grads = evaluate([loss, dot, *results], given, {})
     along = dict(zip(directions, arrays, strict=True))
     terms = [np.sum(g * along[w]) for w, g in zip(wrt, grads, strict=True)]
+    noise = (1.0 + abs(float(value))) * 1e-15 / TRANSPOSE
     scale = float(sum(np.sum(np.abs(g * along[w])) for w, g in zip(wrt, grads, strict=True)))
-    return Pair(float(sum(terms)), float(tangent), scale)
+    return Pair(float(sum(terms)), float(tangent), scale + noise)
 
 
 Runner = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]

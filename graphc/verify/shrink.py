@@ -55,7 +55,7 @@ def sizes_for(
     if len(names) > 4:
         candidates: Iterable[Sequence[int]] = ([c] * len(names) for c in choices)
     else:
-        turned = [choices[k % len(choices) :] + choices[: k % len(choices)] for k in range(len(names))]
+        turned = [choices[k % 2 :] + choices[: k % 2] for k in range(len(names))]  # neighbours differ
         candidates = itertools.product(*turned)
     for sizes in candidates:
         env = {**given, **dict(zip(names, sizes, strict=True))}

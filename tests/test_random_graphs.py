@@ -1,0 +1,133 @@
+"""Random graphs: every way to run one against the reference, and gradients against finite differences.
+
+``GRAPHC_RANDOM_GRAPHS=5000`` sets how many; the default is what a quick run can afford. Seeds are fixed.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+import graphc as gc
+from graphc.ops.table import OPS
+from graphc.testing import MODES, Mismatch, check, check_gradients, check_program, minimise, programs
+from graphc.testing.random_programs import Leaf, RandomProgram
+
+COUNT = int(os.environ.get("GRAPHC_RANDOM_GRAPHS", "150"))
+PLAIN = [m for m in MODES if m != "compiled"]
+FIXED = {"derandomize": True, "deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
+FIXED["phases"] = [Phase.explicit, Phase.generate]  # `minimise` shrinks better than hypothesis, which knows no graphs
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
+
+
+def smaller(program, test):
+    """Run `test`; a failure is raised again for the smallest program that fails alike."""
+    try:
+        test(program)
+    except Exception as error:
+        kind = type(error)
+
+        def fails(candidate):
+            try:
+                test(candidate)
+            except kind:
+                return True
+            return False
+
+        test(minimise(program, fails))
+        raise
+
+
+@settings(max_examples=COUNT, **FIXED)
+@given(programs())
+def test_plain_python_equals_reference(program):
+    smaller(program, lambda p: check_program(p, PLAIN))
+
+
+@settings(max_examples=max(COUNT // 50, 2), **FIXED)
+@given(programs())
+def test_compiled_equals_reference(program):
+    smaller(program, lambda p: check_program(p, ["compiled"], eager=False))
+
+
+@settings(max_examples=COUNT, **FIXED)
+@given(programs(dtypes=["float64"], generic=True))
+def test_gradients_equal_finite_differences(program):
+    smaller(program, check_gradients)
+
+
+def program_of(line):
+    leaf = Leaf("x", "input", (2,), np.dtype("float64"))
+    return RandomProgram((leaf,), (line,), ("y",), (), ({"x": np.array([0.3, 1.7])},))
+
+
+def test_a_wrong_derivative_is_found_and_the_failure_runs():
+    sin = OPS["sin"]
+    rule = sin.vjp
+    object.__setattr__(sin, "vjp", (lambda ct, out, x: ct * 0.5,))
+    try:
+        with pytest.raises(Mismatch, match="gradient along a line") as failure:
+            check_gradients(program_of("y = gc.sin(x)"))
+    finally:
+        object.__setattr__(sin, "vjp", rule)
+    (note,) = failure.value.__notes__
+    exec(note.split("\n\n", 1)[1].replace("calls)", "calls, ['plain'])"), {})  # a whole program, right in itself
+
+
+def test_a_wrong_kernel_is_found():
+    lower = OPS["sin"].lower
+    object.__setattr__(OPS["sin"], "lower", OPS["cos"].lower)
+    try:
+        with pytest.raises(Mismatch, match=r"plain, call 0, root 0 at \(0,\)"):
+            check_program(program_of("y = gc.sin(x)"), PLAIN)
+    finally:
+        object.__setattr__(OPS["sin"], "lower", lower)
+
+
+# what volume runs found once
+
+
+def test_an_update_in_place_and_the_old_value_of_its_param():
+    w, v = gc.param(np.array([1.5]), name="w"), gc.param(np.array([-1.75]), name="v")
+    assert check([], [], {w: w + v, v: w}, [[], []], PLAIN) == 6
+    assert check([], [w + v, w + v], {w: gc.exp(v)}, [[]], PLAIN) == 3
+    u = w * 2.0
+    assert check([], [gc.reshape(u, (1, 1))], {w: u}, [[], []], PLAIN) == 6
+
+
+def test_a_row_reduction_inside_a_later_stage():
+    x = gc.input("x", (4, 2, 4))
+    y = x - gc.mean(x * x, axis=(1, 2), keepdims=True)
+    values = np.arange(32.0).reshape(4, 2, 4) / 4
+    assert check([x], [y + gc.max(y * 0.5, axis=2, keepdims=True)], calls=[[values]], modes=PLAIN) == 3
+
+
+def test_a_size_checked_to_be_1_stretches_after_the_check():
+    x, v = gc.input("x", ("k",)), gc.input("v", (3, 5, 1))
+    y = gc.broadcast_to(gc.broadcast_to(x, (1,)), (3, 5, 1)) + v
+    z = gc.broadcast_to(gc.broadcast_to(x, (1,)), (4,))
+    assert check([x, v], [y, z], calls=[[np.array([2.0]), np.ones((3, 5, 1))]], modes=PLAIN) == 3
+
+
+def test_a_contraction_of_two_names_for_one_size():
+    x, y = gc.input("x", ("n", 3)), gc.input("y", (3, 2, "m"))
+    spec = gc.einsum("ab,bca->ac", x, y)
+    assert check([x, y], [spec], calls=[[np.ones((4, 3)), np.ones((3, 2, 4))]], modes=PLAIN) == 3
+
+
+@pytest.mark.parametrize("size", [0, 3])
+def test_an_index_out_of_range_is_an_error_even_where_a_slice_drops_it(size):
+    x, i = gc.input("x", ("n",)), gc.input("i", (3,), "int64")
+    calls = [[np.zeros(size), np.array([0, 0, 7])]]
+    assert check([x, i], [x[i][:1]], calls=calls, modes=PLAIN) == 0
+    assert check([x, i], [x.at[i].set(1.0)], calls=calls, modes=PLAIN) == 0
+
+
+def test_signs_of_sizes_of_slices_of_slices_are_given_up_in_time():
+    x = gc.input("x", ("n",))
+    for _ in range(12):
+        x = x[1:-1:2] if x.shape else x
+    assert len(x.shape) == 1
