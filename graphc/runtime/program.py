@@ -18,7 +18,6 @@ from ..schedule.plan import Plan
 from . import drivers, files
 from .supply import Supply, address, aligned
 
-
 MAX_TYPED = 12
 """Arrays up to which a call is compiled for its types: numba's time grows with their square (12: 0.5 s, 48: 6 s)."""
 
@@ -132,7 +131,7 @@ class Program:
         return _compiled_call(inputs, outputs)
 
     def _checked_call(self, inputs: tuple[Any, ...], m: Any, *arrays: np.ndarray) -> int:
-        """`call` with its checks in Python: where jit is disabled, and where there are too many arrays to compile for."""
+        """`call` with its checks in Python: where jit is disabled, or there are too many arrays to compile for."""
         given = iter(arrays)
         entries, size = [], self.text.size
         for k, node in enumerate(inputs):
