@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import linecache
 import os
 import sys
@@ -86,6 +87,7 @@ class CompileError(GraphcError, RuntimeError):
     """A graph that cannot be compiled as asked."""
 
 
+@functools.lru_cache(maxsize=4096)
 def is_internal(file: str) -> bool:
     """Whether a source file belongs to graphc (but for its demo), NumPy or Python itself, not to the user."""
     if file.startswith(_PACKAGE):

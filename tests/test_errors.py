@@ -321,6 +321,12 @@ def test_building(call: Callable[[], Any], error: type[Exception], text: str) ->
 # compiling and tracing
 
 
+class Half(gc.eager.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x / 2
+
+
 def rows(x: Any, kind: str) -> Any:
     return x + kind
 
@@ -431,6 +437,14 @@ COMPILING: dict[str, Case] = {
         lambda: copy.deepcopy(gc.eager.ones(2, requires_grad=True) * 2), gc.GradientError,
         "deepcopy of a computed tensor: got float32[2], expected a leaf\n  at LINE\n"
         "  hint: use .clone(), or .detach().clone()",
+    ),
+    "no forward": (
+        lambda: gc.eager.Function.apply(gc.eager.ones(2)), NotImplementedError,
+        "a Function needs a static method forward(ctx, ...)",
+    ),
+    "no backward": (
+        lambda: Half.apply(gc.eager.ones((), requires_grad=True)).backward(), NotImplementedError,
+        "a Function needs a static method backward(ctx, *grads)",
     ),
     "eager Tensor": (lambda: gc.eager.Tensor([1.0]), TypeError, "Tensor(...): got list, expected eager.tensor(data)"),
 }  # fmt: skip
@@ -558,6 +572,18 @@ INTERNAL = {
     "malformed": "public functions broadcast and promote before they build a row",
     "malformed contract": "the same for the row of contractions",
     "compiled code disagrees with the reference interpreter in": "would be an error in graphc",
+    "nothing to promote": "public functions have operands",
+    "cannot be part of a node": "attrs are made by graphc's own functions",
+    "the alias": "the tables of ops and functions are fixed when graphc is imported",
+    "two functions are called": "the same",
+    "two rows are called": "the same",
+    "no matching definition": "what numba raises, raised in its place by plain Python; the careful call catches it",
+    "no neutral element known for": "rows of reductions have one",
+    "stored into": "checks of the tests' own plain memory",
+    "memory seen as": "the same",
+    "computed from integers alone: the tape does not know it": "caught by the random programs of the tests",
+    "a slice beyond the smaller size": "caught by the verifier, which then reports what it skipped",
+    "the graph cannot be rebuilt with small sizes": "the same",
 }
 """Texts that no user can bring about, and why."""
 

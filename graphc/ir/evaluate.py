@@ -112,7 +112,8 @@ def constant_of(tensor: Tensor) -> np.ndarray:
 def value_hint(tensor: Tensor) -> str:
     """How to come by the value of a tensor that depends on more than constants."""
     if isinstance(tensor, Param):
-        return f"{tensor.name if tensor.name.isidentifier() else 'param'}.value is a copy of its present value"
+        name = tensor.name or ""
+        return f"{name if name.isidentifier() else 'param'}.value is a copy of its present value"
     inputs = [node.name or "" for node in topological([tensor]) if node.op is INPUT]
     listed = ", ".join([identifier(name) for name in inputs[:3]] + ["..."] * (len(inputs) > 3))
     return f"values exist when a compiled step runs: gc.compile([{listed}], y) called with arrays; or use gc.eager"

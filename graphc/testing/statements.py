@@ -75,7 +75,7 @@ def binary(d: Any) -> Any:
     kind = d.values[x].dtype.kind
     other = d.values[y].dtype.kind if y in d.values else kind
     if kind == other == "b":
-        texts = _BOOL_BINARY
+        texts: tuple[str, ...] = _BOOL_BINARY
     elif "f" in (kind, other):
         texts = (*_ANY_BINARY[:5], *_ANY_BINARY, *_FLOAT_BINARY)
     elif "b" in (kind, other):
@@ -274,7 +274,7 @@ def joining(d: Any) -> Any:
         for _ in range(d.choose((1, 1, 2, 6))):
             y = d.pick(
                 lambda u: (
-                    u.ndim == v.ndim and all(k == axis or a == b for k, (a, b) in enumerate(zip(u.shape, v.shape)))
+                    u.ndim == v.ndim and all(k == axis or a == b for k, (a, b) in enumerate(zip(u.shape, v.shape, strict=True)))
                 )
             )
             others.append(y)
@@ -302,7 +302,8 @@ def moving(d: Any) -> Any:
     return d.choose((
         f"gc.flip({x}, axis={d.choose((None, axis))})", f"gc.roll({x}, {d.random.randint(-4, 4)}, axis={axis})",
         f"gc.roll({x}, 2)", f"gc.expand_dims({x}, axis={d.random.randint(-n - 1, n)})", f"gc.tile({x}, 2)",
-        f"gc.repeat({x}, 2, axis={axis})", f"gc.triu({x})", f"gc.tril({x}, k=1)", f"gc.squeeze(gc.expand_dims({x}, axis=1), axis=1)",
+        f"gc.repeat({x}, 2, axis={axis})", f"gc.triu({x})", f"gc.tril({x}, k=1)",
+        f"gc.squeeze(gc.expand_dims({x}, axis=1), axis=1)",
         f"gc.diagonal({x})", f"gc.moveaxis({x}, {axis}, 0)", f"gc.diag({x})",
     ))  # fmt: skip
 
@@ -381,8 +382,10 @@ def creation(d: Any) -> Any:
     n = f"{x}.shape[0]" if d.values[x].ndim else "3"
     return d.choose((
         f"gc.arange({n})", f"gc.arange({n}) * 0.5 + {x}", f"gc.zeros_like({x})", f"gc.ones_like({x}) + {x}",
-        f"gc.full({x}.shape, 1.5)", f"{x} * {n}", f"gc.eye({n})", f"gc.linspace(0.0, 1.0, {n})", f"gc.zeros({x}.shape, 'int32')",
-        f"gc.one_hot(gc.arange({n}) % 3, 3)", f"gc.zeros(({n}, 2)) + 1", "gc.asarray([0.5, -1.0, 2.0])", f"{x} / gc.asarray({n})",
+        f"gc.full({x}.shape, 1.5)", f"{x} * {n}", f"gc.eye({n})", f"gc.linspace(0.0, 1.0, {n})",
+        f"gc.zeros({x}.shape, 'int32')",
+        f"gc.one_hot(gc.arange({n}) % 3, 3)", f"gc.zeros(({n}, 2)) + 1", "gc.asarray([0.5, -1.0, 2.0])",
+        f"{x} / gc.asarray({n})",
     ))  # fmt: skip
 
 
