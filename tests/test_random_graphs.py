@@ -16,7 +16,7 @@ from graphc.ops.table import OPS
 from graphc.testing import MODES, Mismatch, check, check_gradients, check_program, minimise, programs
 from graphc.testing.random_programs import Leaf, RandomProgram
 
-COUNT = int(os.environ.get("GRAPHC_RANDOM_GRAPHS", "150"))
+COUNT = int(os.environ.get("GRAPHC_RANDOM_GRAPHS", "300"))
 PLAIN = [m for m in MODES if m != "compiled"]
 FIXED = {"derandomize": True, "deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 FIXED["phases"] = [Phase.explicit, Phase.generate]  # `minimise` shrinks better than hypothesis, which knows no graphs

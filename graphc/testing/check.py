@@ -1,4 +1,4 @@
-"""One graph, every way to run it: the reference interpreter against compiled code, plain and compiled, passes on and off.
+"""One graph, every way to run it: the reference interpreter against kernels, plain and compiled, passes on and off.
 
 The tolerance is measured: the reference runs again with every inexact result disturbed in its last bits, and what
 comes out may differ from the reference by a small multiple of what the disturbance did.
@@ -19,7 +19,7 @@ from ..errors import GradientError, GraphcError, OutOfBoundsError, ShapeError
 from ..ir import dims
 from ..ir.evaluate import bind_dims, check_sizes, concrete
 from ..ir.graph import Graph
-from ..ir.leaves import INPUT, PARAM, Param
+from ..ir.leaves import PARAM, Param
 from ..ir.tensor import Tensor
 from ..passes import canonicalise as canonical
 from ..passes.contractions import contractions
@@ -54,7 +54,7 @@ class Result:
     error: GraphcError | None = None
 
 
-class Mismatch(AssertionError):
+class Mismatch(AssertionError):  # noqa: N818 - the word for it
     """A way of running a graph that disagrees with the reference."""
 
 
@@ -98,8 +98,6 @@ def reference(graph: Graph, arrays: Sequence[np.ndarray], replicas: int = 3) -> 
         values = dict(zip(graph.inputs, arrays, strict=True))
         values |= {n: n.attrs["state"].array.copy() for n in graph.nodes if n.op is PARAM}
         exact = interpret(graph, values, env)
-    except (ShapeError, OutOfBoundsError) as error:
-        return Result([], [], error)
     except GraphcError as error:
         return Result([], [], error)
     tolerances = [np.zeros(v.shape) for v in exact]
@@ -248,4 +246,4 @@ def _exactly(values: Any) -> Result:
     return Result(arrays, [np.zeros(a.shape) for a in arrays])
 
 
-__all__ = ["INPUT", "MODES", "Mismatch", "Result", "check", "interpret", "reference", "run"]
+__all__ = ["MODES", "Mismatch", "Result", "check", "interpret", "reference", "run"]

@@ -16,7 +16,6 @@ import numpy as np
 import graphc as gc
 
 from ..errors import GradientError, GraphcError
-from ..ir import dims
 from ..ir.dtypes import SUPPORTED
 from ..ir.evaluate import constant_of, evaluate
 from ..ir.tensor import Tensor
@@ -389,4 +388,4 @@ def _calls(draft: Draft, program: RandomProgram) -> tuple[dict[str, np.ndarray],
     return (first, again, other) if sizes else (first, again)
 
 
-__all__ = ["Draft", "Leaf", "RandomProgram", "Traced", "array_text", "dims", "generate"]
+__all__ = ["Draft", "Leaf", "RandomProgram", "Traced", "array_text", "generate"]

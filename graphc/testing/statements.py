@@ -32,7 +32,8 @@ _BOOL_BINARY = ("{x} & {y}", "{x} | {y}", "{x} ^ {y}", "gc.logical_and({x}, {y})
 _REDUCTIONS = ("sum", "sum", "mean", "max", "min", "prod", "any", "all", "argmax", "argmin", "count_nonzero", "var",
                "std", "logsumexp", "vector_norm")  # fmt: skip
 _EINSUMS_1 = ("ij->ji", "ij->i", "ij->", "ijk->kij", "ii->i", "ii->", "ijk->j", "i->i")
-_EINSUMS_2 = ("ij,jk->ik", "ij,kj->ik", "ij,kj->ki", "ji,jk->ki", "ijk,ikl->ijl", "i,j->ji", "ij,j->i", "ij,i->j", "ij,ij->",
+_EINSUMS_2 = ("ij,jk->ik", "ij,kj->ik", "ij,kj->ki", "ji,jk->ki", "ijk,ikl->ijl", "i,j->ji", "ij,j->i", "ij,i->j",
+              "ij,ij->",
               "ij,ij->j", "ijk,k->ji", "ijk,kj->i", "ijk,jk->ki", "i,i->", "ij,ji->i", "ijk,jil->kl", "ij,kl->jlik",
               "ijk,lk->lij", "bij,bkj->bki", "ij,ij->ji", "i,ij->ji", "aij,ka->kji")  # fmt: skip
 
@@ -146,7 +147,8 @@ def normalise(d: Any) -> Any:
         return None
     axis = _axes(d, d.values[x])
     reduce = d.choose(("sum", "mean", "max", "min"))
-    return f"{x} {d.choose('+-*')} gc.{reduce}({d.choose(('{x}', 'gc.square({x})', '{x} * 0.5')).format(x=x)}, axis={axis}, keepdims=True)"
+    inner = d.choose((x, f"gc.square({x})", f"{x} * 0.5"))
+    return f"{x} {d.choose('+-*')} gc.{reduce}({inner}, axis={axis}, keepdims=True)"
 
 
 def cumulative(d: Any) -> Any:
@@ -265,6 +267,10 @@ def writing(d: Any) -> Any:
     return f"{x}.at[{key}].{mode}({value})"
 
 
+def _but(axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
+
+
 def joining(d: Any) -> Any:
     x = d.pick(_ranked(1)) or d.pick()
     v = d.values[x]
@@ -272,11 +278,7 @@ def joining(d: Any) -> Any:
         axis = d.random.randrange(v.ndim)
         others = [x]
         for _ in range(d.choose((1, 1, 2, 6))):
-            y = d.pick(
-                lambda u: (
-                    u.ndim == v.ndim and all(k == axis or a == b for k, (a, b) in enumerate(zip(u.shape, v.shape, strict=True)))
-                )
-            )
+            y = d.pick(lambda u: u.ndim == v.ndim and _but(axis, u.shape) == _but(axis, v.shape))
             others.append(y)
         return f"gc.concat([{', '.join(others)}], axis={axis})"
     y = d.pick(lambda u: u.shape == v.shape)
