@@ -13,7 +13,7 @@ from ..ir.op import Check
 from ..ir.tensor import Tensor
 from ..ir.traversal import users
 from .fuse import Fuser, Group, fuse, local_in, stage_levels
-from .lower import KernelBuilder
+from .lower import lower
 from .memory import Buffer
 from .storage import Storage, decide
 from .units import Unit, alias_base, copy_unit, loop_vars, make_units
@@ -39,7 +39,7 @@ class Plan:
 
 @dataclass
 class Buffers:
-    """Assigns memory while kernels are built; the interface `KernelBuilder` sees."""
+    """Assigns memory while kernels are built; the interface `KernelWriter` sees."""
 
     table: list[Buffer] = field(default_factory=list)
     by_node: dict[Tensor, int] = field(default_factory=dict)
@@ -212,7 +212,7 @@ class Planner:
                         kept.add(producer.number)
 
     def lower(self, group: Group) -> Kernel:
-        return KernelBuilder(group, self.stored, self.buffers, self.uses()).build()
+        return lower(group, self.stored, self.buffers, self.uses())
 
     def uses(self) -> dict[Tensor, int]:
         """How often each node is read; computed once."""

@@ -25,7 +25,7 @@ from ..passes import canonicalise as canonical
 from ..passes.contractions import contractions
 from ..passes.pipeline import PIPELINE, optimise
 from ..passes.rules import rewrite
-from ..schedule import fuse, lower, storage
+from ..schedule import fuse, singles, storage
 from .plain import Runner
 from .random_programs import RandomProgram, Traced
 
@@ -41,7 +41,7 @@ def _lowerable(graph: Graph) -> tuple[Graph, Counter[str]]:
 WITHOUT_PASSES = (("lowerable", _lowerable), ("contractions", contractions))
 
 
-_SMALL = ((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (lower, "SMALL_DOT", 0))
+_SMALL = ((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (singles, "SMALL_DOT", 0))
 """Limits of the schedule, set low: what large graphs do, done by small ones."""
 
 

@@ -1,0 +1,171 @@
+"""Kernels of their own: scans, concatenations, scatters, products of matrices, sorts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir.dims import DimLike
+from ..ir.dtypes import BOOL, INT64
+from ..ir.expr import Expr, Load, Var, call, cast, index, lit
+from ..ir.loops import (
+    Argsort,
+    Combine,
+    Dot,
+    If,
+    Init,
+    Statement,
+    Store,
+    StoreCombine,
+)
+from ..ir.tensor import Tensor
+from .stages import accumulator_dtype, identity
+from .units import Index, Unit, loop_vars
+from .values import KernelWriter, Scope, not_empty
+
+SMALL_DOT = 4096
+"""Multiplications up to which a product of known size is plain loops: a BLAS call costs more."""
+
+
+def scan(writer: KernelWriter, unit: Unit) -> None:
+    """A running sum or product along one axis, or a linear recurrence ``s = s * a + b``."""
+    node, attrs = unit.node, unit.node.attrs
+    axis, reverse = attrs["axis"], attrs.get("reverse", False)
+    combine = node.op.lower.combine  # type: ignore[union-attr]
+    dtype = accumulator_dtype(combine, node.dtype)
+    others = [k for k in range(len(node.shape)) if k != axis]
+    scope, place = writer.root, {}
+    for k in others:
+        place[k] = Var(f"i{scope.rank}")
+        scope = writer.open(scope, node.shape[k], "map")
+    name = writer.name("s")
+    scope.body.append(Init(name, lit(identity(combine, dtype), dtype), node))
+    place[axis] = Var(f"i{scope.rank}")
+    inner = writer.open(scope, node.shape[axis], "scan", reverse)
+    at = tuple(place[k] for k in range(len(node.shape)))
+    values = [cast(writer.value(i, at, inner), dtype) for i in node.inputs]
+    if combine == "linear":
+        a, b = values
+        inner.body.append(Init(name, call("ct_mul", Var(name, dtype), a) + b, node))
+    else:
+        inner.body.append(Combine(name, combine, values[0], None, node))
+    store = Store(writer.memory(node, True).name, at, cast(Var(name, dtype), node.dtype), node)
+    inner.body.append(store)
+    scope = writer.close(inner)
+    for _ in others:
+        scope = writer.close(scope)
+
+
+def nest(writer: KernelWriter, shape: tuple[DimLike, ...], action: Any) -> None:
+    """Map loops over `shape` at the kernel's root, around `action(scope, index)`."""
+    scope = writer.root
+    for size in shape:
+        scope = writer.open(scope, size, "map")
+    action(scope, loop_vars(len(shape)))
+    for _ in shape:
+        scope = writer.close(scope)
+
+
+def concat(writer: KernelWriter, unit: Unit) -> None:
+    """Each operand is written to its place."""
+    node, axis = unit.node, unit.node.attrs["axis"]
+    target = writer.memory(node, True)
+    offset: DimLike = 0
+    for operand in node.inputs:
+
+        def write(scope: Scope, at: Index, operand: Tensor = operand, offset: DimLike = offset) -> None:
+            place = (*at[:axis], at[axis] + index(offset), *at[axis + 1 :])
+            scope.body.append(Store(target.name, place, writer.value(operand, at, scope), node))
+
+        nest(writer, operand.shape, write)
+        offset = offset + operand.shape[axis]
+
+
+def scatter(writer: KernelWriter, unit: Unit) -> None:
+    """Copy the operand, then write the updates one after another, in row-major order."""
+    node = unit.node
+    x, updates, *indices = node.inputs
+    target, source = writer.memory(node, True), writer.memory(x)
+    mode = node.op.lower.mode  # type: ignore[union-attr]
+    nest(
+        writer,
+        node.shape,
+        lambda scope, at: scope.body.append(Store(target.name, at, Load(source.name, at, x.dtype), node)),
+    )
+    rank = len(indices[0].shape)
+
+    def update(scope: Scope, at: Index) -> None:
+        place = (*writer.places(node, at[:rank], scope), *at[rank:])
+        value = writer.value(updates, at, scope)
+        write: Statement = Store(target.name, place, value, node)
+        if mode == "add":
+            write = StoreCombine(target.name, place, "add", value, node)
+        filled = not_empty(x.shape[: len(indices)])
+        scope.body.append(write if filled is None else If(filled, [write]))
+
+    nest(writer, updates.shape, update)
+
+
+def dot(writer: KernelWriter, unit: Unit) -> None:
+    """A product of matrices: BLAS for floats of unknown or large size, loops for the rest."""
+    node = unit.node
+    x, y = node.inputs
+    x_spec, y_spec, _ = _spec(node)
+    batched = x_spec.startswith("b")
+    x_t, y_t = x_spec.endswith("km"), y_spec.endswith("nk")
+    m, n = node.shape[-2], node.shape[-1]
+    k = x.shape[-2] if x_t else x.shape[-1]
+    work = m * n * k
+    if node.dtype.kind == "f" and not (isinstance(work, int) and work <= SMALL_DOT):
+        left, right, out = (writer.memory(v, v is node).name for v in (x, y, node))
+        writer.kernel.body.append(Dot(left, right, out, x_t, y_t, batched, (m, n, k), node.dtype, node))
+        return
+
+    def cell(scope: Scope, at: Index) -> None:
+        *b, i, j = at
+        name = writer.name("s")
+        acc = accumulator_dtype("add", node.dtype)
+        combine = "or" if node.dtype == BOOL else "add"
+        scope.body.append(Init(name, lit(0, acc), node))
+        inner = writer.open(scope, k, "reduce")
+        kk = Var(f"i{scope.rank}")
+        a = Load(writer.memory(x).name, (*b, kk, i) if x_t else (*b, i, kk), x.dtype)
+        c = Load(writer.memory(y).name, (*b, j, kk) if y_t else (*b, kk, j), y.dtype)
+        term = call("logical_and", a, c) if node.dtype == BOOL else cast(a, acc) * cast(c, acc)
+        inner.body.append(Combine(name, combine, term, None, node))
+        writer.close(inner)
+        scope.body.append(Store(writer.memory(node, True).name, at, cast(Var(name, acc), node.dtype), node))
+
+    nest(writer, node.shape, cell)
+
+
+def argsort(writer: KernelWriter, unit: Unit) -> None:
+    """Row by row along the sorted axis: copied to scratch memory, sorted there, and copied out."""
+    node, axis = unit.node, unit.node.attrs["axis"]
+    x, n = node.inputs[0], node.shape[axis]
+    values = writer.array(writer.buffers.new("temp", x.dtype, n, label="row to sort"), (n,), x.dtype, True)
+    order = writer.array(writer.buffers.new("temp", INT64, n, label="order"), (n,), INT64, True)
+    other = writer.array(writer.buffers.new("temp", INT64, n, label="merge scratch"), (n,), INT64, True)
+    others = [k for k in range(len(node.shape)) if k != axis]
+    scope = writer.root
+    place: dict[int, Expr] = {}
+    for k in others:
+        place[k] = Var(f"i{scope.rank}")
+        scope = writer.open(scope, node.shape[k], "map")
+    j = place[axis] = Var(f"i{scope.rank}")
+    at = tuple(place[k] for k in range(len(node.shape)))
+    read = writer.open(scope, n, "map")
+    read.body.append(Store(values.name, (j,), Load(writer.memory(x).name, at, x.dtype), node))
+    writer.close(read)
+    descending = bool(node.attrs.get("descending", False))
+    scope.body.append(Argsort(values.name, order.name, other.name, descending, node))
+    write = writer.open(scope, n, "map")
+    write.body.append(Store(writer.memory(node, True).name, at, Load(order.name, (j,), INT64), node))
+    writer.close(write)
+    for _ in others:
+        scope = writer.close(scope)
+
+
+def _spec(node: Tensor) -> tuple[str, str, str]:
+    operands, out = node.attrs["spec"].split("->")
+    left, right = operands.split(",")
+    return left, right, out
