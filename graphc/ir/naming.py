@@ -251,11 +251,13 @@ class Unique:
 
     def __init__(self, taken: Iterable[str] = ()):
         self.taken = set(taken)
+        self.following: dict[str, int] = {}  # base -> the number to try next: a loop's names must not cost its square
 
     def __call__(self, base: str) -> str:
-        name, k = base, 2
+        name, k = base, self.following.get(base, 2)
         while name in self.taken:
             name = f"{base}_{k}"
             k += 1
+        self.following[base] = k
         self.taken.add(name)
         return name
