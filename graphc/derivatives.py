@@ -42,7 +42,8 @@ def grad(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
     np.float64(12.0)
     """
     if _is_function(y):
-        return derived(y, argnums, "grad", grad)
+        return derived(y, _argnums("grad", argnums, wrt), "grad", grad)
+    _no_argnums("grad", argnums)
     tree, leaves = _listed(wrt)
     if _is_eager(y, *leaves):
         from .eager import grad as eager_grad
@@ -60,7 +61,8 @@ def value_and_grad(f: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
     (np.float64(8.0), np.float64(12.0))
     """
     if _is_function(f):
-        return derived(f, argnums, "grad", value_and_grad)
+        return derived(f, _argnums("value_and_grad", argnums, wrt), "grad", value_and_grad)
+    _no_argnums("value_and_grad", argnums)
     return f, grad(f, wrt)
 
 
@@ -75,7 +77,8 @@ def vjp(y: Any, wrt: Any = None, ct: Any = None, *, argnums: Any = 0) -> Any:
     array([ 2., 40.])
     """
     if _is_function(y):
-        return derived(y, argnums, "vjp", vjp, "ct")
+        return derived(y, _argnums("vjp", argnums, wrt, ct), "vjp", vjp, "ct")
+    _no_argnums("vjp", argnums)
     _, outputs, tree, leaves = _operands("vjp", y, wrt)
     return tree.build(reverse.vjp(outputs, leaves, _matching("cotangent", "output", ct, outputs)))
 
@@ -94,7 +97,8 @@ def jvp(y: Any, wrt: Any = None, tangents: Any = None, *, argnums: Any = 0) -> A
     array([ 2., 40.])
     """
     if _is_function(y):
-        return derived(y, argnums, "jvp", jvp, "tangents")
+        return derived(y, _argnums("jvp", argnums, wrt, tangents), "jvp", jvp, "tangents")
+    _no_argnums("jvp", argnums)
     tree, outputs, _, leaves = _operands("jvp", y, wrt)
     return tree.build(forward.jvp(outputs, leaves, _matching("tangent", "tensor", tangents, leaves)))
 
@@ -125,7 +129,8 @@ def jacobian(y: Any, wrt: Any = None, mode: str | None = None, *, argnums: Any =
             )
         )
     if _is_function(y):
-        return derived(y, argnums, "jacobian", lambda y, wrt: jacobian(y, wrt, mode))
+        return derived(y, _argnums("jacobian", argnums, wrt), "jacobian", lambda y, wrt: jacobian(y, wrt, mode))
+    _no_argnums("jacobian", argnums)
     out_tree, outputs, tree, leaves = _operands("jacobian", y, wrt)
     return out_tree.build([tree.build(row) for row in matrices.jacobian(outputs, leaves, mode)])
 
@@ -142,7 +147,8 @@ def hessian(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
            [ 0., 12.]])
     """
     if _is_function(y):
-        return derived(y, argnums, "hessian", hessian)
+        return derived(y, _argnums("hessian", argnums, wrt), "hessian", hessian)
+    _no_argnums("hessian", argnums)
     _, outputs, tree, leaves = _operands("hessian", y, wrt)
     rows = matrices.forward_or_reverse(reverse.grad(_scalar("hessian", outputs), leaves), leaves)
     return tree.build([tree.build(row) for row in rows])
@@ -159,7 +165,8 @@ def hvp(y: Any, wrt: Any = None, v: Any = None, *, argnums: Any = 0) -> Any:
     array([  6., 120.])
     """
     if _is_function(y):
-        return derived(y, argnums, "hvp", hvp, "v")
+        return derived(y, _argnums("hvp", argnums, wrt, v), "hvp", hvp, "v")
+    _no_argnums("hvp", argnums)
     _, outputs, tree, leaves = _operands("hvp", y, wrt)
     vectors = _matching("vector", "tensor", v, leaves)
     return tree.build(forward.jvp(reverse.grad(_scalar("hvp", outputs), leaves), leaves, vectors))
@@ -170,6 +177,38 @@ def hvp(y: Any, wrt: Any = None, v: Any = None, *, argnums: Any = 0) -> Any:
 
 def _is_function(y: Any) -> bool:
     return callable(y) and not is_tensor(y)
+
+
+def _argnums(name: str, argnums: Any, wrt: Any, given: Any = None) -> Any:
+    """The arguments to differentiate a function by: `argnums`, or ints in the place of `wrt`, as in ``grad(f, 1)``."""
+    numbers = wrt if isinstance(wrt, tuple) else (wrt,)
+    if wrt is None and given is None:
+        return argnums
+    if given is None and argnums == 0 and numbers and all(type(k) is int for k in numbers):
+        return wrt
+    raise GradientError(
+        message(
+            f"gc.{name} of a function is a function of the same arguments",
+            got=f"wrt={wrt!r}"[:80] if given is None else "what belongs to the call",
+            expected=f"gc.{name}(f, argnums=...)",
+            at=user_line(),
+            created=False,
+            hint="give positions of arguments, and the arguments themselves to the function that comes back",
+        )
+    )
+
+
+def _no_argnums(name: str, argnums: Any) -> None:
+    if argnums != 0:
+        raise GradientError(
+            message(
+                f"argnums goes with a function in gc.{name}",
+                got=f"a tensor and argnums={argnums!r}",
+                expected="wrt: the tensors to differentiate by",
+                at=user_line(),
+                created=False,
+            )
+        )
 
 
 def _is_eager(*tensors: Any) -> bool:

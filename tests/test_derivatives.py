@@ -398,3 +398,23 @@ def test_eager_tensors_are_refused_by_name() -> None:
     assert "gc.jvp of eager tensors: expected symbolic tensors, or a function called with arrays" in text
     assert "hint: call gc.jvp(f) with arrays (x.numpy()): it is then traced and compiled" in text
     np.testing.assert_allclose(gc.grad(lambda x: gc.eager.sum(x * x))(x).numpy(), [2.0, 4.0])
+
+
+def test_positions_in_the_place_of_wrt():
+    f = lambda a, b: a * b
+    assert gc.grad(f, 1)(3.0, 2.0) == 3.0
+    assert gc.grad(f, (0, 1))(3.0, 2.0) == (2.0, 3.0)
+    assert gc.value_and_grad(f, 1)(3.0, 2.0) == (6.0, 3.0)
+    assert gc.hessian(lambda a, b: a**2 * b**3, 1)(1.0, 2.0) == 12.0
+
+
+def test_what_does_not_go_together():
+    x = gc.input("x")
+    with pytest.raises(
+        gc.GradientError, match=r"gc\.grad of a function is a function of the same arguments: got wrt='a'"
+    ):
+        gc.grad(lambda a: a, "a")
+    with pytest.raises(gc.GradientError, match=r"of a function is a function of the same arguments"):
+        gc.vjp(lambda a: a, None, 1.0)
+    with pytest.raises(gc.GradientError, match=r"argnums goes with a function in gc\.grad"):
+        gc.grad(x * x, x, argnums=3)
