@@ -284,3 +284,9 @@ def test_gather_out_of_range_is_said_in_the_source() -> None:
     text = gather().source
     assert "an index out of range ends the step here" in text
     assert "def wrap(k, n):" in text
+
+
+def test_a_bare_sum_computes():
+    x = gc.input("x", ("n",))
+    source = gc.compile([x], gc.sum(x)).source
+    assert "for i in range(n):" in source and "copies" not in source

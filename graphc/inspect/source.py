@@ -30,6 +30,7 @@ _LOCAL = re.compile(r"\b(?:[avnspie]\d+|b)\b")
 _MACHINERY = re.compile(r"    (?:[nae]\d+|m) = .*\bm\b.*\bo\b")
 _MARK = re.compile(r"  #@(\d+)$")
 _DEFINED = re.compile(r"\s*([vsp]\d+) (?:=|\+=|\*=) (.*)")
+_NAMED = re.compile(r"\s*([vsp]\d+) = (.*)")
 _STORED = re.compile(r"(a\d+)\[(.*)\] = ([vsp]\d+)$")
 _LOAD = re.compile(r"(a\d+)\[([^\[\]]*)\]")
 _LOOP = re.compile(r"\s*for (\w+) in range\(")
@@ -62,7 +63,7 @@ class Line:
     @property
     def load(self) -> re.Match[str] | None:
         """Set where the line only gives a name to an element of an array."""
-        found = _DEFINED.match(self.text)
+        found = _NAMED.match(self.text)
         return _LOAD.fullmatch(found[2]) if found else None
 
 
