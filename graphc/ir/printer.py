@@ -9,6 +9,7 @@ import numpy as np
 from .leaves import CONSTANT, INPUT, PARAM, ArrayData, ParamState, Uid, identifier
 from .naming import Unique, UserNames, expression_text
 from .tensor import Origin, Tensor
+from .traversal import depends_on
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -18,11 +19,20 @@ _WIDTH = 88
 _HIDDEN = ("name", "uid", "state", "shape", "dtype")
 
 
+def variable_nodes(graph: Graph) -> set[Tensor]:
+    """The nodes that depend on inputs or params."""
+    return depends_on(graph.nodes, [n for n in graph.nodes if n.op is INPUT or n.op is PARAM])
+
+
 def section_of(graph: Graph) -> dict[Tensor, int]:
-    """The section (a position in `SECTIONS`) under which each node is shown: its own, or that of a later operand."""
+    """The section (a position in `SECTIONS`) under which each node is shown: its own, or that of a later operand.
+
+    What depends on constants only may be shared with other graphs, and its provenance with it: it goes first.
+    """
     found: dict[Tensor, int] = {}
+    variable = variable_nodes(graph)
     for node in graph.nodes:
-        own = SECTIONS.index(graph.origin[node].section)
+        own = SECTIONS.index(graph.origin[node].section) if node in variable else 0
         found[node] = max([own, *[found[i] for i in node.inputs]])
     return found
 
@@ -94,13 +104,17 @@ def graph_text(graph: Graph) -> str:
             rows.append((f"  # {title}", ""))
             rows += [("  " + node_text(node, names), provenance_text(graph.origin[node])) for node in leaves]
     parts: list[list[Tensor]] = [[] for _ in SECTIONS]
+    variable = variable_nodes(graph)
     for node, part in section_of(graph).items():
         parts[part].append(node)
     for title, nodes in zip(SECTIONS, parts, strict=True):
         shown = [n for n in nodes if n.op not in (INPUT, PARAM) and (n.op is not CONSTANT or n.shape)]
         if shown:
             rows.append((f"  # {title}", ""))
-        rows += [("  " + node_text(node, names), provenance_text(graph.origin[node])) for node in shown]
+        for node in shown:
+            rows.append(
+                ("  " + node_text(node, names), provenance_text(graph.origin[node]) if node in variable else "")
+            )
     width = min(max((len(text) for text, where in rows if where), default=0), _WIDTH)
     lines = [f"graph {identifier(graph.name)}:"]
     lines += [f"{text:<{width}}  # {where}" if where else text for text, where in rows]

@@ -197,7 +197,10 @@ def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[T
 
 def _remember_line(node: Tensor) -> None:
     origin = node.origin
-    new = _current_origin().lines
+    section, new, *_ = _current_origin()
+    if section == "forward" != origin.section:  # a constant that another graph's backward part made first
+        node.origin = Origin(section, new)
+        return
     if new and new[0] not in origin.lines and len(origin.lines) < _MAX_LINES:
         node.origin = origin._replace(lines=(*origin.lines, *new))
 
