@@ -52,8 +52,8 @@ def export_text(reading: Reading, outputs: Tree) -> str:
         _layout(reading),
         _sizes(reading),
         _results(reading, outputs),
-        f"ALIGNMENT = {memory.ALIGNMENT}",
-        inspect.getsource(memory.place).rstrip(),
+        f"ALIGNMENT = {memory.ALIGNMENT}\nPACKED_WELL = {memory.PACKED_WELL}",
+        *[inspect.getsource(f).rstrip() for f in (memory.place, memory.first_fit, memory.sweep)],
         RUNTIME.strip("\n"),
     ]
     return "\n\n\n".join(parts) + "\n"
@@ -114,7 +114,10 @@ def _layout(reading: Reading) -> str:
         '    """An array from base64 of its bytes."""\n'
         "    return np.frombuffer(base64.b64decode(text), dtype).reshape(shape).copy()"
     )
-    imports = "import base64\nimport threading\nfrom typing import Any, NamedTuple"
+    imports = (
+        "import base64\nimport threading\nfrom bisect import insort\n"
+        "from heapq import heappop, heappush\nfrom typing import Any, NamedTuple"
+    )
     return f"{imports}\n\n\n{decode}\n\n\n" + "\n".join(lines)
 
 

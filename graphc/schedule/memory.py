@@ -53,12 +53,12 @@ def place(buffers: Sequence[Buffer], env: Mapping[str, int]) -> tuple[dict[int, 
     """
     temps = [(b, -(-max(b.nbytes(env), 1) // ALIGNMENT) * ALIGNMENT) for b in buffers if b.kind == "temp"]
     temps.sort(key=lambda t: (-t[1], t[0].number))
-    offsets, end = _first_fit(temps[:PACKED_WELL])
-    more, size = _sweep(temps[PACKED_WELL:])
+    offsets, end = first_fit(temps[:PACKED_WELL])
+    more, size = sweep(temps[PACKED_WELL:])
     return {**offsets, **{number: end + offset for number, offset in more.items()}}, end + size
 
 
-def _first_fit(temps: Sequence[tuple[Buffer, int]]) -> tuple[dict[int, int], int]:
+def first_fit(temps: Sequence[tuple[Buffer, int]]) -> tuple[dict[int, int], int]:
     """The lowest offset free for its lifetime for each temp, the largest first."""
     placed: list[tuple[int, int, int, Buffer]] = []  # start, end, number: sorted
     offsets: dict[int, int] = {}
@@ -75,7 +75,7 @@ def _first_fit(temps: Sequence[tuple[Buffer, int]]) -> tuple[dict[int, int], int
     return offsets, max((p[1] for p in placed), default=0)
 
 
-def _sweep(temps: Sequence[tuple[Buffer, int]]) -> tuple[dict[int, int], int]:
+def sweep(temps: Sequence[tuple[Buffer, int]]) -> tuple[dict[int, int], int]:
     """In order of lifetime: each temp takes the place of an ended one of its size, else a new one. n log n."""
     ended: dict[int, list[int]] = {}  # size: offsets free again
     alive: list[tuple[int, int, int]] = []  # a heap of last call, offset, size
