@@ -16,7 +16,7 @@ array(1.2)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import eager
 from .errors import (
@@ -25,6 +25,8 @@ from .errors import (
     GradientError,
     GraphcError,
     InputError,
+    MissingAttributeError,
+    NonFiniteError,
     OutOfBoundsError,
     ShapeError,
     TraceError,
@@ -36,14 +38,16 @@ from .ir.leaves import Param, constant, input, param
 from .ir.leaves import constant as asarray
 from .ir.tensor import Tensor
 from .ops.functions import PUBLIC
+from .ops.hints import missing_attribute, missing_name
 from .ops.install import install
 
-install(Tensor, constant_of)
+install(Tensor, constant_of, missing_attribute)
 globals().update(PUBLIC)
-if TYPE_CHECKING:
 
-    def __getattr__(name: str) -> Any:
-        """Every function of `PUBLIC`: a type checker cannot see the line above."""
+
+def __getattr__(name: str) -> Any:
+    """Called for names that are not here. (To a type checker, every function of `PUBLIC`: it cannot see that line.)"""
+    raise missing_name(name)
 
 
 from .api import (  # noqa: E402 - gc.trace is not numpy's
@@ -73,6 +77,8 @@ __all__ = [
     "Graph",
     "GraphcError",
     "InputError",
+    "MissingAttributeError",
+    "NonFiniteError",
     "OutOfBoundsError",
     "Param",
     "ShapeError",

@@ -1,4 +1,7 @@
-"""The command line: ``python -m graphc demo`` fits a line to built-in data and shows the gradient code that ran."""
+"""The command line: ``python -m graphc demo`` fits a line to built-in data and shows the gradient code that ran.
+
+``python -m graphc ops`` lists the functions there are.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import graphc as gc
+from graphc.listing import listing
 
 CELSIUS = np.array([0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0], np.float32)
 READING = np.array([35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4], np.float32) * np.float32(0.1)
@@ -96,9 +100,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = commands.add_parser("demo", help=about, description=about)
     show.add_argument("--output", default="graphc_demo.png", help="file of the picture (default: %(default)s)")
     show.add_argument("--no-plot", action="store_true", help="draw no picture")
+    about = "list the functions, with their other names and whether they have a derivative"
+    functions = commands.add_parser("ops", help=about, description=about)
+    functions.add_argument("part", nargs="?", default="", help="only those with this in a name")
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
         demo(None if chosen.no_plot else chosen.output)
+    elif chosen.command == "ops":
+        print(listing(chosen.part))
     else:
         parser.print_help()
     return 0

@@ -14,6 +14,7 @@ from .tracing import Traced, trace
 from .vectorise import vmap
 
 TARGETS = ("cpu",)
+CHECKS = ("nan",)
 
 
 def compile(
@@ -33,7 +34,8 @@ def compile(
     target   "cpu"
     threads  the most threads a step may use, an int >= 1, or None for graphc to choose. It is kept as `Step.threads`;
              kernels are serial so far, so it changes nothing yet
-    check    None; checks of values are not available yet
+    check    "nan": outputs and new values of params are tested for nan and inf before anything is committed, and
+             `NonFiniteError` names the op, line and operands they came from; see `Step.__call__`. None: no test
     name     what reports and the generated source call it
 
     ``gc.compile(f)`` and ``@gc.compile`` give a function that is traced at its first call with arrays, once per
@@ -59,17 +61,17 @@ def compile(
         raise CompileError(_bad("unknown target", repr(target), "'cpu'"))
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise CompileError(_bad("bad threads=", repr(threads), "an int >= 1, or None"))
-    if check is not None:
-        raise UnsupportedError(_bad("values cannot be checked yet", f"check={check!r}", "check=None"))
+    if check is not None and not (isinstance(check, str) and check in CHECKS):
+        raise CompileError(_bad("bad check=", repr(check)[:80], "'nan', or None"))
     if name is not None and not isinstance(name, str):
         raise CompileError(_bad("bad name=", repr(name)[:80], "a string, or None"))
     if callable(inputs) and not isinstance(inputs, Tensor):
         if outputs is not None or updates is not None:
             raise CompileError(_bad("a function has its outputs itself", "outputs= or updates= too", "gc.compile(f)"))
-        return Traced(inputs, name, threads)
+        return Traced(inputs, name, threads, check)
     if inputs is None and outputs is None and updates is None:
         return functools.partial(compile, target=target, threads=threads, check=check, name=name)
-    return compile_graph(inputs, outputs, updates, name, threads)
+    return compile_graph(inputs, outputs, updates, name, threads, check)
 
 
 def _bad(failed: str, got: str, expected: str) -> str:

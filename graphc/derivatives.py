@@ -5,21 +5,24 @@ tensors, which can be differentiated again. Or it takes a Python function and gi
 differentiates with respect to the positional arguments `argnums`: an int (the result is nested as that argument is) or
 several (the result is a tuple). What the form for tensors takes as its third argument is a keyword argument of the new
 function. Called with arrays it is traced and compiled as ``gc.compile(f)`` is; with symbolic tensors it builds nodes.
+
+What is differentiated is the stable form of the graph (`passes.stable`): log(sum(exp(x))) has the gradient of
+`gc.logsumexp`, which does not overflow. A tensor that is computed stays what it is where derivatives are taken by it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from .autodiff import jacobian as matrices
-from .autodiff import jvp as forward
-from .autodiff import vjp as reverse
-from .errors import GradientError, UnsupportedError, message, user_line
+from .autodiff.vjp import check_floats
+from .errors import GradientError, UnsupportedError, count, message, user_line
 from .ir import dims
 from .ir.apply import SYMBOLIC, cast, engine_of, is_tensor, lift
 from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
+from .ops.common import describe
 from .ops.movement import with_shape
+from .passes import differentiate
 from .tracing import derived
 
 MODES = (None, "forward", "reverse")
@@ -46,11 +49,13 @@ def grad(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
     _no_argnums("grad", argnums)
     tree, leaves = _listed(wrt)
     if _is_eager(y, *leaves):
+        for one in (y, *leaves):
+            if isinstance(one, Tensor):
+                raise _mixed("grad", one)
         from .eager import grad as eager_grad
 
         return tree.build(list(eager_grad(y, leaves)))
-    (scalar,) = _outputs(y)[1]
-    return tree.build(reverse.grad(scalar, leaves))
+    return tree.build(differentiate.grad(_scalar("grad", _outputs(y)[1]), leaves))
 
 
 def value_and_grad(f: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
@@ -80,7 +85,7 @@ def vjp(y: Any, wrt: Any = None, ct: Any = None, *, argnums: Any = 0) -> Any:
         return derived(y, _argnums("vjp", argnums, wrt, ct), "vjp", vjp, "ct")
     _no_argnums("vjp", argnums)
     _, outputs, tree, leaves = _operands("vjp", y, wrt)
-    return tree.build(reverse.vjp(outputs, leaves, _matching("cotangent", "output", ct, outputs)))
+    return tree.build(differentiate.vjp(outputs, leaves, _matching("cotangent", "output", ct, outputs)))
 
 
 def jvp(y: Any, wrt: Any = None, tangents: Any = None, *, argnums: Any = 0) -> Any:
@@ -100,7 +105,7 @@ def jvp(y: Any, wrt: Any = None, tangents: Any = None, *, argnums: Any = 0) -> A
         return derived(y, _argnums("jvp", argnums, wrt, tangents), "jvp", jvp, "tangents")
     _no_argnums("jvp", argnums)
     tree, outputs, _, leaves = _operands("jvp", y, wrt)
-    return tree.build(forward.jvp(outputs, leaves, _matching("tangent", "tensor", tangents, leaves)))
+    return tree.build(differentiate.jvp(outputs, leaves, _matching("tangent", "tensor", tangents, leaves)))
 
 
 def jacobian(y: Any, wrt: Any = None, mode: str | None = None, *, argnums: Any = 0) -> Any:
@@ -132,7 +137,7 @@ def jacobian(y: Any, wrt: Any = None, mode: str | None = None, *, argnums: Any =
         return derived(y, _argnums("jacobian", argnums, wrt), "jacobian", lambda y, wrt: jacobian(y, wrt, mode))
     _no_argnums("jacobian", argnums)
     out_tree, outputs, tree, leaves = _operands("jacobian", y, wrt)
-    return out_tree.build([tree.build(row) for row in matrices.jacobian(outputs, leaves, mode)])
+    return out_tree.build([tree.build(row) for row in differentiate.jacobian(outputs, leaves, mode)])
 
 
 def hessian(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
@@ -150,7 +155,7 @@ def hessian(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
         return derived(y, _argnums("hessian", argnums, wrt), "hessian", hessian)
     _no_argnums("hessian", argnums)
     _, outputs, tree, leaves = _operands("hessian", y, wrt)
-    rows = matrices.forward_or_reverse(reverse.grad(_scalar("hessian", outputs), leaves), leaves)
+    rows = differentiate.hessian(_scalar("hessian", outputs), leaves)
     return tree.build([tree.build(row) for row in rows])
 
 
@@ -169,7 +174,7 @@ def hvp(y: Any, wrt: Any = None, v: Any = None, *, argnums: Any = 0) -> Any:
     _no_argnums("hvp", argnums)
     _, outputs, tree, leaves = _operands("hvp", y, wrt)
     vectors = _matching("vector", "tensor", v, leaves)
-    return tree.build(forward.jvp(reverse.grad(_scalar("hvp", outputs), leaves), leaves, vectors))
+    return tree.build(differentiate.hvp(_scalar("hvp", outputs), leaves, vectors))
 
 
 # operands
@@ -193,7 +198,7 @@ def _argnums(name: str, argnums: Any, wrt: Any, given: Any = None) -> Any:
             expected=f"gc.{name}(f, argnums=...)",
             at=user_line(),
             created=False,
-            hint="give positions of arguments, and the arguments themselves to the function that comes back",
+            hint=f"give positions of arguments; the arguments go to the function that comes back: gc.{name}(f)(x)",
         )
     )
 
@@ -226,16 +231,18 @@ def _listed(wrt: Any) -> tuple[Tree, list[Any]]:
                     expected="a tensor, or a nesting of them",
                     at=user_line(),
                     created=False,
+                    hint="give the tensor itself, not its value or name" if leaf is not None else "",
                 )
             )
     return tree, leaves
 
 
 def _outputs(y: Any) -> tuple[Tree, list[Tensor]]:
-    """The leaves of `y` as symbolic tensors; numbers that a function returned are constants."""
+    """The leaves of `y`, which must be tensors."""
     tree, leaves = flatten(y)
     for leaf in leaves:
-        if leaf is None or isinstance(leaf, (str, bytes)):
+        if not is_tensor(leaf):
+            value = leaf is not None and not isinstance(leaf, (str, bytes))
             raise GradientError(
                 message(
                     "cannot differentiate",
@@ -243,9 +250,10 @@ def _outputs(y: Any) -> tuple[Tree, list[Tensor]]:
                     expected="a tensor or a function",
                     at=user_line(),
                     created=False,
+                    hint="a value does not know what it was computed from" if value else "",
                 )
             )
-    return tree, list(lift(*leaves))
+    return tree, leaves
 
 
 def _operands(kind: str, y: Any, wrt: Any) -> tuple[Tree, list[Tensor], Tree, list[Tensor]]:
@@ -262,16 +270,28 @@ def _operands(kind: str, y: Any, wrt: Any) -> tuple[Tree, list[Tensor], Tree, li
             )
         )
     out_tree, outputs = _outputs(y)
-    reverse.check_floats("derivative", outputs, leaves)
+    check_floats("derivative", outputs, leaves)
     return out_tree, outputs, tree, leaves
+
+
+def _mixed(kind: str, one: Tensor) -> GradientError:
+    return GradientError(
+        message(
+            f"gc.{kind} of symbolic and eager tensors together",
+            got=f"symbolic {describe(one)}, beside an eager tensor",
+            at=user_line(),
+            created=False,
+            hint="a graph is built of gc.input, gc.param and constants; eager tensors come from eager tensors",
+        )
+    )
 
 
 def _scalar(kind: str, outputs: list[Tensor]) -> Tensor:
     if len(outputs) != 1:
         raise GradientError(
             message(
-                f"{kind} of several tensors",
-                got=f"{len(outputs)} tensors",
+                f"gc.{kind} is of one tensor",
+                got=count(len(outputs), "tensor"),
                 expected="a 0-d float tensor",
                 at=user_line(),
                 created=False,

@@ -6,6 +6,7 @@ import functools
 import linecache
 import os
 import sys
+from collections.abc import Sequence
 from types import CodeType
 from typing import Any, NamedTuple
 
@@ -30,14 +31,21 @@ def one_line(text: str) -> str:
 
 
 class UserLine(NamedTuple):
-    """A line of the user's program: where a node was created, and by which expression. One line is one `UserLine`."""
+    """A line of the user's program: where a node was created, and by which expression. One line is one `UserLine`.
+
+    when   the number of the build: of two lines that made one node, the later one has the higher number
+    """
 
     file: str
     line: int
     span: Span | None = None
+    when: int = 0
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UserLine) and (self.file, self.line) == (other.file, other.line)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
 
     def __hash__(self) -> int:
         return hash((self.file, self.line))
@@ -64,7 +72,16 @@ class DTypeError(GraphcError, TypeError):
 
 
 class TraceError(GraphcError, TypeError):
-    """Python asked a symbolic tensor for something only data can answer (a truth value, an int, an iterator)."""
+    """Python asked a symbolic tensor for something only data can answer (a truth value, an int, an iterator).
+
+    sizes   names of the dims whose value would have been an answer
+    """
+
+    sizes: tuple[str, ...] = ()
+
+
+class MissingAttributeError(GraphcError, AttributeError):
+    """A name that a symbolic tensor does not have, such as a method of PyTorch's."""
 
 
 class GradientError(GraphcError, TypeError):
@@ -79,6 +96,10 @@ class OutOfBoundsError(GraphcError, IndexError):
     """An index outside its axis, found while building or by a running step."""
 
 
+class NonFiniteError(GraphcError, FloatingPointError):
+    """A step compiled with ``check="nan"`` computed a nan or inf."""
+
+
 class UnsupportedError(GraphcError, NotImplementedError):
     """Something graphc does not do; never a slow path instead."""
 
@@ -89,23 +110,42 @@ class CompileError(GraphcError, RuntimeError):
 
 @functools.lru_cache(maxsize=4096)
 def is_internal(file: str) -> bool:
-    """Whether a source file belongs to graphc (but for its demo), NumPy or Python itself, not to the user."""
+    """Whether a source file belongs to graphc (but for its demo), NumPy, SciPy or Python itself, not to the user."""
     if file.startswith(_PACKAGE):
         return file != _DEMO
+    if any(folder and file.startswith(folder) for folder in map(_folder, ("numpy", "scipy"))):
+        return True
     if file.startswith(_STDLIB):
         return f"{os.sep}site-packages{os.sep}" not in file
-    return file.startswith(("<frozen ", GENERATED_CALL)) or f"{os.sep}numpy{os.sep}" in file
+    return file.startswith(("<frozen ", GENERATED_CALL))
 
 
-def user_line() -> UserLine:
+def _folder(module: str) -> str:
+    """Where the files of a library are; "" if it has not been imported, for then none of its lines is running."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return os.path.dirname(os.path.abspath(file)) + os.sep if file else ""
+
+
+def user_line(when: int = 0) -> UserLine:
     """The innermost frame outside graphc and NumPy: the line the user wrote."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if not is_internal(name) or frame.f_back is None:
-            return UserLine(name, frame.f_lineno, _span(frame.f_code, frame.f_lasti // 2))
+            return UserLine(name, frame.f_lineno, _span(frame.f_code, frame.f_lasti // 2), when)
         frame = frame.f_back
     raise AssertionError("unreachable: a call always has a frame")
+
+
+def line_of(error: BaseException) -> UserLine:
+    """The user's line that raised `error`, where a traceback tells; else the line under way."""
+    found, step = None, error.__traceback__
+    while step is not None:
+        code = step.tb_frame.f_code
+        if not is_internal(code.co_filename):
+            found = UserLine(code.co_filename, step.tb_lineno, _span(code, step.tb_lasti // 2))
+        step = step.tb_next
+    return found or user_line()
 
 
 _spans: dict[int, tuple[CodeType, list[Span | None]]] = {}
@@ -127,9 +167,15 @@ def message(
     expected: str = "",
     at: UserLine | None = None,
     created: bool = True,
+    made: UserLine | None = None,
+    notes: Sequence[str] = (),
     hint: str = "",
 ) -> str:
     """Lay out an error text as all of graphc's errors are laid out.
+
+    at        the user's line: where what failed was created, or (not `created`) what failed
+    made      beside a line that failed, the one that created what did
+    notes     further lines, before the hint
 
     >>> print(message("cannot add", got="x: float32[3]", expected="equal sizes", at=UserLine("fit.py", 3)))
     cannot add: got x: float32[3], expected equal sizes
@@ -142,9 +188,25 @@ def message(
         head += f", expected {expected}" if got else f": expected {expected}"
     lines = [head]
     if at is not None:
-        text = at.text if len(at.text) <= _MAX_QUOTE else at.text[: _MAX_QUOTE - 4] + " ..."
-        where = "created at" if created else "at"
-        lines.append(f"  {where} {at.file}:{at.line}" + (f": {text}" if text else ""))
+        lines.append(f"  {'created at' if created else 'at'} {_quoted(at)}")
+    if made is not None and made != at:
+        lines.append(f"  created at {_quoted(made)}")
+    lines += [f"  {note}" for note in notes]
     if hint:
         lines.append(f"  hint: {hint}")
     return "\n".join(lines)
+
+
+def _quoted(line: UserLine) -> str:
+    """``fit.py:3: r = a * x - y``"""
+    text = line.text if len(line.text) <= _MAX_QUOTE else line.text[: _MAX_QUOTE - 4] + " ..."
+    return f"{line.file}:{line.line}" + (f": {text}" if text else "")
+
+
+def count(number: object, one: str, many: str = "") -> str:
+    """A number of things: ``3 kernels``, ``1 kernel``; `many` where the plural is not that of `one` with an s.
+
+    >>> count(1, "call"), count(0, "call"), count(2, "axis", "axes")
+    ('1 call', '0 calls', '2 axes')
+    """
+    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from .codegen.cpu import print_program
-from .errors import DTypeError, InputError, ShapeError, message, user_line
+from .errors import DTypeError, InputError, ShapeError, count, message, user_line
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
 from .inspect.memory import MemoryReport
 from .inspect.views import Reading, sizes_in
 from .ir import dims
-from .ir.apply import engine_of, is_tensor, lift
+from .ir.apply import SYMBOLIC, is_tensor, lift
 from .ir.graph import Graph, pack, unpack
 from .ir.leaves import INPUT, Param
 from .ir.tensor import Origin, Tensor
@@ -42,20 +42,34 @@ from .verify.entry import verify_step
 class Step:
     """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
 
-    Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`.
+    Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`, `check`.
 
     A step pickles as graph and values of its params and finds its code in the cache; steps pickled together go on
     sharing their params. ``copy.deepcopy(step)`` has params of its own.
+
+    >>> import graphc as gc
+    >>> x = gc.input("x", ("n",))
+    >>> step = gc.compile([x], {"total": gc.sum(x)}, name="totals")
+    >>> step, step([1.0, 2.0])
+    (<Step totals(x: float64[n]) 1 kernel>, {'total': np.float64(3.0)})
     """
 
-    def __init__(self, graph: Graph, inputs: Tree, outputs: Tree, name: str, threads: int | None = None):
-        self.name, self.threads = name, threads
+    def __init__(
+        self,
+        graph: Graph,
+        inputs: Tree,
+        outputs: Tree,
+        name: str,
+        threads: int | None = None,
+        check: str | None = None,
+    ):
+        self.name, self.threads, self.check = name, threads, check
         self.traced = graph
         self._in, self._out = inputs, outputs
         self.graph, self.passes = optimise(graph)
-        self.plan = make_plan(self.graph)
+        self.plan = make_plan(self.graph, check)
         self.text = print_program(self.plan)
-        self._caller = Caller(Program(self.plan, self.text), outputs)
+        self._caller = Caller(Program(self.plan, self.text, self.threads), outputs)
         self._count = len(inputs.children) if all(c.kind is None for c in inputs.children) else -1
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -65,7 +79,11 @@ class Step:
         must have it. The results are the caller's own: no later call changes them.
 
         Raises `InputError` naming the input for a wrong dtype, rank or size, `ShapeError` for sizes that do not fit
-        together, `OutOfBoundsError` for an index out of range; then no param has changed.
+        together, `OutOfBoundsError` for an index out of range, and of a step compiled with ``check="nan"``
+        `NonFiniteError` where an output or a new value of a param has a nan or inf; then no param has changed.
+
+        That error is of the first nan or inf, in the order of the graph, that reached an output or new value. One that
+        reaches none, such as in the branch of `gc.where` that is not taken, is no error; integers are not looked at.
 
         >>> import graphc as gc
         >>> x, n = gc.input("x", ("n",)), gc.param(0.0)
@@ -204,7 +222,8 @@ class Step:
         """Write one Python file that needs only numpy and numba (and scipy where it multiplies matrices).
 
         ``from file import step`` is then this step, with the present values of its params as ``step.params``; on the
-        same kind of machine it gives the same bits.
+        same kind of machine it gives the same bits. An index out of range is an `IndexError` there; if the step was
+        compiled with ``check="nan"``, a nan or inf is a `FloatingPointError` that names the output or new value.
         """
         return export(self._reading, self._out, path)
 
@@ -226,6 +245,8 @@ class Step:
 
         def run(arrays: Sequence[np.ndarray]) -> tuple[list[Any], list[np.ndarray]]:
             twin = copy.deepcopy(self)
+            if self.check is not None:  # random points may well give nan, which is compared like any value
+                twin = Step(twin.traced, twin._in, twin._out, self.name, self.threads)
             return flatten(twin._caller(list(arrays)))[1], [p.value for p, _ in twin.graph.updates]
 
         return verify_step(self.traced, run, self.name, values, seconds, terms)
@@ -235,20 +256,28 @@ class Step:
         pairs = [t for pair in graph.updates for t in pair]
         packed = pack([*graph.inputs, *graph.outputs, *pairs])
         counts = (len(graph.inputs), len(graph.outputs))
-        return _restore, (packed, counts, self._in, self._out, self.name, self.threads)
+        return _restore, (packed, counts, self._in, self._out, self.name, self.threads, self.check)
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
-        return f"<Step {self.name}({ins}) {len(self.plan.kernels)} kernels>"
+        return f"<Step {self.name}({ins}) {count(len(self.plan.kernels), 'kernel')}>"
 
 
-def _restore(packed: Any, counts: tuple[int, int], inputs: Tree, outputs: Tree, name: str, threads: int | None) -> Step:
+def _restore(
+    packed: Any,
+    counts: tuple[int, int],
+    inputs: Tree,
+    outputs: Tree,
+    name: str,
+    threads: int | None,
+    check: str | None = None,
+) -> Step:
     """The step that was pickled."""
     roots = unpack(packed)
     first, last = counts[0], sum(counts)
     pairs = zip(roots[last::2], roots[last + 1 :: 2], strict=True)
     graph = Graph(roots[:first], roots[first:last], list(pairs), name)
-    return Step(mark_updates(graph), inputs, outputs, name, threads)
+    return Step(mark_updates(graph), inputs, outputs, name, threads, check)
 
 
 def whole(value: Any, name: str, least: int) -> int:
@@ -261,18 +290,39 @@ def whole(value: Any, name: str, least: int) -> int:
 
 
 def compile_graph(
-    inputs: Any, outputs: Any, updates: Mapping[Any, Any] | None, name: str | None, threads: int | None = None
+    inputs: Any,
+    outputs: Any,
+    updates: Mapping[Any, Any] | None,
+    name: str | None,
+    threads: int | None = None,
+    check: str | None = None,
 ) -> Step:
     in_tree, in_leaves = flatten([] if inputs is None else inputs)
     if in_tree.kind is None:
         in_tree = Tree(list, (), (in_tree,))
     out_tree, out_leaves = flatten([] if outputs is None else outputs)
     _check_inputs(in_leaves)
-    results = [lift(o)[0] for o in out_leaves]
+    results = [_in_graph("an output", lift(o)[0]) for o in out_leaves]
     pairs = _check_updates(updates or {})
     _check_closed([*results, *[v for _, v in pairs]], in_leaves)
     graph = Graph(in_leaves, results, pairs, name or "step")
-    return Step(mark_updates(graph), in_tree, out_tree, name or "step", threads)
+    return Step(mark_updates(graph), in_tree, out_tree, name or "step", threads, check)
+
+
+def _in_graph(what: str, tensor: Any) -> Tensor:
+    """`tensor`, which must be symbolic."""
+    if isinstance(tensor, Tensor):
+        return tensor
+    raise InputError(
+        message(
+            f"{what} is an eager tensor",
+            got=f"{tensor.dtype}{dims.shape_text(tensor.shape)}",
+            expected="a symbolic tensor, or data",
+            at=user_line(),
+            created=False,
+            hint="e.numpy() of an eager tensor e is a constant",
+        )
+    )
 
 
 def mark_updates(graph: Graph) -> Graph:
@@ -297,7 +347,7 @@ def _check_inputs(leaves: Sequence[Any]) -> None:
                     expected="tensors made by gc.input",
                     at=user_line(),
                     created=False,
-                    hint="params are not listed: a step reads them itself" if isinstance(leaf, Param) else "",
+                    hint=_input_hint(leaf),
                 )
             )
         if leaf.name in names:
@@ -311,6 +361,20 @@ def _check_inputs(leaves: Sequence[Any]) -> None:
                 )
             )
         names.add(leaf.name or "")
+
+
+def _input_hint(leaf: Any) -> str:
+    if isinstance(leaf, Param):
+        return "params are not listed: a step reads them itself"
+    if isinstance(leaf, Tensor):
+        return "the order is gc.compile(inputs, outputs); what is computed is an output"
+    return "give the tensors, not their names" if isinstance(leaf, str) else "data is given to the step that comes back"
+
+
+def _key_hint(key: Any) -> str:
+    if isinstance(key, Tensor):
+        return "w -= ... makes another tensor, which is no param: updates={w: w - ...}"
+    return "the key is the param itself, not its name" if isinstance(key, str) else ""
 
 
 def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
@@ -334,10 +398,14 @@ def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
                     expected="a gc.param as key",
                     at=user_line(),
                     created=False,
+                    hint=_key_hint(param),
                 )
             )
-        engine = engine_of(value)
-        new = value if is_tensor(value) else engine.constant(value, param.dtype)
+        try:
+            new = value if is_tensor(value) else SYMBOLIC.constant(value, param.dtype)
+        except DTypeError as error:
+            raise DTypeError(f"update of param {param.name!r}: {error}") from None
+        _in_graph(f"the update of param {param.name!r}", new)
         if new.dtype != param.dtype:
             raise DTypeError(
                 message(
@@ -380,7 +448,7 @@ def _check_closed(roots: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
                     "an output depends on an input that is not listed",
                     got=repr(node.name),
                     expected=f"inputs=[..., {node.name}]",
-                    at=node.origin.lines[0] if node.origin.lines else None,
+                    at=node.origin.latest,
                 )
             )
     declared = {s for i in inputs for d in i.shape for s in dims.symbols(d)}
@@ -393,6 +461,6 @@ def _check_closed(roots: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
                         "a runtime dim that no input declares",
                         got=repr(missing[0]),
                         expected="an input whose shape has that name",
-                        at=node.origin.lines[0] if node.origin.lines else None,
+                        at=node.origin.latest,
                     )
                 )

@@ -62,7 +62,7 @@ def to_sympy(tensor: Tensor, names: Mapping[Tensor, Any] | None = None) -> Any:
 
 
 def _line(node: Tensor) -> Any:
-    return node.origin.lines[0] if node.origin.lines else None
+    return node.origin.latest
 
 
 def _leaves(tensor: Tensor) -> list[Tensor]:

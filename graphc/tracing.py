@@ -4,38 +4,60 @@ from __future__ import annotations
 
 import functools
 import inspect
+import numbers
+import re
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .errors import GradientError, GraphcError, TraceError, message, user_line
+from .errors import GradientError, GraphcError, TraceError, count, line_of, message, user_line
 from .ir.apply import is_tensor, lift
-from .ir.dims import DimLike, Shape, symbol
+from .ir.dims import Dim, DimLike, Shape, symbol
 from .ir.dtypes import as_dtype
 from .ir.graph import Graph
-from .ir.leaves import input as make_input
+from .ir.leaves import argument
 from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
 from .ops.common import describe
 from .step import Step, compile_graph
 
 STATIC = (str, bytes, type(None), type)
+UNROLLED = 64
+"""The largest size that tracing fixes because the function goes along an axis in Python."""
 
 
 class Traced:
     """A function that is traced and compiled at its first call with arrays; later calls run the compiled step.
 
     There is one step per dtype, rank and pattern of equal sizes and 1s of its array arguments, and per value of its
-    string and None arguments. `steps` holds them. Called with symbolic or eager tensors, it is the plain function.
+    string and None arguments. `steps` holds them. A size up to 64 that the function needs in Python, since it goes
+    along that axis (``a, b, c = p``, ``for row in x``), is fixed: there is then a step per value of it, too. Called
+    with symbolic or eager tensors, it is the plain function.
+
+    Raises `TraceError` for arguments that are no arrays, and where the function asks for values, or returns what is no
+    tensor; else what the step raises.
+
+    >>> import graphc as gc
+    >>> f = gc.compile(lambda p, x: p[0] * x + p[1])
+    >>> f(np.array([2.0, 1.0]), np.array([1.0, 2.0, 3.0])), f
+    (array([3., 5., 7.]), <Traced <lambda>, 1 step>)
     """
 
-    def __init__(self, function: Callable[..., Any], name: str | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        name: str | None = None,
+        threads: int | None = None,
+        check: str | None = None,
+    ):
         functools.update_wrapper(self, function)
-        self.function, self.threads = function, threads
+        self.function, self.threads, self.check = function, threads, check
         self.name = name or getattr(function, "__name__", "step")
         self.steps: dict[Any, Step] = {}
+        self._fixed: dict[Any, tuple[str, ...]] = {}  # for a kind of arguments, the dims whose size is fixed
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -46,43 +68,114 @@ class Traced:
         arrays = [leaf if isinstance(leaf, STATIC) or callable(leaf) else as_array(leaf) for leaf in leaves]
         shapes = patterns([a for a in arrays if isinstance(a, np.ndarray)])
         kinds = iter(shapes)
-        key = (tree, tuple((a.dtype.str, next(kinds)) if isinstance(a, np.ndarray) else ("static", a) for a in arrays))
-        step = self.steps.get(key)
-        if step is None:
-            with self._lock:
-                step = self.steps.get(key)
-                if step is None:
-                    step = self.steps[key] = self._compile(tree, arrays, shapes)
+        kind = (tree, tuple((a.dtype.str, next(kinds)) if isinstance(a, np.ndarray) else ("static", a) for a in arrays))
+        step = self.steps.get(kind) or self._find(kind, tree, arrays, shapes)
         return step(*[a for a in arrays if isinstance(a, np.ndarray)])
 
-    def _compile(self, tree: Tree, arrays: Sequence[Any], shapes: Sequence[Shape]) -> Step:
-        """The step for one kind of arguments."""
-        specs = iter(shapes)
-        names = argument_names(self.function, tree)
+    def _find(self, kind: Any, tree: Tree, arrays: Sequence[Any], shapes: Sequence[Shape]) -> Step:
+        """The step for a kind of arguments that was not called yet, or has sizes that are fixed."""
+        sizes = sizes_of(arrays, shapes)
+
+        def key() -> Any:
+            fixed = self._fixed.get(kind, ())
+            return (kind, tuple([sizes[name] for name in fixed])) if fixed else kind
+
+        step = self.steps.get(key())
+        if step is not None:
+            return step
+        with self._lock:
+            step = self.steps.get(key())
+            if step is None:
+                known = self._fixed.get(kind, ())
+                inputs, outputs, self._fixed[kind] = traced(self.function, tree, arrays, shapes, known)
+                step = self.steps[key()] = compile_graph(inputs, outputs, None, self.name, self.threads, self.check)
+        return step
+
+    def __reduce__(self) -> Any:
+        """By name, as functions pickle, where it has taken the place of its function; else by its function."""
+        found = getattr(sys.modules.get(self.__module__), getattr(self, "__qualname__", ""), None)
+        if found is self:
+            return self.__qualname__
+        return Traced, (self.function, self.name, self.threads, self.check)
+
+    def __repr__(self) -> str:
+        return f"<Traced {self.name}, {count(len(self.steps), 'step')}>"
+
+
+def traced(
+    function: Callable[..., Any],
+    tree: Tree,
+    arrays: Sequence[Any],
+    shapes: Sequence[Shape],
+    known: Sequence[str] = (),
+) -> tuple[list[Tensor], Any, tuple[str, ...]]:
+    """Call `function` with symbolic inputs in place of `arrays`: the inputs, what it returns, and the fixed dims.
+
+    Where the function goes along an axis, it is called again with the size of that axis as an int; the sizes of the
+    `known` dims are ints at once.
+    """
+    names = argument_names(function, tree)
+    called = getattr(function, "__name__", "f")
+    sizes = sizes_of(arrays, shapes)
+    fixed = {name: sizes[name] for name in known if sizes[name] <= UNROLLED}
+    while True:
+        specs = iter([tuple([fixed.get(str(dim), dim) for dim in shape]) for shape in shapes])
         symbolic = [
-            make_input(n, next(specs), a.dtype) if isinstance(a, np.ndarray) else a
+            argument(n, next(specs), a.dtype, called) if isinstance(a, np.ndarray) else a
             for n, a in zip(names, arrays, strict=True)
         ]
         args, named = tree.build(symbolic)
         try:
-            outputs = self.function(*args, **named)
-        except TypeError as error:
-            static = [f"{n}={a!r}"[:80] for n, a in zip(names, arrays, strict=True) if not isinstance(a, np.ndarray)]
-            if isinstance(error, GraphcError) or not static:
+            outputs = returned(called, function(*args, **named))
+        except TraceError as error:
+            wanted = {name: sizes.get(name, UNROLLED + 1) for name in error.sizes}
+            if not wanted or max(wanted.values()) > UNROLLED:
                 raise
+            fixed.update(wanted)
+        except (TypeError, AttributeError) as error:
+            better = None if isinstance(error, GraphcError) else _explained(called, error, function, tree, arrays)
+            if better is None:
+                raise
+            raise better from error
+        else:
+            return [s for s in symbolic if isinstance(s, Tensor)], outputs, tuple(fixed)
+
+
+def returned(called: str, outputs: Any) -> Any:
+    """What a traced function returned, which must be tensors and numbers."""
+    for leaf in flatten(outputs)[1]:
+        if not (is_tensor(leaf) or isinstance(leaf, (numbers.Number, Dim)) or hasattr(leaf, "__array__")):
             raise TraceError(
                 message(
-                    f"{self.name} failed while it was traced: {error}",
-                    got=f"static arguments {', '.join(static)}",
+                    f"{called} returned what is no tensor",
+                    got=repr(leaf)[:80] if leaf is None or isinstance(leaf, str) else f"a {type(leaf).__name__}",
+                    expected="tensors and numbers, or lists, tuples and dicts of them",
                     at=user_line(),
                     created=False,
-                    hint="strings, None, types and functions are passed on as they are; numbers and arrays are traced",
+                    hint="a function without return gives None" if leaf is None else "",
                 )
-            ) from error
-        return compile_graph([s for s in symbolic if isinstance(s, Tensor)], outputs, None, self.name, self.threads)
+            )
+    return outputs
 
-    def __repr__(self) -> str:
-        return f"<Traced {self.name}, {len(self.steps)} steps>"
+
+def _explained(
+    called: str, error: Exception, function: Callable[..., Any], tree: Tree, arrays: Sequence[Any]
+) -> TraceError | None:
+    """The error for a function that failed on a list, or on a string or None; None where it was not due to these."""
+    pairs = zip(argument_names(function, tree), arrays, strict=True)
+    static = [f"{n}={a!r}"[:80] for n, a in pairs if not (isinstance(a, np.ndarray) or is_tensor(a))]
+    listed = [label for label, child in labelled(function, tree) if child.kind in (list, tuple)]
+    if listed and re.search(r"\b(list|tuple)\b", str(error)):
+        got = f"a list of scalars, each traced by itself, for {', '.join(listed)}"
+        hint = f"pass np.array({listed[0]}) for a tensor; inside, gc.stack({listed[0]}) makes one of a list"
+    elif static:
+        got = f"static arguments {', '.join(static)}"
+        hint = "strings, None, types and functions are passed on as they are; numbers and arrays are traced"
+    else:
+        return None
+    return TraceError(
+        message(f"{called} failed while it was traced: {error}", got=got, at=line_of(error), created=False, hint=hint)
+    )
 
 
 def as_array(value: Any) -> np.ndarray:
@@ -114,23 +207,33 @@ def patterns(arrays: Sequence[np.ndarray]) -> list[Shape]:
     return result
 
 
+def sizes_of(arrays: Sequence[Any], shapes: Sequence[Shape]) -> dict[str, int]:
+    """The sizes of the dims in `shapes`, which are those of the arrays among `arrays`."""
+    actual = [a.shape for a in arrays if isinstance(a, np.ndarray)]
+    pairs = [pair for shape, sizes in zip(shapes, actual, strict=True) for pair in zip(shape, sizes, strict=True)]
+    return {str(dim): size for dim, size in pairs}
+
+
 def argument_names(function: Callable[..., Any], tree: Tree) -> list[str]:
     """A name per leaf of ``(args, kwargs)``: the parameter's, with a number where it is nested."""
+    return [name for label, child in labelled(function, tree) for name in _numbered(label, child)]
+
+
+def labelled(function: Callable[..., Any], tree: Tree) -> list[tuple[str, Tree]]:
+    """The arguments of a call, by the names of the parameters."""
     args, named = tree.children
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # builtins without a signature
         parameters = []
-    names: list[str] = []
+    found: list[tuple[str, Tree]] = []
     for k, child in enumerate(args.children):
         positional = k < len(parameters) and parameters[k].kind in (
             inspect.Parameter.POSITIONAL_ONLY,
             inspect.Parameter.POSITIONAL_OR_KEYWORD,
         )
-        names += _numbered(parameters[k].name if positional else f"x{k}", child)
-    for label, child in zip(named.names, named.children, strict=True):
-        names += _numbered(label, child)
-    return names
+        found.append((parameters[k].name if positional else f"x{k}", child))
+    return [*found, *zip(named.names, named.children, strict=True)]
 
 
 def _numbered(name: str, tree: Tree) -> list[str]:
@@ -147,16 +250,12 @@ def trace(function: Callable[..., Any], *args: Any, **named: Any) -> Graph:
     if isinstance(function, Traced):
         function = function.function
     tree, leaves = flatten((args, named))
-    arrays = [leaf if is_tensor(leaf) or isinstance(leaf, STATIC) else as_array(leaf) for leaf in leaves]
-    specs = iter(patterns([a for a in arrays if isinstance(a, np.ndarray)]))
-    symbolic = [
-        make_input(n, next(specs), a.dtype) if isinstance(a, np.ndarray) else a
-        for n, a in zip(argument_names(function, tree), arrays, strict=True)
+    arrays = [
+        leaf if is_tensor(leaf) or isinstance(leaf, STATIC) or callable(leaf) else as_array(leaf) for leaf in leaves
     ]
-    call_args, call_named = tree.build(symbolic)
-    _, outputs = flatten(function(*call_args, **call_named))
-    inputs = [s for s in symbolic if isinstance(s, Tensor)]
-    return Graph(inputs, [lift(o)[0] for o in outputs], (), getattr(function, "__name__", "step"))
+    shapes = patterns([a for a in arrays if isinstance(a, np.ndarray)])
+    inputs, outputs, _ = traced(function, tree, arrays, shapes)
+    return Graph(inputs, [lift(o)[0] for o in flatten(outputs)[1]], (), getattr(function, "__name__", "step"))
 
 
 def derived(
@@ -180,7 +279,7 @@ def derived(
                     message(
                         "argnums out of range",
                         got=str(k),
-                        expected=f"one of {len(args)} positional arguments",
+                        expected=f"one of {count(len(args), 'positional argument')}",
                         at=user_line(),
                         created=False,
                     )
@@ -188,7 +287,8 @@ def derived(
         more = () if extra is None else (named.pop(extra),)
         wrt = args[numbers[0]] if isinstance(argnums, int) else tuple([args[k] for k in numbers])
         _check_floats(kind, flatten(wrt)[1])
-        return derive(function(*args, **named), wrt, *more)
+        tree, leaves = flatten(returned(getattr(function, "__name__", "f"), function(*args, **named)))
+        return derive(tree.build(lift(*leaves, beside=tuple(flatten(wrt)[1]))), wrt, *more)
 
     return Traced(differentiated, f"{getattr(function, '__name__', 'f')}_{kind}")
 

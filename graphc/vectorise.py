@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .autodiff.batching import common_size, propagate
-from .errors import ShapeError, UnsupportedError, message, user_line
+from .errors import ShapeError, UnsupportedError, count, message, user_line
 from .ir.apply import SYMBOLIC, engine_of, is_tensor, lift
 from .ir.dims import DimLike, equal
 from .ir.leaves import input as make_input
@@ -16,7 +16,7 @@ from .ir.tree import flatten
 from .ops.common import axis_index, describe
 from .ops.movement import broadcast_to
 from .ops.rearranging import moveaxis
-from .tracing import STATIC, Traced, argument_names
+from .tracing import STATIC, Traced, argument_names, returned
 
 
 def vmap(f: Any, in_axes: Any = 0, out_axes: Any = 0, *, over: Mapping[Any, Any] | None = None) -> Any:
@@ -76,7 +76,8 @@ def vmap(f: Any, in_axes: Any = 0, out_axes: Any = 0, *, over: Mapping[Any, Any]
         size = common_size({names[k]: xs for k, xs in many.items()})
         ones = {k: make_input(names[k], xs.shape[1:], xs.dtype) for k, xs in many.items()}
         one_args, one_named = tree.build([ones.get(k, leaf) for k, leaf in enumerate(leaves)])
-        return _results(f(*one_args, **one_named), {ones[k]: xs for k, xs in many.items()}, size, out_axes)
+        y = returned(getattr(f, "__name__", "f"), f(*one_args, **one_named))
+        return _results(y, {ones[k]: xs for k, xs in many.items()}, size, out_axes)
 
     return Traced(mapped, f"{getattr(f, '__name__', 'f')}_vmap")
 
@@ -129,7 +130,7 @@ def _same_for_all(output: Tensor, found: Mapping[Tensor, Tensor]) -> Tensor:
                 "out_axes is None for a result that depends on the sample",
                 got=str(output.aval),
                 expected="an axis",
-                at=output.origin.lines[0] if output.origin.lines else user_line(),
+                at=output.origin.latest or user_line(),
             )
         )
     return output
@@ -141,7 +142,7 @@ def _same_for_all(output: Tensor, found: Mapping[Tensor, Tensor]) -> Tensor:
 def _input_axes(in_axes: Any, args: tuple[Any, ...], named: dict[str, Any]) -> list[int | None]:
     """One axis, or None, for each leaf of ``(args, named)``."""
     if isinstance(in_axes, (tuple, list)) and len(in_axes) != len(args):
-        raise _mismatch("in_axes", in_axes, f"one for each of {len(args)} positional arguments")
+        raise _mismatch("in_axes", in_axes, f"one for each of {count(len(args), 'positional argument')}")
     axes = _spread("in_axes", tuple(in_axes) if isinstance(in_axes, list) else in_axes, args)
     return axes + _spread("in_axes", 0, named)
 
@@ -174,7 +175,8 @@ def _samples_first(name: str, leaf: Any, axis: int) -> Tensor:
                 expected="an argument that has it",
                 at=user_line(),
                 created=False,
-                hint="give None in in_axes for what is the same for all samples",
+                hint="give None in in_axes for what is the same for all samples"
+                + ("" if x.shape else "; a list is one of scalars: pass np.array(x)"),
             )
         )
     return moveaxis(x, axis, 0)

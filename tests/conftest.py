@@ -7,6 +7,7 @@ import tempfile
 
 import numpy as np
 import pytest
+from round_trip import watch
 
 os.environ.setdefault("GRAPHC_CHECK", "1")
 _OWN_CACHE = "GRAPHC_CACHE_DIR" not in os.environ
@@ -17,6 +18,13 @@ if _OWN_CACHE:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write tests/golden anew instead of comparing")
+
+
+_WATCH = watch()
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    terminalreporter.write_line(str(_WATCH))
 
 
 def pytest_unconfigure() -> None:

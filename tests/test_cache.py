@@ -64,7 +64,7 @@ def test_a_second_process_compiles_nothing(filled: Path) -> None:
     assert finish(start(filled)) == (ANSWER, 0)
     assert finish(start(filled, NUMBA_CACHE_DIR="/nonexistent", PYTHONHASHSEED="7")) == (ANSWER, 0)
     kinds = {p.suffix for e in entries(filled) for p in e.rglob("*") if p.is_file()}
-    assert len(entries(filled)) == 3 and kinds == {".py", "", ".nbi", ".nbc"}
+    assert len(entries(filled)) == 3 and kinds == {".py", "", ".json", ".nbi", ".nbc"}
 
 
 def test_names_and_lines_do_not_recompile(filled: Path) -> None:

@@ -131,6 +131,8 @@ def dot_products(seed: int) -> tuple[float, float, str] | None:
     cts = [gc.input("ct", y.shape, y.dtype) for y in outputs]
     given.update({t: rng.uniform(-1, 1, given[x].shape) for t, x in zip(tangents, wrt, strict=True)})
     given.update({c: rng.uniform(-1, 1, v.shape) for c, v in zip(cts, evaluate(outputs, given, env), strict=True)})
+    if "custom_gradient" in program.text:
+        return None  # which has no forward rule
     pushed = gc.jvp(outputs, wrt, tangents)
     assert [d.aval for d in pushed] == [y.aval for y in outputs], program.text
     dots = evaluate(pushed, given, env)
@@ -143,7 +145,7 @@ def dot_products(seed: int) -> tuple[float, float, str] | None:
 
 
 def test_forward_against_reverse_on_random_programs() -> None:
-    compared = [found for found in map(dot_products, range(120)) if found is not None]
+    compared = [found for found in map(dot_products, range(160)) if found is not None]
     assert len(compared) > 50
     for across, back, text in compared:
         tolerance = 1e-4 if "float32" in text else 1e-9
@@ -382,7 +384,7 @@ def test_error_texts() -> None:
         (lambda: gc.grad(None, x), "cannot differentiate: got None, expected a tensor or a function"),
         (lambda: gc.jacobian(x, x, mode="fast"), "unknown mode of jacobian: got 'fast', expected 'forward', 'reverse'"),
         (lambda: gc.hessian(x, x), "gradient of a non-scalar: got y: float64[3], expected a 0-d float tensor"),
-        (lambda: gc.hessian([x, x], x), "hessian of several tensors: got 2 tensors, expected a 0-d float tensor"),
+        (lambda: gc.hessian([x, x], x), "gc.hessian is of one tensor: got 2 tensors, expected a 0-d float tensor"),
         (lambda: gc.jvp(gc.sin)(x), "gc.jvp of a function needs tangents: expected a call f(x, tangents=...)"),
         (lambda: gc.jacobian(gc.sin, argnums=1)(x), "argnums out of range: got 1, expected one of 1 positional"),
     ]

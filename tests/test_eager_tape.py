@@ -332,7 +332,7 @@ def test_grad_of_what_requires_none():
         "input 0 of eager.grad does not require a gradient: got float32[]\n"
         "  hint: make it with requires_grad=True, before the outputs are computed from it"
     )
-    with pytest.raises(GradientError, match="1 grad_outputs, expected one for each of the 2 outputs"):
+    with pytest.raises(GradientError, match="1 grad_outputs, expected one for each of 2 outputs"):
         eager.grad([leaf(1.0), leaf(2.0)], leaf(1.0), [None])
 
 

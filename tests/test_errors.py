@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 from messages import text_of
 
 import graphc as gc
@@ -65,9 +66,17 @@ TRUTH = (
     "gc.logical_and, logical_or, logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager"
 )
 NO_TRUTH = "a symbolic tensor has no truth value: got {}: {}[]\n" + TRUTH
+NOT_IN = (
+    "a symbolic tensor has no truth value: got {}: bool[{}]\n  at LINE\n"
+    "  hint: == builds a tensor: any(x is one for one in many) looks for a tensor, gc.any(x == values) for a value"
+)
 ITERATE = (
     "cannot iterate over a tensor: got x: float64[n, 3], expected a first axis whose size is known while building\n"
-    "  at LINE\n  hint: write it for the whole axis at once; sizes of named dims are known only at call time"
+    "  at LINE\n  hint: {}"
+)
+BY_INDEX = (
+    "take its parts by index, x[0], x[1], or declare the size as an int; a loop over data is written for the whole "
+    "axis at once"
 )
 SIZE = (
     "a runtime size is not known while building: got dim n\n  at LINE\n"
@@ -77,7 +86,7 @@ NUMBER = (
     "a runtime size is no number in Python: got dim n, expected +, -, *, // with ints and sizes\n  at LINE\n"
     "  hint: gc.asarray(x.shape[0]) is the size as a tensor, for any arithmetic"
 )
-FLOAT = "a symbolic tensor has no float value: got s: float64[]\n  at LINE\n  hint: math.exp(x) is gc.exp(x); "
+FLOAT = "a symbolic tensor has no float value: got s: float64[]\n  at LINE\n  hint: "
 
 NEWCOMERS: dict[str, Case] = {
     "if": (lambda: branch(S), gc.TraceError, NO_TRUTH.format("a > 1", "bool")),
@@ -85,11 +94,12 @@ NEWCOMERS: dict[str, Case] = {
     "and": (lambda: S and N, gc.TraceError, NO_TRUTH.format("s", "float64")),
     "not": (lambda: not S, gc.TraceError, NO_TRUTH.format("s", "float64")),
     "max": (lambda: max(S, N), gc.TraceError, NO_TRUTH.format("max(S, N)", "bool")),
-    "in": (lambda: S in [1.0, 2.0], gc.TraceError, NO_TRUTH.format("S in [1.0, 2.0]", "bool")),
-    "contains": (lambda: 1.0 in V, gc.TraceError, NO_TRUTH.format("1.0 in V", "bool")),
+    "in": (lambda: S in [1.0, 2.0], gc.TraceError, NOT_IN.format("S in [1.0, 2.0]", "")),
+    "contains": (lambda: 1.0 in V, gc.TraceError, NOT_IN.format("1.0 in V", "")),
+    "index": (lambda: [B, V].index(V), gc.TraceError, NOT_IN.format("[B, V].index(V)", "3")),
     "sorted": (lambda: sorted(V), gc.TraceError, NO_TRUTH.format("sorted(V)", "bool")),
-    "for": (lambda: loop(X), gc.TraceError, ITERATE),
-    "sum": (lambda: sum(X), gc.TraceError, ITERATE),
+    "for": (lambda: loop(X), gc.TraceError, ITERATE.format(BY_INDEX)),
+    "sum": (lambda: sum(X), gc.TraceError, ITERATE.format("gc.sum(x, axis=0)")),
     "set": (
         lambda: assign(V), gc.TraceError,
         "cannot assign to elements of a tensor: got v: float64[3]\n  at LINE\n"
@@ -102,19 +112,55 @@ NEWCOMERS: dict[str, Case] = {
     "compared size": (lambda: X.shape[0] > 3, gc.TraceError, SIZE),
     "range": (lambda: range(X.shape[0]), gc.TraceError, SIZE),
     "int size": (lambda: int(X.shape[0]), gc.TraceError, SIZE),
-    "len": (lambda: len(X), gc.TraceError, SIZE),
-    "len of 0-d": (
-        lambda: len(S), gc.TraceError, "len() of a 0-d tensor: got <Tensor 's' input float64[]>\n  at LINE",
+    "len": (
+        lambda: len(X), gc.TraceError,
+        "len() is not known while building: got x: float64[n, 3]\n  at LINE\n"
+        "  hint: x.shape[0] is the size, as a dim: gc.sum(x) / x.shape[0]; or declare the size as an int",
+    ),
+    "len of 0-d": (lambda: len(S), gc.TraceError, "len() of a 0-d tensor: got s: float64[]\n  at LINE"),
+    "unpacked 0-d": (
+        lambda: list(S), gc.TraceError,
+        "cannot iterate over a 0-d tensor: got s: float64[], expected an axis to go along\n  at LINE",
     ),
     "divided size": (lambda: 1 / X.shape[0], gc.TraceError, NUMBER),
     "halved size": (lambda: X.shape[0] * 0.5, gc.TraceError, NUMBER),
     "size power": (lambda: X.shape[0] ** 2, gc.TraceError, NUMBER),
-    "math": (lambda: math.exp(S), gc.TraceError, FLOAT + EXIST.format("s")),
+    "math": (lambda: math.exp(S), gc.TraceError, FLOAT + "gc.exp is math.exp for tensors"),
+    "math of another name": (lambda: math.fsum(X), gc.TraceError, ITERATE.format("gc.sum is math.fsum for tensors")),
+    "math that we lack": (
+        lambda: math.gamma(S), gc.TraceError, FLOAT + "math.gamma for tensors is gc.exp(gc.lgamma(x)), for x > 0",
+    ),
+    "math that nobody has": (lambda: math.isclose(S, 1), gc.TraceError, FLOAT + EXIST.format("s")),
+    "a dtype of NumPy": (
+        lambda: np.float32(S), gc.TraceError,
+        "a symbolic tensor is not an array: got s: float64[]\n  at LINE\n"
+        "  hint: gc.astype(x, 'float32') converts a tensor",
+    ),
+    "scipy": (
+        lambda: scipy.special.softmax(X), gc.TraceError,
+        "a symbolic tensor is not an array: got x: float64[n, 3]\n  at LINE\n"
+        "  hint: gc.softmax is scipy.special.softmax for tensors",
+    ),
+    "scipy, by way of NumPy": (
+        lambda: scipy.special.logsumexp(X), gc.UnsupportedError,
+        "scipy.special.logsumexp does not work on tensors\n  at LINE\n"
+        "  hint: gc.logsumexp is scipy.special.logsumexp for tensors",
+    ),
+    "a ufunc of scipy": (
+        lambda: scipy.special.ndtr(X), gc.UnsupportedError,
+        "scipy.special.ndtr does not work on tensors\n  at LINE\n"
+        "  hint: scipy.special.ndtr for tensors is gc.erfc(-x / math.sqrt(2)) / 2",
+    ),
+    "another ufunc": (
+        lambda: np.frompyfunc(lambda a: a, 1, 1)(X), gc.UnsupportedError,
+        "ufunc '<lambda> (vectorized)' does not work on tensors\n  at LINE\n"
+        "  hint: python -m graphc ops lists gc's functions; data alone goes through NumPy with np.asarray(x)",
+    ),
     "float": (lambda: float(S), gc.TraceError, FLOAT + EXIST.format("s")),
     "float of computed": (
         lambda: float(gc.sum(X * V)), gc.TraceError,
-        "a symbolic tensor has no float value: got gc.sum(X * V): float64[]\n  at LINE\n"
-        "  hint: math.exp(x) is gc.exp(x); " + EXIST.format("x, v"),
+        "a symbolic tensor has no float value: got gc.sum(X * V): float64[]\n  at LINE\n  hint: "
+        + EXIST.format("x, v"),
     ),
     "float of a param": (
         lambda: float(W), gc.TraceError,
@@ -132,7 +178,18 @@ NEWCOMERS: dict[str, Case] = {
     ),
     "array": (
         lambda: np.asarray(X), gc.TraceError,
-        "a symbolic tensor is not an array: got x: float64[n, 3]\n  at LINE\n  hint: " + EXIST.format("x"),
+        "a symbolic tensor is not an array: got x: float64[n, 3]\n  at LINE\n"
+        "  hint: gc.stack([a, b]) makes a tensor of tensors; " + EXIST.format("x"),
+    ),
+    "tensors in a list": (
+        lambda: gc.exp([S, 2.0]), gc.DTypeError,
+        "cannot use as a tensor: got list [<Tensor 's' input float64[]>, 2.0], expected a number, an array of "
+        "numbers, or a tensor\n  at LINE\n  hint: gc.stack(x) makes one tensor of a list of them",
+    ),
+    "ragged": (
+        lambda: gc.exp([[1.0], [2.0, 3.0]]), gc.DTypeError,
+        "cannot use as a tensor: got list [[1.0], [2.0, 3.0]], expected a number, an array of numbers, or a tensor\n"
+        "  at LINE",
     ),
     "tolist": (
         lambda: V.tolist(), gc.TraceError,
@@ -194,7 +251,22 @@ NAMES = "expected one of bool, int8..int64, uint8..uint64, float32, float64"
 BUILDING: dict[str, Case] = {
     "size": (
         lambda: gc.input("x", (-1,)), gc.ShapeError,
-        "input 'x': bad size: got -1, expected an int >= 0 or a dim name\n  at LINE",
+        "input 'x': bad size: got -1, expected an int >= 0 or a dim name\n  at LINE\n"
+        "  hint: a name stands for a size that only a call knows: 'n'",
+    ),
+    "size of Keras": (
+        lambda: gc.input("x", (None, 3)), gc.ShapeError,
+        "input 'x': bad size: got None, expected an int >= 0 or a dim name\n  at LINE\n"
+        "  hint: a name stands for a size that only a call knows: 'n'",
+    ),
+    "dtype for a shape": (
+        lambda: gc.input("x", "float32"), gc.ShapeError,
+        "input 'x': a dtype in the place of the shape: got 'float32', expected a shape, then the dtype\n  at LINE\n"
+        "  hint: gc.input('x', (), 'float32') is 0-d",
+    ),
+    "array for a shape": (
+        lambda: gc.input("x", np.ones(3)), gc.ShapeError,
+        "input 'x': bad size: got np.float64(1.0), expected an int >= 0 or a dim name\n  at LINE",
     ),
     "float size": (
         lambda: gc.input("x", (2.5,)), gc.ShapeError,
@@ -224,7 +296,16 @@ BUILDING: dict[str, Case] = {
     ),
     "param": (
         lambda: gc.param("a"), gc.DTypeError,
-        "cannot make a param: got 'a', expected a number or array of numbers\n  at LINE",
+        "cannot make a param: got 'a', expected a number or array of numbers\n  at LINE\n"
+        "  hint: the value comes first: gc.param(value, name)",
+    ),
+    "ragged param": (
+        lambda: gc.param([[1.0], [2.0, 3.0]]), gc.DTypeError,
+        "cannot make a param: got [[1.0], [2.0, 3.0]], expected a number or array of numbers\n  at LINE",
+    ),
+    "tensor for an axis": (
+        lambda: gc.max(V, X), gc.ShapeError,
+        "bad axis in max: got x: float64[n, 3], expected an int\n  at LINE\n  hint: gc.maximum(x, y) takes two tensors",
     ),
     "constant": (
         lambda: gc.constant([None]), gc.DTypeError,
@@ -303,7 +384,7 @@ BUILDING: dict[str, Case] = {
     ),
     "tensordot": (
         lambda: gc.tensordot(X, V, axes=([0, 1], [0])), gc.ShapeError,
-        "cannot tensordot: got x: float64[n, 3], v: float64[3], expected as many distinct axes of x as of y, "
+        "cannot tensordot: got x: float64[n, 3], v: float64[3], expected as many distinct axes of x as of v, "
         "not [0, 1] and [0]\n  at LINE",
     ),
     "diag": (
@@ -360,12 +441,23 @@ COMPILING: dict[str, Case] = {
     ),
     "param as input": (
         lambda: gc.compile([W], W * 2), gc.InputError,
-        "inputs must be symbolic inputs: got <Tensor 'w' param float64[]>, expected tensors made by gc.input\n"
+        "inputs must be symbolic inputs: got <Param 'w' float64[], value 1.>, expected tensors made by gc.input\n"
         "  at LINE\n  hint: params are not listed: a step reads them itself",
     ),
     "array as input": (
         lambda: gc.compile([1.0], S), gc.InputError,
-        "inputs must be symbolic inputs: got 1.0, expected tensors made by gc.input\n  at LINE",
+        "inputs must be symbolic inputs: got 1.0, expected tensors made by gc.input\n  at LINE\n"
+        "  hint: data is given to the step that comes back",
+    ),
+    "name as input": (
+        lambda: gc.compile("s", S), gc.InputError,
+        "inputs must be symbolic inputs: got 's', expected tensors made by gc.input\n  at LINE\n"
+        "  hint: give the tensors, not their names",
+    ),
+    "output as input": (
+        lambda: gc.compile(S * 2, S), gc.InputError,
+        "inputs must be symbolic inputs: got <Tensor multiply float64[]>, expected tensors made by gc.input\n"
+        "  at LINE\n  hint: the order is gc.compile(inputs, outputs); what is computed is an output",
     ),
     "duplicate": (
         lambda: gc.compile([S, S], S), gc.InputError,
@@ -378,12 +470,22 @@ COMPILING: dict[str, Case] = {
     ),
     "updates": (
         lambda: gc.compile([S], S, [(W, S), (W, N)]), gc.InputError,
-        "bad updates=: got [(<Tensor 'w' param float64[]>, <Tensor 's' input float64[]>), (<Tensor 'w' para, "
+        "bad updates=: got [(<Param 'w' float64[], value 1.>, <Tensor 's' input float64[]>), (<Param 'w' fl, "
         "expected a dict {param: new value}\n  at LINE",
     ),
     "update of an input": (
         lambda: gc.compile([S], S, {S: S + 1}), gc.InputError,
-        "only params can be updated: got <Tensor 's' input float64[]>, expected a gc.param as key\n  at LINE",
+        "only params can be updated: got <Tensor 's' input float64[]>, expected a gc.param as key\n  at LINE\n"
+        "  hint: w -= ... makes another tensor, which is no param: updates={w: w - ...}",
+    ),
+    "update of a name": (
+        lambda: gc.compile([S], S, {"w": W + S}), gc.InputError,
+        "only params can be updated: got 'w', expected a gc.param as key\n  at LINE\n"
+        "  hint: the key is the param itself, not its name",
+    ),
+    "update to nothing": (
+        lambda: gc.compile([S], S, {W: None}), gc.DTypeError,
+        "update of param 'w': cannot make a constant: got None, expected a number or array of numbers\n  at LINE",
     ),
     "update's dtype": (
         lambda: gc.compile([S], S, {W: gc.astype(S, "float32")}), gc.DTypeError,
@@ -414,18 +516,29 @@ COMPILING: dict[str, Case] = {
         "gc.grad with respect to an integer argument: got x: int64[], expected a float\n  at LINE\n"
         "  hint: pass 3.0 instead of 3, and arrays as x.astype('float64')",
     ),
+    "gradient of a value": (
+        lambda: gc.grad(3.0, W), gc.GradientError,
+        "cannot differentiate: got 3.0, expected a tensor or a function\n  at LINE\n"
+        "  hint: a value does not know what it was computed from",
+    ),
+    "gradient by a value": (
+        lambda: gc.grad(W * 2, W.value), gc.GradientError,
+        "cannot differentiate with respect to: got array(1.), expected a tensor, or a nesting of them\n  at LINE\n"
+        "  hint: give the tensor itself, not its value or name",
+    ),
     "gradient of a vector": (
         lambda: gc.grad(V * 2, V), gc.GradientError,
         "gradient of a non-scalar: got V * 2: float64[3], expected a 0-d float tensor\n  at LINE\n"
-        "  hint: reduce it first with gc.sum(y), or give a cotangent with gc.vjp(y, wrt, ct)",
+        "  hint: reduce it first with gc.sum(V * 2), or give a cotangent with gc.vjp(V * 2, wrt, ct)",
     ),
     "vmap": (
         lambda: gc.vmap(lambda x: x, in_axes=(0, 0))(V), gc.ShapeError,
-        "bad in_axes in vmap: got (0, 0), expected one for each of 1 positional arguments\n  at LINE",
+        "bad in_axes in vmap: got (0, 0), expected one for each of 1 positional argument\n  at LINE",
     ),
     "value of a symbolic tensor": (
         lambda: gc.eager.tensor([1.0]) + gc.eager.exp(S), gc.TraceError,
-        "a symbolic tensor has no value: got <Tensor exp float64[]>\n  hint: " + EXIST.format("s"),
+        "gc.eager.exp computes at once, and a symbolic tensor has no value: got float64[]\n  at LINE\n"
+        "  hint: gc.exp builds a graph",
     ),
     "cotangent of integers": (
         lambda: gc.grad(gc.sum(gc.custom_gradient(lambda a, b: a * b, lambda ct, a, b: (ct * b, ct * a))(TWO, K)), TWO),
@@ -467,17 +580,27 @@ def step() -> gc.Step:
 def test_calls_name_the_users_line(step: gc.Step) -> None:
     x, m = np.ones((2, 3)), np.ones(4)
     assert step(x, [m]) == 10.0
+    how = "\n  hint: compiled with inputs={'x': x, 'more': [table]}: call step(x=x, more=[table])"
     for call, text in (
         (lambda: step(x, m), "more has the wrong structure: got ndarray, expected [*]\n  at LINE"),
-        (lambda: step(x), "missing input: got 1 of 2, expected a value for 'more'\n  at LINE"),
-        (lambda: step(x, [m], 1), "too many inputs: got 3, expected 2: x, more\n  at LINE"),
-        (lambda: step(x, [m], z=1), "unknown input: got 'z', expected one of x, more\n  at LINE"),
+        (lambda: step(x), "missing input: got 1 of 2, expected a value for 'more'\n  at LINE" + how),
+        (lambda: step(x, [m], 1), "too many inputs: got 3, expected 2: x, more\n  at LINE" + how),
+        (lambda: step(x, [m], z=1), "unknown input: got 'z', expected one of x, more\n  at LINE" + how),
         (lambda: step(x, [m], x=1), "input 'x' given twice: got by position and by name\n  at LINE"),
         (
             lambda: step(x[:, :2], [m]),
             "input 'x' has the wrong size on axis 1: got float64[2, 2], expected float64[n, 3]\n  at LINE",
         ),
-        (lambda: step(m, [m]), "input 'x' has the wrong rank: got float64[4], expected float64[n, 3]\n  at LINE"),
+        (
+            lambda: step(m, [m]),
+            "input 'x' has the wrong rank: got float64[4], expected float64[n, 3]\n  at LINE\n"
+            "  hint: x[None] has one more axis in front, of size 1",
+        ),
+        (
+            lambda: step(x, [m[:, None]]),
+            "input 'table' has the wrong rank: got float64[4, 1], expected float64[m]\n  at LINE\n"
+            "  hint: np.squeeze(x) drops axes of size 1",
+        ),
         (
             lambda: step.run(x, [m]),
             "run needs to know when to end: got neither steps= nor batch_size=, expected steps= for the same arrays "

@@ -33,7 +33,7 @@ LAYERS = (
     ("api",),
     ("contrast", "sympy_io"),
     ("__init__",),
-    ("testing", "__main__"),
+    ("testing", "listing", "__main__"),
 )
 """From the bottom up: a module imports from its own layer and those before it.
 

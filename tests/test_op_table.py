@@ -274,6 +274,58 @@ def test_rules_give_cotangents_for_float_operands_only(case: Case) -> None:
         assert bar is None or bar is ZERO or (is_float(x) and bar.shape == x.shape)
 
 
+_SUMS_OF_PRODUCTS = {"contract"}
+"""Rows in whose cotangents a library multiplies: 0 * inf is nan there, as in the product itself."""
+
+
+@pytest.mark.parametrize("poisoned", [False, True], ids=["as it is", "poisoned"])
+@pytest.mark.parametrize("case", _cases(_has_rules))
+def test_a_zero_cotangent_gives_zeros(case: Case, poisoned: bool) -> None:
+    """It annihilates what it meets: derivatives at special points, operands that are nan or infinite in places."""
+    arrays = operands_of(case)
+    if poisoned and case.op.name not in _SUMS_OF_PRODUCTS:
+        arrays = [poison(a, random_for(case)) if is_float(a) else a for a in arrays]
+    inputs = symbols_for(arrays)
+    out = apply(case.op, *inputs, **case.sample.attrs)
+    ct = gc_input("ct", out.shape, out.dtype)
+    wrt = [x for x in inputs if is_float(x)]
+    given = {**dict(zip(inputs, arrays, strict=True)), ct: np.zeros(out.shape, out.dtype)}
+    for value in evaluate(vjp([out], wrt, [ct]), given):
+        np.testing.assert_array_equal(value, np.zeros_like(value))
+
+
+def poison(array: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The array with zeros, infinities and nan in four places of ten."""
+    special = rng.choice([np.nan, np.inf, -np.inf, 0.0], array.shape)
+    return np.where(rng.random(array.shape) < 0.4, special, array).astype(array.dtype)
+
+
+@pytest.mark.parametrize("case", _cases(lambda case: _is_smooth(case) and len(case.sample.operands) > 1))
+def test_derivatives_by_some_of_the_operands(case: Case) -> None:
+    """By one operand alone: the cotangent is what it was with all, and the tangents add up to that of all."""
+    arrays = operands_of(case)
+    inputs = symbols_for(arrays)
+    out = apply(case.op, *inputs, **case.sample.attrs)
+    floats = [k for k, x in enumerate(inputs) if is_float(x)]
+    ct, rng = gc_input("ct", out.shape, out.dtype), random_for(case)
+    dots = {k: gc_input("t", inputs[k].shape, inputs[k].dtype) for k in floats}
+    given = dict(zip([*inputs, ct, *dots.values()], [*arrays, rng.uniform(-1, 1, out.shape)], strict=False))
+    given.update({t: rng.uniform(-1, 1, t.shape) for t in dots.values()})
+
+    def tangent(of: list[int]) -> Any:
+        listed = [dots[k] if k in of else ZERO for k in range(len(inputs))]
+        found = jvp_rules(case.op, listed, out, inputs, case.sample.attrs)
+        return np.zeros(out.shape) if found is ZERO else evaluate([found], given)[0]
+
+    bars = evaluate(vjp([out], [inputs[k] for k in floats], [ct]), given)
+    for k, bar in zip(floats, bars, strict=True):
+        wanted = [j == k for j in range(len(inputs))]
+        alone = vjp_rules(case.op, ct, out, inputs, case.sample.attrs, wanted)[k]
+        found = np.zeros(bar.shape) if alone is ZERO else evaluate([alone], given)[0]
+        np.testing.assert_allclose(found, bar, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(sum(tangent([k]) for k in floats), tangent(floats), rtol=1e-9, atol=1e-9)
+
+
 # the mathematical meaning
 
 

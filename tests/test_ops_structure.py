@@ -102,7 +102,7 @@ def test_wrong_returns_name_the_function() -> None:
 
     text = _wrong(one_too_many)
     assert "wrong return value of backward function test_wrong_returns_name_the_function.<locals>.one_too_many" in text
-    assert "got 2 cotangents, expected one (a tensor or None) for each of the 1 inputs" in text
+    assert "got 2 cotangents, expected one (a tensor or None) for each of 1 input" in text
     assert "test_ops_structure.py:" in text and "def one_too_many(ct: Any, x: Any) -> Any:" in text
     assert "got float64[] for input 0, expected float64[3]" in _wrong(lambda ct, x: ct.sum())
     assert "got float32[3] for input 0, expected float64[3]" in _wrong(lambda ct, x: ct.astype("float32"))

@@ -13,11 +13,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 import graphc as gc
 from graphc.ops.table import OPS
-from graphc.testing import MODES, Mismatch, check, check_gradients, check_program, minimise, programs
+from graphc.testing import PLAIN, Mismatch, check, check_gradients, check_program, minimise, programs
 from graphc.testing.random_programs import Leaf, RandomProgram
 
 COUNT = int(os.environ.get("GRAPHC_RANDOM_GRAPHS", "300"))
-PLAIN = [m for m in MODES if m != "compiled"]
 FIXED = {"derandomize": True, "deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 FIXED["phases"] = [Phase.explicit, Phase.generate]  # `minimise` shrinks better than hypothesis, which knows no graphs
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -69,12 +68,12 @@ def test_a_wrong_derivative_is_found_and_the_failure_runs():
     rule = sin.vjp
     object.__setattr__(sin, "vjp", (lambda ct, out, x: ct * 0.5,))
     try:
-        with pytest.raises(Mismatch, match="gradient along a line") as failure:
+        with pytest.raises(Mismatch, match="vjp along a line") as failure:
             check_gradients(program_of("y = gc.sin(x)"))
     finally:
         object.__setattr__(sin, "vjp", rule)
     (note,) = failure.value.__notes__
-    exec(note.split("\n\n", 1)[1].replace("calls)", "calls, ['plain'])"), {})  # a whole program, right in itself
+    exec(note.split("\n\n", 1)[1], {})  # a whole program, right in itself
 
 
 def test_a_wrong_kernel_is_found():
@@ -92,30 +91,30 @@ def test_a_wrong_kernel_is_found():
 
 def test_an_update_in_place_and_the_old_value_of_its_param():
     w, v = gc.param(np.array([1.5]), name="w"), gc.param(np.array([-1.75]), name="v")
-    assert check([], [], {w: w + v, v: w}, [[], []], PLAIN) == 6
-    assert check([], [w + v, w + v], {w: gc.exp(v)}, [[]], PLAIN) == 3
+    assert check([], [], {w: w + v, v: w}, [[], []], PLAIN) == 2 * len(PLAIN)
+    assert check([], [w + v, w + v], {w: gc.exp(v)}, [[]], PLAIN) == len(PLAIN)
     u = w * 2.0
-    assert check([], [gc.reshape(u, (1, 1))], {w: u}, [[], []], PLAIN) == 6
+    assert check([], [gc.reshape(u, (1, 1))], {w: u}, [[], []], PLAIN) == 2 * len(PLAIN)
 
 
 def test_a_row_reduction_inside_a_later_stage():
     x = gc.input("x", (4, 2, 4))
     y = x - gc.mean(x * x, axis=(1, 2), keepdims=True)
     values = np.arange(32.0).reshape(4, 2, 4) / 4
-    assert check([x], [y + gc.max(y * 0.5, axis=2, keepdims=True)], calls=[[values]], modes=PLAIN) == 3
+    assert check([x], [y + gc.max(y * 0.5, axis=2, keepdims=True)], calls=[[values]], modes=PLAIN) == len(PLAIN)
 
 
 def test_a_size_checked_to_be_1_stretches_after_the_check():
     x, v = gc.input("x", ("k",)), gc.input("v", (3, 5, 1))
     y = gc.broadcast_to(gc.broadcast_to(x, (1,)), (3, 5, 1)) + v
     z = gc.broadcast_to(gc.broadcast_to(x, (1,)), (4,))
-    assert check([x, v], [y, z], calls=[[np.array([2.0]), np.ones((3, 5, 1))]], modes=PLAIN) == 3
+    assert check([x, v], [y, z], calls=[[np.array([2.0]), np.ones((3, 5, 1))]], modes=PLAIN) == len(PLAIN)
 
 
 def test_a_contraction_of_two_names_for_one_size():
     x, y = gc.input("x", ("n", 3)), gc.input("y", (3, 2, "m"))
     spec = gc.einsum("ab,bca->ac", x, y)
-    assert check([x, y], [spec], calls=[[np.ones((4, 3)), np.ones((3, 2, 4))]], modes=PLAIN) == 3
+    assert check([x, y], [spec], calls=[[np.ones((4, 3)), np.ones((3, 2, 4))]], modes=PLAIN) == len(PLAIN)
 
 
 @pytest.mark.parametrize("size", [0, 3])

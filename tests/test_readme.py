@@ -75,7 +75,7 @@ def test_links_lead_somewhere() -> None:
 def test_every_name_it_mentions_exists() -> None:
     import graphc as gc
 
-    names = set(re.findall(r"\bgc\.([a-z_]+)", text()))
+    names = set(re.findall(r"\bgc\.([a-z_][a-z_0-9]*)", text()))
     assert sorted(n for n in names if not hasattr(gc, n)) == []
     step = gc.compile([], [gc.param(1.0)])
     members = set(re.findall(r"\bstep\.([a-z_]+)", text()))

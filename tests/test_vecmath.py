@@ -38,6 +38,7 @@ UNARY: dict[str, tuple[Callable, Callable, tuple]] = {
     "log10": (mp.log10, np.log10, ("positive", (0.5, 2))),
     "log1p": (mp.log1p, np.log1p, ("positive", "small", (-0.99, 3))),
     "sqrt": (mp.sqrt, np.sqrt, ("positive",)),
+    "cbrt": (lambda x: mp.sign(x) * mp.cbrt(abs(x)), np.cbrt, WIDE),
     "sin": (mp.sin, np.sin, WIDE),
     "cos": (mp.cos, np.cos, WIDE),
     "tan": (mp.tan, np.tan, WIDE),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..errors import ShapeError, UnsupportedError, message, user_line
+from ..errors import ShapeError, UnsupportedError, count, message, user_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.lowering import Refused
@@ -33,7 +33,7 @@ def common_size(batched: Mapping[str, Tensor]) -> DimLike:
         raise ShapeError(
             message(
                 "cannot vmap",
-                got=", ".join(f"{name}: {n} samples" for name, n in zip(batched, sizes, strict=True)),
+                got=", ".join(f"{name}: {count(n, 'sample')}" for name, n in zip(batched, sizes, strict=True)),
                 expected="as many of each",
                 at=user_line(),
                 created=False,
@@ -67,7 +67,5 @@ def _origin(node: Tensor, found: Mapping[Tensor, Tensor]) -> Origin:
 
 
 def _refused(node: Tensor, refusal: Refused) -> UnsupportedError:
-    lines = node.origin.lines
-    return UnsupportedError(
-        message(f"cannot vmap {node.op.name}: {refusal.reason}", at=lines[0] if lines else user_line())
-    )
+    at = node.origin.latest or user_line()
+    return UnsupportedError(message(f"cannot vmap {node.op.name}: {refusal.reason}", at=at))

@@ -37,11 +37,10 @@ def jvp_rules(op: Op, tangents: Sequence[Any], out: Any, inputs: Sequence[Any], 
 
 def _refused(op: Op, out: Any, refusal: Refused) -> GradientError:
     node = out[0] if isinstance(out, tuple) else out
-    lines = node.origin.lines
     return GradientError(
         message(
             f"no forward derivative through {op.name}: {refusal.reason}",
-            at=lines[0] if lines else user_line(),
+            at=node.origin.latest or user_line(),
             hint="use reverse mode (gc.grad, gc.vjp, gc.jacobian with mode='reverse'), or cut it with gc.stop_gradient",
         )
     )

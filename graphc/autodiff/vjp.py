@@ -8,9 +8,9 @@ from typing import Any
 from ..errors import GradientError, message, user_line
 from ..ir.lowering import Refused
 from ..ir.op import Op
-from ..ir.tensor import Origin, Tensor, note_cotangent, tracing_origin
+from ..ir.tensor import Origin, Tensor, latest, note_cotangent, tracing_origin
 from ..ir.traversal import depends_on, topological
-from ..ops.common import describe
+from ..ops.common import describe, labels
 from ..ops.cotangent import ZERO, ct_add
 from ..ops.creation import ones_like, zeros_like
 from .records import note
@@ -40,11 +40,10 @@ def vjp_rules(op: Op, ct: Any, out: Any, inputs: Sequence[Any], attrs: dict[str,
 
 def _refused(op: Op, out: Any, refusal: Refused) -> GradientError:
     origin = getattr(out, "origin", None)
-    lines = origin.lines if origin else ()
     return GradientError(
         message(
             f"no gradient through {op.name}: {refusal.reason}",
-            at=lines[0] if lines else user_line(),
+            at=latest(origin.lines if origin else ()) or user_line(),
             hint="cut it with gc.stop_gradient, or give a rule with gc.custom_gradient",
         )
     )
@@ -107,17 +106,32 @@ def items(node: Tensor) -> tuple[Tensor, ...]:
     return tuple(item(node, k) for k in range(len(node.avals)))
 
 
-def vjp(outputs: Sequence[Tensor], wrt: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor]:
-    """Cotangents of `wrt`, each of its shape and dtype; zeros where the outputs do not depend on it."""
+def vjp(
+    outputs: Sequence[Tensor],
+    wrt: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    of: Sequence[Tensor] | None = None,
+) -> list[Tensor]:
+    """Cotangents of `wrt`, each of its shape and dtype; zeros where the outputs do not depend on it.
+
+    of  what the record names as differentiated: the tensors that `outputs` are other forms of
+    """
     found = pullback(outputs, cotangents, wrt)
     results = [zeros_like(w) if bar is ZERO else bar for w, bar in zip(wrt, found, strict=True)]
-    note(outputs, wrt, cotangents, results)
+    note(outputs if of is None else of, wrt, cotangents, results)
     return results
 
 
 def grad(y: Tensor, wrt: Sequence[Tensor]) -> list[Tensor]:
     """The gradient of a scalar `y` with respect to each of `wrt`; zeros where `y` does not depend on it."""
+    check_scalar(y, wrt)
+    return vjp([y], wrt, [ones_like(y)])
+
+
+def check_scalar(y: Tensor, wrt: Sequence[Tensor]) -> None:
+    """Refuse the gradient of what is no scalar, and of or with respect to integers and bools."""
     if y.shape != ():
+        label = labels(y)[0] or "y"
         raise GradientError(
             message(
                 "gradient of a non-scalar",
@@ -125,17 +139,17 @@ def grad(y: Tensor, wrt: Sequence[Tensor]) -> list[Tensor]:
                 expected="a 0-d float tensor",
                 at=user_line(),
                 created=False,
-                hint="reduce it first with gc.sum(y), or give a cotangent with gc.vjp(y, wrt, ct)",
+                hint=f"reduce it first with gc.sum({label}), or give a cotangent with gc.vjp({label}, wrt, ct)",
             )
         )
     check_floats("gradient", [y], wrt)
-    return vjp([y], wrt, [ones_like(y)])
 
 
 def check_floats(what: str, outputs: Sequence[Tensor], wrt: Sequence[Tensor]) -> None:
     """Refuse the derivative (`what` is its name) of, and with respect to, integers and bools."""
     for y in outputs:
         if y.dtype.kind != "f":
+            label = labels(y)[0] or "y"
             raise GradientError(
                 message(
                     f"{what} of an integer",
@@ -143,7 +157,7 @@ def check_floats(what: str, outputs: Sequence[Tensor], wrt: Sequence[Tensor]) ->
                     expected="a 0-d float tensor" if what == "gradient" else "a float tensor",
                     at=user_line(),
                     created=False,
-                    hint="convert it with gc.astype(y, 'float64')",
+                    hint=f"convert it with gc.astype({label}, 'float64')",
                 )
             )
     for w in wrt:

@@ -5,7 +5,9 @@ kernels have equal text and are compiled once. `#@k` marks statement k; `inspect
 
 All of a program's integers and addresses stand in one int64 table `m`: the error code, the kernels to call, sizes
 of runtime dims, addresses of buffers, and for every kernel call a row of positions in that table. A kernel is a C
-function of the table's address and of the position of its row; `step` is the order of the calls, which compiled
+function of the table's address, the position of its row, and the chunks of its outermost loop that it should run
+(first, ..., last - 1); behind the last chunk, whose number is one less than their count, comes what combines them. A
+kernel that is not cut into chunks has 0 of them and runs as a whole. `step` is the order of the calls, which compiled
 loops read from the table (`runtime.drivers`). With jit disabled, `m` is a list that holds arrays where the table has
 addresses, and kernels and `step` run as plain Python.
 """
@@ -14,13 +16,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..ir.dims import DimLike
-from ..ir.dtypes import BOOL
-from ..ir.expr import Expr, Lit
+from ..ir.dims import DimLike, product
+from ..ir.dtypes import BOOL, FLOAT32, FLOAT64
+from ..ir.expr import Call, Expr, Lit, Load, Var
 from ..ir.loops import (
     Argsort,
+    Chunks,
     Combine,
     Dot,
+    Finish,
+    Finite,
     For,
     If,
     Init,
@@ -29,16 +34,19 @@ from ..ir.loops import (
     Statement,
     Store,
     StoreCombine,
+    walk,
 )
 from ..ir.tensor import Tensor
+from ..schedule.chunks import TILE
 from ..schedule.plan import Plan
 from . import intmath, vecmath
 from .prelude import HEADER, HELPERS
 from .scalar import FunctionKey, Printer
 
-FIRST_CALL = 4
+FIRST_CALL = 6
 """Layout of `m`: the error code, the number of kernel calls before the error check, of all calls, the position of the
-first call; then an (address, row) pair per call, dims, buffers, rows."""
+first call, how many threads may run, a counter for them; then (address, row, number of chunks) per call, dims, buffers,
+rows."""
 
 
 @dataclass
@@ -46,18 +54,22 @@ class KernelText:
     """A printed kernel: its text without the name, what its call must pass, and what its marks stand for."""
 
     text: str
-    arguments: list[tuple[str, object]]  # ("dim", dim), ("buffer", number), ("check", node)
+    arguments: list[tuple[str, object]]  # ("dim", dim), ("buffer", number), ("check" or "finite", node)
     marks: list[Tensor | None]
     names: dict[str, Tensor]
     functions: dict[FunctionKey, str]
     helpers: set[str] = field(default_factory=set)
+    chunks: DimLike | None = None
 
 
 class KernelPrinter:
-    """Prints one kernel."""
+    """Prints one kernel: to be compiled, or, with `plainly`, to be read: each reduction has one accumulator then."""
 
-    def __init__(self, kernel: Kernel):
-        self.kernel = kernel
+    def __init__(self, kernel: Kernel, plainly: bool = False):
+        self.kernel, self.plainly = kernel, plainly
+        self.lanes = {} if plainly else lanes_of(kernel)
+        self.widened: list[tuple[Combine, Expr]] = []  # what the loop being printed still has to add up
+        self.in_lanes = {id(loop) for loop in self.lanes.values()}
         self.dims: dict[DimLike, str] = {}
         self.printer = Printer(self.dim_name)
         self.lines: list[tuple[int, str, Tensor | None]] = []
@@ -68,7 +80,10 @@ class KernelPrinter:
         return self.dims.setdefault(dim, f"n{len(self.dims)}")
 
     def print(self) -> KernelText:
-        shapes = [self.shape_text(a.shape) for a in self.kernel.arrays]
+        if self.kernel.finite is not None and not self.plainly:  # one text for all shapes: it is compiled once
+            shapes = [f"({self.dim_name(product(a.shape))},)" for a in self.kernel.arrays]
+        else:
+            shapes = [self.shape_text(a.shape) for a in self.kernel.arrays]
         self.block(self.kernel.body, 1)
         arguments: list[tuple[str, object]] = [("dim", d) for d in self.dims]
         head = [f"    n{k} = size(m, o, {k})" for k in range(len(self.dims))]
@@ -76,11 +91,21 @@ class KernelPrinter:
             dtype = "bool_" if array.dtype == BOOL else array.dtype.name
             head.append(f"    {array.name} = array(m, o, {len(arguments)}, {shape}, {dtype})")
             arguments.append(("buffer", array.buffer))
-        for k, node in enumerate(self.kernel.checks):
+        checks = [("check", node) for node in self.kernel.checks]
+        for k, check in enumerate(checks if self.kernel.finite is None else [("finite", self.kernel.finite)]):
             head.append(f"    e{k} = code(m, o, {len(arguments)})")
-            arguments.append(("check", node))
+            arguments.append(check)
         text, marks = self.finish()
-        return KernelText("\n".join([*head, *text]), arguments, marks, self.names, self.printer.functions, self.helpers)
+        chunks = self.kernel.chunks
+        return KernelText(
+            "\n".join([*head, *text]),
+            arguments,
+            marks,
+            self.names,
+            self.printer.functions,
+            self.helpers,
+            chunks.count if chunks else None,
+        )
 
     def finish(self) -> tuple[list[str], list[Tensor | None]]:
         marks: list[Tensor | None] = []
@@ -102,8 +127,17 @@ class KernelPrinter:
         self.lines.append((depth, text, node))
 
     def block(self, body: list[Statement], depth: int) -> None:
+        started: list[Init] = []
         for statement in body:
+            if isinstance(statement, Init) and statement.name in self.lanes:
+                started.append(statement)
+                continue
+            inside = {s.name: s for s in walk([statement]) if isinstance(s, Combine)} if started else {}
+            own = [s for s in started if s.name in inside]
+            self.start_lanes(own, inside, depth)
             getattr(self, f"print_{type(statement).__name__.lower()}")(statement, depth)
+            self.fold_lanes(own, inside, depth)
+            started = [s for s in started if s.name not in inside]
 
     # statements
 
@@ -125,7 +159,15 @@ class KernelPrinter:
         if s.op.startswith("arg"):
             self.arg_combine(s, depth)
             return
-        self.line(depth, combine_text(self.printer, s.name, s.op, s.expr), s.node)
+        if s.name not in self.lanes:
+            self.line(depth, combine_text(self.printer, s.name, s.op, s.expr), s.node)
+        elif _is_widened(s):
+            narrow = s.expr.args[0]  # type: ignore[attr-defined]  # of a cast
+            self.line(depth, f"{s.name}_narrow[l] = {self.printer.text(narrow)}", s.node)
+            load = Load(f"{s.name}_narrow", (Var("l"),), narrow.dtype)
+            self.widened.append((s, Call("cast", (load,), s.expr.dtype)))
+        else:
+            self.line(depth, combine_text(self.printer, f"{s.name}_[l]", s.op, s.expr), s.node)
 
     def arg_combine(self, s: Combine, depth: int) -> None:
         value, position = s.name.split("|")
@@ -144,7 +186,56 @@ class KernelPrinter:
     def print_for(self, s: For, depth: int) -> None:
         size = self.printer.size(s.extent)
         bounds = f"{size} - 1, -1, -1" if s.reverse else size
-        self.line(depth, f"for {s.var} in range({bounds}):")
+        if id(s) not in self.in_lanes:
+            if s.chunked:
+                self.line(depth, "for k in range(stop - start):")
+                self.line(depth + 1, f"{s.var} = position(start, k)")
+            else:
+                self.line(depth, f"for {s.var} in range({bounds}):")
+            self.block(s.body, depth + 1)
+            return
+        start, stop = ("start", "stop") if s.chunked else ("0", size)
+        count = lane_count(s)
+        self.line(depth, f"for j in range({start}, {stop}, {count}):")
+        self.line(depth + 1, f"for l in range(up_to({stop} - j, {count})):")
+        self.line(depth + 2, f"{s.var} = position(j, l)")
+        self.block(s.body, depth + 2)
+        if self.widened:  # apart, or every operation of the loop would run at half its width
+            self.line(depth + 1, f"for l in range(up_to({stop} - j, {count})):")
+            for one, narrow in self.widened:
+                self.line(depth + 2, combine_text(self.printer, f"{one.name}_[l]", one.op, narrow), one.node)
+            self.widened = []
+
+    def start_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
+        """Memory for the lanes of accumulators that the next loop fills, with their neutral elements."""
+        for s in started:
+            assert isinstance(s.expr, Lit)
+            memory = f"lanes({lane_count(self.lanes[s.name])}, {s.expr.dtype.name})"
+            self.line(depth, f"{s.name}_ = filled({memory}, {self.printer.literal(s.expr, typed=True)})", s.node)
+            if _is_widened(combines[s.name]):
+                self.line(depth, f"{s.name}_narrow = lanes({lane_count(self.lanes[s.name])}, float32)", s.node)
+
+    def fold_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
+        """Behind that loop, the lanes of each accumulator become one value."""
+        for s in started:
+            fold = f"fold_{combines[s.name].op}"
+            self.helpers.add(fold)
+            self.line(depth, f"{s.name} = {fold}({s.name}_)", s.node)
+
+    def print_chunks(self, s: Chunks, depth: int) -> None:
+        count, length, extent = (self.printer.size(d) for d in (s.count, s.length, s.extent))
+        self.line(depth, f"for {s.var} in range(first, up_to(last, {count})):")
+        if isinstance(s.body[0], Dot):
+            self.block(s.body, depth + 1)
+            return
+        self.line(depth + 1, f"start = position({s.var} * {length}, 0)")
+        self.line(depth + 1, f"stop = start + up_to({extent} - start, {length})")
+        self.block(s.body, depth + 1)
+
+    def print_finish(self, s: Finish, depth: int) -> None:
+        chunks = self.kernel.chunks
+        assert chunks is not None
+        self.line(depth, f"if last > {self.printer.size(chunks.count)}:")
         self.block(s.body, depth + 1)
 
     def print_if(self, s: If, depth: int) -> None:
@@ -152,8 +243,17 @@ class KernelPrinter:
         self.block(s.body, depth + 1)
 
     def print_dot(self, s: Dot, depth: int) -> None:
-        self.helpers.add("dot")
         x, y, out = s.x, s.y, s.out
+        if self.kernel.chunks is not None:
+            self.helpers.add("dot_tile")
+            tile = "c"
+            if s.batched:
+                tiles = f"(ceildiv({out}.shape[1], {TILE}) * ceildiv({out}.shape[2], {TILE}))"
+                self.line(depth, f"b = c // {tiles}")
+                x, y, out, tile = f"{x}[b]", f"{y}[b]", f"{out}[b]", f"c - b * {tiles}"
+            self.line(depth, f"dot_tile({x}, {y}, {out}, {s.x_transposed}, {s.y_transposed}, {tile})", s.node)
+            return
+        self.helpers.add("dot")
         if s.batched:
             batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
             self.line(depth, f"for b in range({batch}):")
@@ -166,6 +266,32 @@ class KernelPrinter:
     def print_argsort(self, s: Argsort, depth: int) -> None:
         self.helpers.add("argsort")
         self.line(depth, f"argsort({s.values}, {s.order}, {s.other}, {s.descending})", s.node)
+
+    def print_finite(self, s: Finite, depth: int) -> None:
+        self.helpers.add("check_finite")
+        self.line(depth, f"check_finite({s.array}, e0, m)", s.node)
+
+
+def lanes_of(kernel: Kernel) -> dict[str, For]:
+    """Accumulators kept in lanes, with the loop that combines into them.
+
+    One accumulator is one chain of dependent operations, which neither overlaps nor vectorises. So element i of a long
+    loop goes to lane i mod their number, and the lanes are combined half with half. That leaves out what needs the
+    order (scans, positions of extrema), and integers, whose order the compiler may change itself.
+    """
+    literal = {s.name for s in walk(kernel.body) if isinstance(s, Init) and isinstance(s.expr, Lit)}
+    found: dict[str, For] = {}
+    for loop in walk(kernel.body):
+        if not isinstance(loop, For) or loop.kind in ("scan", "join") or loop.reverse:
+            continue
+        if lane_count(loop) == 1:
+            continue
+        if any(isinstance(s, (For, Dot, Argsort)) for s in walk(loop.body)):
+            continue
+        for s in loop.body:
+            if isinstance(s, Combine) and s.op in _IN_LANES and s.name in literal and s.expr.dtype.kind == "f":
+                found[s.name] = loop
+    return found
 
 
 def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:
@@ -183,6 +309,25 @@ def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:
     return f"{target} = {op}({text}, {target})"
 
 
+def _is_widened(s: Combine) -> bool:
+    """Whether float32 values are combined in float64."""
+    e = s.expr
+    return isinstance(e, Call) and e.fn == "cast" and e.dtype == FLOAT64 and e.args[0].dtype == FLOAT32
+
+
+_IN_LANES = frozenset({"add", "mul", "max", "min"})
+LANES, FEW_LANES = 32, 8
+"""Accumulators of a reduction (powers of 2): enough for vectors to overlap; of a short one, a vector."""
+_LONG, _SHORT = 256, 16
+
+
+def lane_count(loop: For) -> int:
+    """How many accumulators a reduction over a loop gets; the same for all sizes of a runtime dim."""
+    if not isinstance(loop.extent, int) or loop.extent >= _LONG:
+        return LANES
+    return FEW_LANES if loop.extent >= _SHORT else 1
+
+
 @dataclass
 class ProgramText:
     """The text of a program's file, and the layout of its table `m`.
@@ -190,74 +335,92 @@ class ProgramText:
     source       the file
     size         length of `m`
     commit       number of kernel calls before the error check; the rest run only if m[0] is 0
-    calls        per kernel call: name of the kernel, position of its row
+    calls        per kernel call: name of the kernel, position of its row, position of its number of chunks (0: none)
     dims         runtime dims, values from m[first_dim] on
     first_buffer position in `m` of buffer 0's address
     rows         constant tail of `m`, from position `first_row` on: one row of positions per kernel call
-    errors       error code -> the node whose index was out of range
+    errors       error code -> the node whose index was out of range, or whose value is nan or inf
+    finite       the error codes that mean a nan or inf
     kernels      for each kernel call: (name, its text)
     """
 
     source: str
     size: int
     commit: int
-    calls: list[tuple[str, int]]
+    calls: list[tuple[str, int, int]]
     dims: list[DimLike]
     first_dim: int
     first_buffer: int
     first_row: int
     rows: list[int]
     errors: dict[int, Tensor]
+    finite: frozenset[int]
     kernels: list[tuple[str, KernelText]]
 
 
 def print_program(plan: Plan) -> ProgramText:
     """The file for `plan`: helpers, kernels without repeats, and `step` which calls them in order."""
     printed = [KernelPrinter(k).print() for k in plan.kernels]
-    first_dim = FIRST_CALL + 2 * len(printed)
+    first_dim = FIRST_CALL + 3 * len(printed)
     dims: dict[DimLike, int] = {}
     for text in printed:
         for kind, what in text.arguments:
             if kind == "dim":
                 dims.setdefault(what, first_dim + len(dims))  # type: ignore[arg-type]
+        if text.chunks is not None:
+            dims.setdefault(text.chunks, first_dim + len(dims))
     first_buffer = first_dim + len(dims)
     first_row = first_buffer + len(plan.buffers)
     rows: list[int] = []
     errors: dict[int, Tensor] = {}
+    finite: set[int] = set()
     names: dict[str, str] = {}
     definitions: list[str] = []
-    calls: list[tuple[str, int]] = []
+    calls: list[tuple[str, int, int]] = []
     kernels: list[tuple[str, KernelText]] = []
     for text in printed:
         if text.text not in names:
             names[text.text] = f"k{len(names)}"
-            definitions.append(f"@kernel\ndef {names[text.text]}(m, o):\n{text.text}\n")
-        calls.append((names[text.text], first_row + len(rows)))
+            definitions.append(f"@kernel\ndef {names[text.text]}(m, o, first, last):\n{text.text}\n")
+        calls.append((names[text.text], first_row + len(rows), 0 if text.chunks is None else dims[text.chunks]))
         kernels.append((names[text.text], text))
-        rows += _row(text, dims, first_buffer, errors)
+        rows += _row(text, dims, first_buffer, errors, finite)
     size = max(first_row + len(rows), 1)
     functions = {key: name for text in printed for key, name in text.functions.items()}
-    helpers = {h for text in printed for h in text.helpers} | ({"wrap"} if errors else set())
+    helpers = {h for text in printed for h in text.helpers} | ({"wrap"} if len(errors) > len(finite) else set())
     parts = [HEADER, *[HELPERS[h] for h in sorted(helpers)]]
     parts += [_functions(functions), *definitions]
     parts.append(_step(calls, plan.commit))
     source = "\n\n".join(p.rstrip("\n") for p in parts if p) + "\n"
     return ProgramText(
-        source, size, plan.commit, calls, list(dims), first_dim, first_buffer, first_row, rows, errors, kernels
+        source,
+        size,
+        plan.commit,
+        calls,
+        list(dims),
+        first_dim,
+        first_buffer,
+        first_row,
+        rows,
+        errors,
+        frozenset(finite),
+        kernels,
     )
 
 
-def _step(calls: list[tuple[str, int]], commit: int) -> str:
+def _step(calls: list[tuple[str, int, int]], commit: int) -> str:
     """The order of kernel calls as a Python function; what updates params stands behind the error check."""
     lines = ["def step(m):", '    """Run every kernel; params change only if no error was flagged (m[0])."""']
-    for k, (name, row) in enumerate(calls):
+    for k, (name, row, chunks) in enumerate(calls):
         if k == commit:
             lines += ["    if m[0] != 0:", "        return m[0]"]
-        lines.append(f"    {name}(m, {row})")
+        lines.append(f"    {name}(m, {row}, 0, {f'm[{chunks}] + 1' if chunks else 1})")
     return "\n".join([*lines, "    return m[0]"]) + "\n"
 
 
-def _row(text: KernelText, dims: dict[DimLike, int], first_buffer: int, errors: dict[int, Tensor]) -> list[int]:
+def _row(
+    text: KernelText, dims: dict[DimLike, int], first_buffer: int, errors: dict[int, Tensor], finite: set[int]
+) -> list[int]:
     """The positions a kernel call passes; checks get error codes, counted from 1."""
     row: list[int] = []
     for kind, what in text.arguments:
@@ -268,6 +431,8 @@ def _row(text: KernelText, dims: dict[DimLike, int], first_buffer: int, errors: 
         else:
             errors[len(errors) + 1] = what  # type: ignore[assignment]
             row.append(len(errors))
+            if kind == "finite":
+                finite.add(len(errors))
     return row
 
 

@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 from graphc.codegen import (
     vecmath_arc,
+    vecmath_cbrt,
     vecmath_double,
     vecmath_erf,
     vecmath_exp,
@@ -35,6 +36,7 @@ _MODULES = (
     vecmath_log,
     vecmath_log1p,
     vecmath_pow,
+    vecmath_cbrt,
     vecmath_trig_f32,
     vecmath_trig_f64,
     vecmath_arc,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GradientError, message, user_line
+from ..errors import GradientError, count, message, user_line
 from ..ops.cotangent import ZERO, ct_add
 from .core import Edge, Tensor, edge_of
 from .modes import set_grad_enabled
@@ -123,7 +123,7 @@ def grad(
     ys, xs = _listed(outputs), _listed(inputs)
     cts = [None] * len(ys) if grad_outputs is None else _listed(grad_outputs)
     if len(cts) != len(ys):
-        raise _bad_gradient(f"{len(cts)} grad_outputs", f"one for each of the {len(ys)} outputs")
+        raise _bad_gradient(f"{len(cts)} grad_outputs", f"one for each of {count(len(ys), 'output')}")
     for k, x in enumerate(xs):
         if not x.requires_grad:
             raise GradientError(
@@ -143,7 +143,7 @@ def grad(
     for y, ct in starts:
         walk.deposit(edge_of(y), ct)
     walk.run()
-    found = [walk.captured.get(t, ZERO) if type(t) is tuple else walk.leaves.get(t, ZERO) for t in targets]  # type: ignore
+    found = [walk.captured.get(t, ZERO) if isinstance(t, tuple) else walk.leaves.get(t, ZERO) for t in targets]
     return tuple(_own(bar, x, create_graph) for bar, x in zip(found, xs, strict=True))
 
 

@@ -12,6 +12,7 @@ from ..ir.dtypes import DType
 from ..ir.evaluate import constant_of
 from ..ir.op import Aval, Op, Require
 from ..ir.tensor import Tensor as Symbolic
+from ..ops.common import describe
 from .core import Absent, Edge, Tensor
 from .modes import is_grad_enabled, set_grad_enabled
 from .tape import OpNode
@@ -154,10 +155,11 @@ def _evaluated(value: Symbolic) -> np.ndarray:
         raise TraceError(
             message(
                 "symbolic and eager tensors cannot be mixed",
-                got=repr(value),
+                got=f"symbolic {describe(value)}, beside an eager tensor",
                 at=user_line(),
                 created=False,
-                hint="pass data in as an input, or use .numpy() of the eager tensor as a constant",
+                hint="data in a graph is a gc.input or a constant, e.numpy() of an eager tensor e; to compute at once, "
+                "make all of them with gc.eager.tensor",
             )
         ) from None
 

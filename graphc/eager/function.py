@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import GradientError, message, user_line
+from ..errors import GradientError, count, message, user_line
 from ..ops.cotangent import ZERO
 from .core import Edge, Tensor, edge_of
 from .modes import is_grad_enabled, no_grad
@@ -182,8 +182,8 @@ class FunctionNode(Node):
             raise _wrong(
                 self.cls,
                 "backward",
-                f"{len(listed)} gradients",
-                f"one (or None) for each of {len(self.inputs)} arguments",
+                count(len(listed), "gradient"),
+                f"one (or None) for each of {count(len(self.inputs), 'argument')}",
             )
         return [self._checked(k, bar) for k, bar in enumerate(listed)]
 

@@ -6,9 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from ..errors import TraceError, message, user_line
 from ..ir.evaluate import constant_of
 from ..ir.tensor import Tensor as Symbolic
 from ..ops import install as operators
+from ..ops.common import describe
 from ..ops.functions import PUBLIC
 from . import creation, handling, indexing, inplace, quick, random
 from .core import Tensor
@@ -49,13 +53,28 @@ _AUGMENTED = {
 }
 
 
-def settled(result: Any) -> Any:
-    """A result as eager tensors: a function that got no tensor built symbolic constants, which are evaluated."""
+def settled(result: Any, name: str) -> Any:
+    """What `name` gave, as eager tensors: a function that got no tensor built constants, which are evaluated."""
     if type(result) is Tensor:
         return result
     if isinstance(result, Symbolic):
-        return Tensor(constant_of(result).copy())
-    return type(result)(settled(r) for r in result) if type(result) in (tuple, list) else result
+        return Tensor(_value(result, name).copy())
+    return type(result)(settled(r, name) for r in result) if type(result) in (tuple, list) else result
+
+
+def _value(result: Symbolic, name: str) -> np.ndarray:
+    try:
+        return constant_of(result)
+    except TraceError:
+        raise TraceError(
+            message(
+                f"gc.eager.{name} computes at once, and a symbolic tensor has no value",
+                got=describe(result),
+                at=user_line(),
+                created=False,
+                hint=f"gc.{name} builds a graph",
+            )
+        ) from None
 
 
 def eager_function(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -65,7 +84,7 @@ def eager_function(function: Callable[..., Any], name: str) -> Callable[..., Any
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if kwargs:
             kwargs = {_ARGUMENTS.get(k, k): v for k, v in kwargs.items()}
-        result = settled(function(*args, **kwargs))
+        result = settled(function(*args, **kwargs), name)
         return result if out is None else inplace.write_out(out, result, name)
 
     call.__name__ = call.__qualname__ = name

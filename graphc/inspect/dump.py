@@ -11,7 +11,7 @@ from ..codegen.scalar import Printer
 from ..errors import one_line
 from ..ir.expr import Expr
 from ..ir.graph import Graph
-from ..ir.loops import For, If, Statement
+from ..ir.loops import Chunks, Finish, For, If, Statement
 from ..passes.pipeline import PIPELINE, PassReports
 from ..schedule.plan import Plan
 from .picture import to_dot
@@ -75,7 +75,14 @@ def _body_text(body: list[Statement], indent: str) -> list[str]:
     lines = []
     for s in body:
         if isinstance(s, For):
-            lines.append(f"{indent}for {s.var} in {s.extent}: {s.kind}{' from the end' if s.reverse else ''}")
+            how = " from the end" if s.reverse else " of the chunk" if s.chunked else ""
+            lines.append(f"{indent}for {s.var} in {s.extent}: {s.kind}{how}")
+            lines += _body_text(s.body, indent + "  ")
+        elif isinstance(s, Chunks):
+            lines.append(f"{indent}for chunk {s.var} in {s.count}: {s.length} of {s.extent} each")
+            lines += _body_text(s.body, indent + "  ")
+        elif isinstance(s, Finish):
+            lines.append(f"{indent}behind the last chunk")
             lines += _body_text(s.body, indent + "  ")
         elif isinstance(s, If):
             lines.append(f"{indent}if {_field(s.condition)}")

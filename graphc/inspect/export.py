@@ -41,7 +41,7 @@ def export(reading: Reading, outputs: Tree, path: str | os.PathLike[str]) -> Pat
 def export_text(reading: Reading, outputs: Tree) -> str:
     """The exported file."""
     kernels = reading.text.source.split('"""', 2)[2].strip("\n")  # without its docstring
-    scipy = " and scipy" if "np.dot(" in kernels else ""
+    scipy = " and scipy" if re.search(r"^def dot", kernels, re.M) else ""
     name = one_line(re.sub(r'["\\]', " ", reading.plan.graph.name))
     parts = [
         f'"""{name}, exported by graphc: `step` at the end is called with {_arguments(reading)}.\n\n'
@@ -92,7 +92,7 @@ def _layout(reading: Reading) -> str:
         f"SIZE = {text.size}",
         f"FIRST_DIM, FIRST_BUFFER, FIRST_ROW = {text.first_dim}, {text.first_buffer}, {text.first_row}",
         f"ROWS = {text.rows!r}",
-        f"CALLS = {text.calls!r}",
+        f"CALLS = {text.calls!r}  # kernel, position of its row, position of its number of chunks (0: none)",
         f"COMMIT = {text.commit}  # calls before the error check; the rest change params",
         f"ERRORS = {_errors(reading)!r}",
         "",
@@ -121,13 +121,16 @@ def _layout(reading: Reading) -> str:
     return f"{imports}\n\n\n{decode}\n\n\n" + "\n".join(lines)
 
 
-def _errors(reading: Reading) -> dict[int, str]:
-    """What to say for each error code."""
-    found = {}
+def _errors(reading: Reading) -> dict[int, Exception]:
+    """What to raise for each error code."""
+    found: dict[int, Exception] = {}
     for code, node in reading.text.errors.items():
         lines = reading.names.origin(node).lines
         where = f" at {lines[0]}: {lines[0].text}" if lines else ""
-        found[code] = f"index out of range in {node.op.name}{where}"
+        if code in reading.text.finite:
+            found[code] = FloatingPointError(f"nan or inf in {reading.names.value(node)}{where}")
+        else:
+            found[code] = IndexError(f"index out of range in {node.op.name}{where}")
     return found
 
 

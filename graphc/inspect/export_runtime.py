@@ -59,13 +59,13 @@ class Step:
         scalars, owned = {}, [arena]
         for b in buffers:
             memory = None
-            if b.kind == "temp":
+            if b.kind == "temp" and b.first >= 0:
                 memory = arena[offsets[b.number] : offsets[b.number] + b.nbytes({})].view(b.dtype)
             elif b.kind == "param":
                 memory = list(self.params.values())[b.position]
             elif b.kind == "constant":
                 memory = CONSTANTS[b.position]
-            elif not (inputs if b.kind == "input" else outputs)[b.position]:
+            elif b.kind in ("input", "output") and not (inputs if b.kind == "input" else outputs)[b.position]:
                 memory = scalars[b.number] = np.zeros(1, b.dtype)
             if memory is not None:
                 owned.append(memory)
@@ -73,19 +73,20 @@ class Step:
         return (m if PLAIN else np.array(m, np.int64)), scalars, owned, found
 
     def _run(self, m):
-        """The kernels in order; those from COMMIT on only if no index was out of range."""
+        """The kernels in order; those from COMMIT on only if no error was flagged."""
         m[0] = 0
-        for k, (name, row) in enumerate(CALLS):
+        for k, (name, row, chunks) in enumerate(CALLS):
             if k == COMMIT and m[0]:
                 break
-            run = globals()[name]
+            run, last = globals()[name], (int(m[chunks]) if chunks else 0) + 1
             if PLAIN:
                 with np.errstate(all="ignore"):
-                    run(m, row)
+                    run(m, row, 0, last)
             else:
-                run.ctypes(m.ctypes.data, row)
+                run.ctypes(m.ctypes.data, row, 0, last)
         if m[0]:
-            raise IndexError(ERRORS[int(m[0])])
+            error = ERRORS[int(m[0])]
+            raise type(error)(*error.args)
 
 
 PLAIN = bool(numba.config.DISABLE_JIT)

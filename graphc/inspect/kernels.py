@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ..codegen.cpu import ProgramText
+from ..errors import count
 from ..ir import dims
 from ..ir.dims import Dim, DimLike, Shape, shape_text
 from ..ir.loops import Kernel
+from ..runtime import files
 from ..schedule.fuse import Group
 from ..schedule.plan import Plan
 from ..schedule.units import alias_base
@@ -31,6 +33,8 @@ class KernelReport:
     units   how many such values were fused into it
     reads, writes   (array, bytes) pairs; bytes may be an expression in the runtime dims
     calls   how often a step runs it
+    vectors  bits of the widest vectors in its machine code, 0: it did not vectorise; None: not compiled
+    chunks  parts it is cut into for threads, an expression in the runtime dims; 1: it is not
     reason  why it is not part of the kernel before it
     """
 
@@ -42,6 +46,8 @@ class KernelReport:
     reads: Bytes
     writes: Bytes
     calls: int
+    vectors: int | None
+    chunks: DimLike
     reason: str
 
     @property
@@ -60,9 +66,19 @@ class KernelReport:
                 f"    computes  {', '.join(self.ops)}",
                 f"    reads     {_listed(self.reads)}",
                 f"    writes    {_listed(self.writes)}",
+                f"    runs      {self._runs()}",
                 f"    separate  {self.reason}",
             ]
         )
+
+    def _runs(self) -> str:
+        """How it runs: vectors, and threads."""
+        width = (
+            "not compiled" if self.vectors is None else f"{self.vectors}-bit vectors" if self.vectors else "no vectors"
+        )
+        if isinstance(self.chunks, int):
+            return f"{width}, {'one thread' if self.chunks <= 1 else f'{self.chunks} chunks for threads'}"
+        return f"{width}, in chunks for threads once they are large enough"
 
 
 class KernelReports(tuple[KernelReport, ...]):
@@ -82,7 +98,13 @@ class KernelReports(tuple[KernelReport, ...]):
             return tuple((name, _evaluated(n, sizes)) for name, n in pairs)
 
         return KernelReports(
-            replace(k, space=tuple(_evaluated(s, sizes) for s in k.space), reads=known(k.reads), writes=known(k.writes))
+            replace(
+                k,
+                space=tuple(_evaluated(s, sizes) for s in k.space),
+                reads=known(k.reads),
+                writes=known(k.writes),
+                chunks=_evaluated(k.chunks, sizes),
+            )
             for k in self
         )
 
@@ -90,7 +112,8 @@ class KernelReports(tuple[KernelReport, ...]):
         total: DimLike = 0
         for k in self:
             total = total + k.bytes * k.calls
-        head = f"{len(self)} kernels, {self.launches} calls a step, {total} bytes read and written"
+        kernels, calls, size = count(len(self), "kernel"), count(self.launches, "call"), count(total, "byte")
+        head = f"{kernels}, {calls} a step, {size} read and written"
         return "\n".join([head, *map(str, self)])
 
     __repr__ = __str__
@@ -105,9 +128,10 @@ def _listed(pairs: Bytes) -> str:
 
 
 def report_kernels(
-    plan: Plan, text: ProgramText, views: Mapping[str, KernelView], names: ProgramNames
+    plan: Plan, text: ProgramText, views: Mapping[str, KernelView], names: ProgramNames, cut: list[Kernel]
 ) -> KernelReports:
-    """The report for a plan, whose distinct kernels `views` show."""
+    """The report for a plan, whose distinct kernels `views` show; `cut` are those that run, in chunks."""
+    widths = files.vectors(text.source)
     comments = Comments(names)
     calls = [name for name, _ in text.kernels]
     reports = []
@@ -119,11 +143,13 @@ def report_kernels(
                 name,
                 group.domain,
                 comments.group(view.computed()),
-                tuple(dict.fromkeys("copy" if u.kind == "copy" else u.node.op.name for u in group.units)),
+                tuple(dict.fromkeys(u.kind if u.kind in ("copy", "check") else u.node.op.name for u in group.units)),
                 len(group.units),
                 _touched(view, view.reads),
                 _touched(view, view.writes),
                 calls.count(name),
+                widths.get(name),
+                1 if (chunks := cut[first].chunks) is None else chunks.count,
                 _reason(plan, first, names),
             )
         )
@@ -141,8 +167,12 @@ def _reason(plan: Plan, k: int, names: ProgramNames) -> str:
     if k == 0:
         return "it is the first"
     group, before = plan.groups[k], plan.groups[k - 1]
+    if k >= plan.commit > k - 1 and any(kernel.finite is not None for kernel in plan.kernels):
+        return "it changes params, which waits until every value has been checked"
     if k >= plan.commit > k - 1 and any(kernel.checks for kernel in plan.kernels):
         return "it changes params, which waits until every index has been checked"
+    if "check" in (group.units[0].kind, before.units[0].kind):
+        return "values are tested for nan and inf by a kernel of their own"
     for one in (group, before):
         kind = one.units[0].kind
         if kind not in ("map", "reduce", "copy"):

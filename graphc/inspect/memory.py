@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ..errors import count
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.dtypes import DType
@@ -73,7 +74,8 @@ class MemoryReport:
             missing = [s for s in self._plan[2] if s not in self.sizes]
             head = f"arena: depends on {', '.join(missing)}; memory.at({missing[0]}=...) lays it out"
         else:
-            head = f"arena: {self.arena} bytes, {self.without_reuse} without reuse" + (f" ({known})" if known else "")
+            head = f"arena: {count(self.arena, 'byte')}, {self.without_reuse} without reuse"
+            head += f" ({known})" if known else ""
         rows = [("buffer", "kind", "dtype", "bytes", "calls", "offset")]
         for b in self.buffers:
             lives = "unused" if b.first < 0 else f"{b.first}..{b.last}"

@@ -11,7 +11,7 @@ from ..ir.dims import DimLike, Shape
 from ..ir.expr import Expr, Load, children
 from ..ir.graph import Graph
 from ..ir.leaves import CONSTANT, DIM_VALUE, identifier
-from ..ir.loops import Argsort, Combine, Dot, For, If, Init, Kernel, Let, Store, StoreCombine, walk
+from ..ir.loops import Argsort, Combine, Dot, Finite, For, If, Init, Kernel, Let, Store, StoreCombine, walk
 from ..ir.naming import Unique, UserNames, expression_text
 from ..ir.tensor import Origin, Tensor
 from ..ir.traversal import users
@@ -21,7 +21,8 @@ _NOUNS = {
     "abs": "magnitude", "add": "added", "all": "every", "any": "some", "contract": "product", "ct_mul": "product",
     "divide": "quotient", "gather": "taken", "integer_pow": "power", "max": "largest", "min": "smallest",
     "multiply": "product", "negative": "negated", "pow": "power", "prod": "product", "round": "rounded",
-    "scatter_add": "scattered", "scatter_set": "written", "subtract": "difference", "sum": "total", "where": "chosen",
+    "scatter_add": "scattered", "scatter_set": "written", "subtract": "difference", "sum": "total",
+    "supremum": "largest", "where": "chosen",
 }  # fmt: skip
 _TRANSPARENT = frozenset({"broadcast_to", "reshape", "astype", "permute_dims", "expand_dims", "stop_gradient"})
 _FAR = 8
@@ -181,6 +182,8 @@ def accesses(kernel: Kernel) -> tuple[set[str], set[str]]:
         if isinstance(s, Dot):
             reads |= {s.x, s.y}
             writes.add(s.out)
+        elif isinstance(s, Finite):
+            reads.add(s.array)
         elif isinstance(s, Argsort):
             reads.add(s.values)
             writes |= {s.order, s.other}

@@ -27,7 +27,7 @@ def to_dot(graph: Graph) -> str:
     lines = ["digraph step {", '  graph [rankdir="TB", label=' + _quoted(one_line(graph.name)) + "]"]
     lines.append('  node [shape="box", style="rounded,filled", fontname="monospace", fontsize=10]')
     lines.append('  edge [fontname="monospace", fontsize=8]')
-    lines += [f"  n{number[node]} {_look(node, names, SECTIONS[part[node]])}" for node in shown]
+    lines += [f"  n{number[node]} {_look(graph, node, names, SECTIONS[part[node]])}" for node in shown]
     for node in shown:
         for k, operand in enumerate(node.inputs):
             if operand.op is CONSTANT and not operand.shape:
@@ -45,14 +45,15 @@ def to_dot(graph: Graph) -> str:
     return "\n".join([*lines, "}"]) + "\n"
 
 
-def _look(node: Tensor, names: dict[Tensor, str], section: str) -> str:
+def _look(graph: Graph, node: Tensor, names: dict[Tensor, str], section: str) -> str:
     """The attributes of a node's box."""
     if node.op in (INPUT, PARAM):
         return f'[label={_quoted(f"{names[node]}: {node.aval}")}, shape="oval", fillcolor="#eeeeee"]'
     scalars = [names[i] for i in node.inputs if i.op is CONSTANT and not i.shape]
     inner = ", ".join(filter(None, [", ".join(scalars), attrs_text(node)]))
     title = f"{names[node]} = {node.op.name}" + (f"({inner})" if inner else "")
-    where = str(node.origin.lines[0]) if node.origin.lines else ""
+    lines = graph.origin[node].lines
+    where = str(lines[0]) if lines else ""
     label = "\n".join(filter(None, [title, where]))
     return f'[label={_quoted(label)}, fillcolor="{_COLOURS[section]}"]'
 

@@ -286,7 +286,7 @@ def _kernels(views: Mapping[str, KernelView], calls: list[str], comments: Commen
     parts: list[Commented] = []
     section = ""
     for name, view in views.items():
-        found = comments.sections(view.computed())
+        found = "check" if view.kernel.finite is not None else comments.sections(view.computed())
         parts += _title(found) if found != section else [Commented("")]
         section = found
         parts += view.render(comments, calls.count(name))
@@ -320,6 +320,7 @@ def header(plan: Plan, names: ProgramNames, key: str) -> list[str]:
         *textwrap.wrap(f"returns  {returned}", _WIDTH, subsequent_indent=" " * 9, break_long_words=False),
         f"ops      {sum(counts)} ({ops or 'none'}) in {len(plan.kernels)} kernel{'s' * (len(plan.kernels) != 1)}",
         f"memory   {names.size(bytes_moved(plan))} bytes read and written a step",
+        *(["names    w_bar is the derivative of the result by w, for any w"] if counts[1] else []),
         f"key      {key}",
         '"""',
     ]
@@ -358,9 +359,11 @@ def _step_function(plan: Plan, calls: list[str], names: ProgramNames) -> list[Co
         for number, node in zip(_of_kind(plan, "input"), plan.graph.inputs, strict=True)
     ]
     lines = [Commented(f"def step({', '.join(inputs)}):")]
+    faults = ["an index out of range"] if any(kernel.checks for kernel in plan.kernels) else []
+    faults += ["a nan or inf"] if any(kernel.finite is not None for kernel in plan.kernels) else []
     for k, (name, kernel) in enumerate(zip(calls, plan.kernels, strict=True)):
-        if k == plan.commit and any(other.checks for other in plan.kernels):
-            lines.append(Commented("    # an index out of range ends the step here: no param has been changed"))
+        if k == plan.commit and faults:
+            lines.append(Commented(f"    # {' or '.join(faults)} ends the step here: no param has been changed"))
         call = f"{name}({', '.join(names.buffers[a.buffer] for a in kernel.arrays)})"
         indent = " " * (5 + len(name))
         found = textwrap.wrap(call, _WIDTH, initial_indent="    ", subsequent_indent=indent, break_long_words=False)
@@ -376,6 +379,20 @@ def wrap(k, n):
     return k + n if k < 0 else k'''
 
 
+_CHECK_FINITE = '''\
+def check_finite(x):
+    """The step fails, and changes no param, if an element of x is nan or inf."""
+    return all(abs(v) < inf for v in x)'''
+
+_CT_MUL = '''\
+def ct_mul(ct, d):
+    """The derivative so far, times that of one more op; where the former is 0, inf and nan do not matter."""
+    return ct * d if ct != 0 else type(ct)(0)'''
+
+_SHOWN = {"wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL}
+"""Helpers without the error codes that they set, and with what is to be known about them."""
+
+
 def _helpers(text: ProgramText) -> str:
     """The functions that kernels call, as they stand in the file; of those with two versions, the plain one."""
     tree = ast.parse(text.source)
@@ -384,8 +401,8 @@ def _helpers(text: ProgramText) -> str:
     found = []
     for node in [*_plain_versions(tree, text), *tree.body]:
         name = getattr(node, "name", "")
-        if name == "wrap":
-            found.append(_WRAP)
+        if name in _SHOWN:
+            found.append(_SHOWN[name])
         elif isinstance(node, ast.Assign) or (isinstance(node, ast.FunctionDef) and name not in own):
             found.append(textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])))
     return "\n\n".join(found)

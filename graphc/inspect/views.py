@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..codegen.cpu import ProgramText
+from ..codegen.cpu import KernelPrinter, KernelText, ProgramText
 from ..ir.graph import Graph
 from ..runtime import files
 from ..schedule.plan import Plan
@@ -25,25 +25,40 @@ class Reading:
     traced: Graph
 
     @cached_property
+    def plain_plan(self) -> Plan:
+        """The plan with its kernels as they are easiest to read: whole loops, one accumulator for each reduction."""
+        return replace(self.plan, kernels=self.plan.plainly)
+
+    @cached_property
+    def plain_text(self) -> ProgramText:
+        """The text with the kernels of `plain_plan`."""
+        printed: dict[str, KernelText] = {}
+        for (name, _), kernel in zip(self.text.kernels, self.plan.plainly, strict=True):
+            if name not in printed:
+                printed[name] = KernelPrinter(kernel, plainly=True).print()
+        return replace(self.text, kernels=[(name, printed[name]) for name, _ in self.text.kernels])
+
+    @cached_property
     def names(self) -> ProgramNames:
-        return ProgramNames(self.plan, self.traced, reserved_words(self.text))
+        return ProgramNames(self.plain_plan, self.traced, reserved_words(self.plain_text))
 
     @cached_property
     def views(self) -> dict[str, KernelView]:
         """The distinct kernels in order of their first call, in the user's names."""
         found: dict[str, KernelView] = {}
-        for (name, text), kernel in zip(self.text.kernels, self.plan.kernels, strict=True):
+        for (name, text), kernel in zip(self.plain_text.kernels, self.plain_plan.kernels, strict=True):
             if name not in found:
                 found[name] = KernelView(name, kernel, text, self.names)
         return found
 
     @cached_property
     def source(self) -> str:
-        return render_source(self.plan, self.text, self.views, self.names, files.key_of(self.text.source))
+        key = files.key_of(self.text.source)
+        return render_source(self.plain_plan, self.plain_text, self.views, self.names, key)
 
     @cached_property
     def kernels(self) -> KernelReports:
-        return report_kernels(self.plan, self.text, self.views, self.names)
+        return report_kernels(self.plain_plan, self.plain_text, self.views, self.names, self.plan.kernels)
 
     def memory(self, sizes: Mapping[str, int]) -> MemoryReport:
         """The memory plan; with offsets if `sizes` has every runtime dim."""

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import DTypeError, message, user_line
+from ..errors import DTypeError, TraceError, message, user_line
 from .dims import Dim
 from .dtypes import DType, WeakScalar, as_dtype, check_fits, promote
-from .leaves import DimScalar, Param, constant
+from .leaves import DimScalar, Param, constant, function_of
 from .op import Op
 from .tensor import Tensor, build
+from .tree import flatten
 
 
 class Engine(Protocol):
@@ -70,7 +71,8 @@ def apply(op: Op, *inputs: Any, **attrs: Any) -> Any:
 def lift(*operands: Any, dtype: DType | None = None, beside: tuple[Any, ...] = ()) -> tuple[Any, ...]:
     """Every operand as a tensor of one engine (that of the tensors among them and `beside`); data become constants."""
     engine = engine_of(*operands, *beside)
-    return tuple([o if type(o) in _engines else engine.constant(_plain(o), dtype) for o in operands])
+    given = [_operand(o, engine) for o in operands]
+    return tuple([o if type(o) in _engines else engine.constant(o, dtype) for o in given])
 
 
 def lift_promoted(*operands: Any, to_float: bool = False, beside: tuple[Any, ...] = ()) -> tuple[Any, ...]:
@@ -78,7 +80,7 @@ def lift_promoted(*operands: Any, to_float: bool = False, beside: tuple[Any, ...
     if _agree(operands, to_float):
         return operands
     engine = engine_of(*operands, *beside)
-    plain = [o if type(o) in _engines else _plain(o) for o in operands]
+    plain = [_operand(o, engine) for o in operands]
     strong = [o.dtype for o in plain if not isinstance(o, (*WeakScalar, DimScalar))]
     weak = [0 if isinstance(o, DimScalar) else o for o in plain if isinstance(o, (*WeakScalar, DimScalar))]
     dtype = promote([as_dtype(s) for s in strong], weak)
@@ -90,16 +92,25 @@ def lift_promoted(*operands: Any, to_float: bool = False, beside: tuple[Any, ...
 
 
 def _agree(operands: tuple[Any, ...], to_float: bool) -> bool:
-    """Whether all operands are tensors of one dtype already, the usual case."""
-    dtype = None
+    """Whether all operands are tensors of one engine and dtype already, the usual case."""
+    dtype = engine = None
     for operand in operands:
-        if type(operand) not in _engines:
+        served = _engines.get(type(operand))
+        if served is None:
             return False
         if dtype is None:
-            dtype = operand.dtype
-        elif operand.dtype != dtype:
+            engine, dtype = served, operand.dtype
+        elif served is not engine or operand.dtype != dtype:
             return False
     return dtype is not None and (not to_float or dtype.kind == "f")
+
+
+def _operand(value: Any, engine: Engine) -> Any:
+    """A tensor of `engine`, or what is none yet; tensors of another engine count as data."""
+    served = _engines.get(type(value))
+    if served is engine:
+        return value
+    return _plain(value) if served is None else engine.constant(value, None)
 
 
 def _plain(value: Any) -> Any:
@@ -108,19 +119,35 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, Dim):
         return DimScalar(value)
-    array = np.asarray(value)
-    if array.dtype.kind == "O" or array.dtype.kind in "USVMm":
-        raise DTypeError(
-            message(
-                "cannot use as a tensor",
-                got=f"{type(value).__name__} {value!r}"[:120],
-                expected="a number, an array of numbers, or a tensor",
-                at=user_line(),
-                created=False,
-            )
-        )
+    try:
+        array = np.asarray(value)
+    except (TraceError, ValueError):  # tensors in a list, or lists of different lengths
+        raise _no_data(value) from None
+    if array.dtype.kind in "OUSVMm":
+        raise _no_data(value)
     as_dtype(array.dtype)
     return array
+
+
+def _no_data(value: Any) -> DTypeError:
+    """What is no data: a string, a ragged list, a list of tensors, for which there is `stack`."""
+    tensors = [leaf for leaf in flatten(value)[1] if isinstance(leaf, Tensor)]
+    hint = ""
+    if tensors:
+        hint = "gc.stack(x) makes one tensor of a list of them"
+        function = next(filter(None, map(function_of, tensors)), None)
+        if function is not None:
+            hint += f"; where it is an argument of {function}, pass np.array(x) instead of a list"
+    return DTypeError(
+        message(
+            "cannot use as a tensor",
+            got=f"{type(value).__name__} {value!r}"[:120],
+            expected="a number, an array of numbers, or a tensor",
+            at=user_line(),
+            created=False,
+            hint=hint,
+        )
+    )
 
 
 def cast(x: Any, dtype: DType) -> Any:

@@ -26,7 +26,7 @@ class Atom:
         self.kind, self.args = kind, args
         self.text = {
             "symbol": lambda: args[0],
-            "floordiv": lambda: f"({args[0]} // {args[1]})",
+            "floordiv": lambda: f"({_operand(args[0], True)} // {_operand(args[1], False)})",
             "ceildiv": lambda: f"ceildiv({args[0]}, {args[1]})",
             "max0": lambda: f"max(0, {args[0]})",
         }[kind]()
@@ -50,6 +50,17 @@ class Atom:
         if self.kind == "ceildiv":
             return -(-values[0] // values[1])
         return max(0, values[0])
+
+
+def _operand(dim: DimLike, left: bool) -> str:
+    """`dim` as an operand of //: in brackets where Python would read it otherwise."""
+    if not isinstance(dim, Dim) or (len(dim.terms) == 1 and (left or _is_atom(dim))):
+        return str(dim)
+    return f"({dim})"
+
+
+def _is_atom(dim: Dim) -> bool:
+    return dim.terms[0][1] == 1 and len(dim.terms[0][0]) == 1
 
 
 Monomial = tuple[Atom, ...]  # sorted by text; a repeated atom is a power
@@ -163,17 +174,18 @@ def as_dim(value: Any) -> DimLike:
         return value
     if isinstance(value, str):
         return symbol(value)
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise _bad("size", value, "an int >= 0 or a dim name")
-    size = value.__index__()
-    if size < 0:
-        raise _bad("size", size, "an int >= 0 or a dim name")
+    size = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else value
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise _bad("size", size, "an int >= 0 or a dim name", _ANY_SIZE if size is None or size == -1 else "")
     return size
+
+
+_ANY_SIZE = "a name stands for a size that only a call knows: 'n'"
 
 
 def as_shape(spec: Any) -> Shape:
     """A shape from an int, a name, a dim, or a sequence of these."""
-    if isinstance(spec, (str, Dim)) or hasattr(spec, "__index__"):
+    if isinstance(spec, (str, Dim)) or (hasattr(spec, "__index__") and not getattr(spec, "ndim", 0)):
         return (as_dim(spec),)
     try:
         return tuple(as_dim(s) for s in spec)
@@ -183,8 +195,9 @@ def as_shape(spec: Any) -> Shape:
         raise _bad("shape", spec, "a tuple of ints and dim names") from None
 
 
-def _bad(what: str, value: Any, expected: str) -> ShapeError:
-    return ShapeError(message(f"bad {what}", got=repr(value)[:80], expected=expected, at=user_line(), created=False))
+def _bad(what: str, value: Any, expected: str, hint: str = "") -> ShapeError:
+    got = repr(value)[:80]
+    return ShapeError(message(f"bad {what}", got=got, expected=expected, at=user_line(), created=False, hint=hint))
 
 
 def _terms(value: DimLike) -> tuple[tuple[Monomial, int], ...]:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, ShapeError, TraceError, message, user_line
+from ..errors import InputError, ShapeError, TraceError, UserLine, message, user_line
 from . import dims
 from .dims import Dim
-from .leaves import INPUT, PARAM, Param, identifier
+from .leaves import INPUT, PARAM, Param, function_of, identifier
 from .op import Check
-from .tensor import Tensor
+from .tensor import Tensor, latest
 from .traversal import topological
 
 
@@ -28,7 +28,6 @@ def concrete(value: Any, env: Mapping[str, int]) -> Any:
 def bind_dims(inputs: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> dict[str, int]:
     """The sizes of the named dims that `arrays` imply; `InputError` where they disagree with the declared shapes."""
     env: dict[str, int] = {}
-    seen: dict[str, str] = {}
     for node, array in zip(inputs, arrays, strict=True):
         if array.ndim != node.ndim:
             raise InputError(
@@ -40,16 +39,16 @@ def bind_dims(inputs: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> dict[st
                     created=False,
                 )
             )
-        for axis, (dim, size) in enumerate(zip(node.shape, array.shape, strict=True)):
+        for dim, size in zip(node.shape, array.shape, strict=True):
             names = dims.symbols(dim)
             if len(names) == 1 and dim == dims.symbol(names[0]) and names[0] not in env:
                 env[names[0]] = size
-                seen[names[0]] = f"axis {axis} of {node.name!r}"
     for node, array in zip(inputs, arrays, strict=True):
         for axis, (dim, size) in enumerate(zip(node.shape, array.shape, strict=True)):
             want = dims.evaluate(dim, env)
             if want != size:
-                also = f" ({dim} is {want} from {seen[str(dim)]})" if str(dim) in seen else ""
+                where = declared(inputs).get(str(dim))
+                also = f" ({dim} is {want} from {where})" if where else ""
                 raise InputError(
                     message(
                         f"input {node.name!r} has the wrong size on axis {axis}",
@@ -62,21 +61,50 @@ def bind_dims(inputs: Sequence[Tensor], arrays: Sequence[np.ndarray]) -> dict[st
     return env
 
 
-def check_sizes(checks: Sequence[Check], env: Mapping[str, int]) -> None:
-    """Raise `ShapeError` for the first condition on sizes that does not hold."""
-    for check in checks:
+def check_sizes(
+    checks: Mapping[Check, tuple[UserLine, ...]], env: Mapping[str, int], inputs: Sequence[Tensor] = ()
+) -> None:
+    """Raise `ShapeError` for the first condition on sizes that does not hold, naming `inputs` and the line it is of."""
+    for check, lines in checks.items():
         left, right = dims.evaluate(check.left, env), dims.evaluate(check.right, env)
         if not (left == right if check.relation == "==" else left >= right):
-            sizes = ", ".join(f"{s} = {env[s]}" for d in (check.left, check.right) for s in dims.symbols(d))
             raise ShapeError(
                 message(
                     "sizes do not fit",
-                    got=f"{check.left} is {left} and {check.right} is {right} (with {sizes})",
+                    got=_sizes_text(check, env, inputs),
                     expected=check.what,
                     at=user_line(),
                     created=False,
+                    made=latest(lines),
                 )
             )
+
+
+def _sizes_text(check: Check, env: Mapping[str, int], inputs: Sequence[Tensor]) -> str:
+    """``n = 3 (axis 0 of 'x'), m = 4 (axis 0 of 'y')``, after the values of whole expressions."""
+    sides = [d for d in (check.left, check.right) if isinstance(d, Dim)]
+    names = dict.fromkeys(name for side in sides for name in dims.symbols(side))
+    known = [f"{side} = {dims.evaluate(side, env)}" for side in sides if str(side) not in names]
+    where = declared(inputs)
+    return ", ".join([*known, *[f"{n} = {env[n]}" + (f" ({where[n]})" if n in where else "") for n in names]])
+
+
+def declared(inputs: Sequence[Tensor]) -> dict[str, str]:
+    """For each named dim the axis that gives it its size: ``axis 0 of 'x'``."""
+    found: dict[str, str] = {}
+    for node in inputs:
+        for axis, dim in enumerate(node.shape):
+            names = dims.symbols(dim)
+            if len(names) == 1 and dim == dims.symbol(names[0]):
+                found.setdefault(names[0], f"axis {axis} of {node.name!r}")
+    return found
+
+
+def value_of(node: Tensor, operands: Sequence[Any], env: Mapping[str, int]) -> Any:
+    """The value of one node, given those of its operands: an array, or a tuple of them if its op has several outputs."""
+    attrs = {k: concrete(v, env) for k, v in node.attrs.items()}
+    value = node.op.numpy(*operands, **attrs)
+    return value if node.op.multi else np.asarray(value, dtype=node.dtype)
 
 
 def evaluate(
@@ -88,16 +116,14 @@ def evaluate(
     if env is None:
         leaves = [n for n in order if n.op is INPUT and n in given]
         env = bind_dims(leaves, [np.asarray(given[n]) for n in leaves])
-    check_sizes(list(dict.fromkeys(c for node in order for c in node.checks)), env)
+    check_sizes({c: node.origin.lines for node in order for c in node.checks}, env)
     results: dict[Tensor, Any] = {}
     with np.errstate(all="ignore"):
         for node in order:
             if node in given:
                 results[node] = np.asarray(given[node], dtype=node.dtype)
                 continue
-            attrs = {k: concrete(v, env) for k, v in node.attrs.items()}
-            value = node.op.numpy(*[results[i] for i in node.inputs], **attrs)
-            results[node] = value if node.op.multi else np.asarray(value, dtype=node.dtype)
+            results[node] = value_of(node, [results[i] for i in node.inputs], env)
     return [results[o] for o in outputs]
 
 
@@ -114,6 +140,10 @@ def value_hint(tensor: Tensor) -> str:
     if isinstance(tensor, Param):
         name = tensor.name or ""
         return f"{name if name.isidentifier() else 'param'}.value is a copy of its present value"
-    inputs = [node.name or "" for node in topological([tensor]) if node.op is INPUT]
-    listed = ", ".join([identifier(name) for name in inputs[:3]] + ["..."] * (len(inputs) > 3))
+    inputs = [node for node in topological([tensor]) if node.op is INPUT]
+    function = next(filter(None, map(function_of, inputs)), None)
+    if function is not None:
+        return f"values exist when the compiled {function} runs, not while it is traced: return it; or use gc.eager"
+    names = [identifier(node.name or "") for node in inputs]
+    listed = ", ".join(names[:3] + ["..."] * (len(names) > 3))
     return f"values exist when a compiled step runs: gc.compile([{listed}], y) called with arrays; or use gc.eager"

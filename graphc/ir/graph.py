@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..errors import UserLine
 from . import dims
 from .leaves import INPUT, PARAM, Param
 from .op import Check, Op
-from .tensor import Origin, Tensor, build, tracing_origin
+from .tensor import Origin, Tensor, build, latest, tracing_origin, union
 from .traversal import rebuild, topological
+
+if TYPE_CHECKING:
+    from .python_text import Leaves
 
 
 class Graph:
@@ -19,7 +23,12 @@ class Graph:
     outputs   the tensors it returns
     updates   pairs (param, new value), committed together after everything was read
     origin    node -> `Origin`; carried by `replace`
-    checks    conditions on runtime sizes; also those of nodes that `replace` removed
+    checks    conditions on runtime sizes, each with the user's lines that put it; also of nodes that `replace` removed
+
+    >>> import graphc as gc
+    >>> graph = gc.trace(lambda x: x * x, gc.input("x", ("n",)))
+    >>> [node.op.name for node in graph.nodes], graph.symbols
+    (['input', 'multiply'], ('n',))
     """
 
     def __init__(
@@ -29,17 +38,18 @@ class Graph:
         updates: Sequence[tuple[Param, Tensor]] = (),
         name: str = "step",
         origin: Mapping[Tensor, Origin] | None = None,
-        checks: Sequence[Check] = (),
+        checks: Mapping[Check, tuple[UserLine, ...]] | None = None,
     ):
         self.name = name
         self.inputs = tuple(inputs)
         self.outputs = tuple(outputs)
         self.updates = tuple(updates)
         self.nodes = tuple(topological([*self.inputs, *self.outputs, *[v for _, v in self.updates]]))
-        own = (check for node in self.nodes for check in node.checks)
-        self.checks = tuple(dict.fromkeys((*checks, *own)))
-        known = origin or {}
-        self.origin = {node: known.get(node, node.origin) for node in self.nodes}
+        self.origin = _own(self.nodes) if origin is None else {n: origin.get(n, n.origin) for n in self.nodes}
+        self.checks = {**(checks or {})}
+        for node in self.nodes:
+            for check in node.checks:
+                self.checks.setdefault(check, self.origin[node].lines)
 
     @property
     def roots(self) -> tuple[Tensor, ...]:
@@ -70,7 +80,7 @@ class Graph:
         origin: dict[Tensor, Origin] = {}
 
         def visit(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
-            with tracing_origin(self.origin[node]):
+            with tracing_origin(self.origin[node]._replace(bars=())):  # only what replaces the node is that cotangent
                 new = node if _same(inputs, node.inputs) else build(node.op, inputs, node.attrs)
                 for _ in range(_MAX_REWRITES):
                     better = rule(new)
@@ -90,6 +100,38 @@ class Graph:
             self.checks,
         )
 
+    @property
+    def leaves(self) -> Leaves:
+        """Inputs, params and users' functions: what the text of `to_python` cannot make again and must be given."""
+        from .python_text import leaves_of
+
+        return leaves_of(self)
+
+    def to_python(self, names: bool = True) -> str:
+        """A self-contained Python program whose ``build()`` makes this graph again.
+
+        ``build(inputs, params, rules)`` takes leaves, as `Graph.leaves` lists them: with the graph's own it gives the
+        very same nodes, and without arguments an equal graph on new ones (params are zero: their values are state).
+        Provenance (sections, user lines) is not written down.
+
+        names  whether nodes are called as the user called them; without, equal graphs have equal texts, but for the
+               users' functions in them
+
+        >>> import graphc as gc
+        >>> x = gc.input("x", ("n",))
+        >>> graph, space = gc.trace(lambda x: gc.sum(x * 2.0), x), {}
+        >>> exec(graph.to_python(), space)
+        >>> space["build"](*graph.leaves).outputs[0] is graph.outputs[0]
+        True
+        >>> print(graph.to_python().split("else params")[1])  # doctest: +ELLIPSIS
+        <BLANKLINE>
+            [x] = inputs
+        ...
+        """
+        from .python_text import python_text
+
+        return python_text(self, names)
+
     def __str__(self) -> str:
         from .printer import graph_text
 
@@ -97,6 +139,36 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+
+def _own(nodes: Sequence[Tensor]) -> dict[Tensor, Origin]:
+    """The provenance of nodes in a graph of their own.
+
+    Equal expressions are one node as long as somebody holds it, and it knows the lines of all of them. Those of this
+    graph are the last one of a node that nothing reads, and those that its readers' lines found when they were run; an
+    adjoint has the lines of what it is the gradient of.
+    """
+    lines: dict[Tensor, set[UserLine]] = {}
+    for node in reversed(nodes):
+        if node.origin.section == "backward" or node.origin.latest is None:
+            continue
+        own = lines.setdefault(node, set()) or {node.origin.latest}
+        lines[node] = own
+        for operand in node.inputs:
+            if operand.origin.section != "backward" and operand.origin.lines:
+                lines.setdefault(operand, set()).update(_found(operand.origin.lines, line.when) for line in own)
+    found = {}
+    for node in nodes:
+        of = node.origin.of if node.origin.section == "backward" else node
+        kept = tuple([line for line in node.origin.lines if line in lines.get(of, ())]) if of is not None else ()
+        newest = node.origin.latest
+        found[node] = node.origin._replace(lines=kept or (() if newest is None else (newest,)))
+    return found
+
+
+def _found(lines: tuple[UserLine, ...], when: int) -> UserLine:
+    """The line that had made a node last by the time `when`."""
+    return latest(line for line in lines if line.when <= when) or lines[0]
 
 
 _MAX_REWRITES = 64
@@ -111,7 +183,7 @@ def merge_origins(first: Origin | None, second: Origin) -> Origin:
     if first is None:
         return second
     return first._replace(
-        lines=tuple(dict.fromkeys((*first.lines, *second.lines))),
+        lines=union(first.lines, second.lines),
         of=second.of if first.of is None else first.of,
         bars=tuple(dict.fromkeys((*first.bars, *second.bars))),
     )

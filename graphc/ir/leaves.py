@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import DTypeError, InputError, ShapeError, message, user_line
 from . import dims
-from .dims import DimLike
-from .dtypes import INT64, DType, WeakScalar, as_dtype, check_fits
+from .dims import DimLike, Shape
+from .dtypes import INT64, SUPPORTED, DType, WeakScalar, as_dtype, check_fits
 from .expr import Size, cast, lit
 from .guard import Guard
 from .lowering import Generate, Refused
@@ -25,12 +25,16 @@ _LEAF = Refused("it is a leaf: nothing flows through it")
 
 
 class Uid:
-    """The identity of an input: two inputs of one name and shape are still two inputs."""
+    """The identity of an input: two inputs of one name and shape are still two inputs.
 
-    __slots__ = ("intern_key",)
+    function  the name of the Python function that is traced, where the input stands for an argument of it
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("function", "intern_key")
+
+    def __init__(self, function: str | None = None) -> None:
         self.intern_key = next(_uids)
+        self.function = function
 
     def __reduce__(self) -> Any:
         return Uid, ()
@@ -120,10 +124,28 @@ DIM_VALUE = _leaf(
 ROWS = (INPUT, PARAM, CONSTANT, DIM_VALUE)
 
 
+_SHOWN = 60
+
+
+def _short(array: np.ndarray, edge: int) -> str:
+    """The elements on one line, of a large array `edge` of them at each end of each axis."""
+    text = np.array2string(array, precision=4, separator=", ", threshold=2 * edge, edgeitems=edge)
+    return _PADDING.sub("", " ".join(text.split()))
+
+
 class Param(Tensor):
-    """A tensor that owns state: `value` copies it out and in; a step with `updates` changes it in place."""
+    """A tensor that owns state: `value` copies it out and in; a step with `updates` changes it in place.
+
+    >>> param([1.0, 2.0], name="w")
+    <Param 'w' float64[2], value [1., 2.]>
+    """
 
     __slots__ = ()
+
+    def __repr__(self) -> str:
+        texts = [_short(self.state.array, edge) for edge in (3, 1)]  # as it is: a repr waits for no step under way
+        value = next((f", value {text}" for text in texts if len(text) <= _SHOWN), "")
+        return f"<Param {self.name!r} {self.aval}{value}{'' if self.trainable else ', frozen'}>"
 
     @property
     def state(self) -> ParamState:
@@ -178,11 +200,32 @@ def input(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
         raise InputError(
             message("bad input name", got=repr(name), expected="a non-empty string", at=user_line(), created=False)
         )
+    if isinstance(shape, str) and shape in [d.name for d in SUPPORTED]:
+        raise ShapeError(
+            message(
+                f"input {name!r}: a dtype in the place of the shape",
+                got=repr(shape),
+                expected="a shape, then the dtype",
+                at=user_line(),
+                created=False,
+                hint=f"gc.input({name!r}, (), {shape!r}) is 0-d",
+            )
+        )
     try:
         declared = {"shape": dims.as_shape(shape), "dtype": as_dtype(dtype)}
     except (ShapeError, DTypeError) as error:
         raise type(error)(f"input {name!r}: {error}") from None
     return build(INPUT, (), {"name": name, "uid": Uid(), **declared})
+
+
+def argument(name: str, shape: Shape, dtype: DType, function: str) -> Tensor:
+    """The input that stands for an argument of a Python function called `function`, while that is traced."""
+    return build(INPUT, (), {"name": name, "uid": Uid(function), "shape": shape, "dtype": dtype})
+
+
+def function_of(node: Tensor) -> str | None:
+    """The name of the traced function that `node` is an argument of; None for what is no argument."""
+    return node.attrs["uid"].function if node.op is INPUT else None
 
 
 def param(value: Any, name: str | None = None, trainable: bool = True) -> Param:
@@ -195,17 +238,7 @@ def param(value: Any, name: str | None = None, trainable: bool = True) -> Param:
     >>> param(0.5, name="w").value
     array(0.5)
     """
-    array = np.asarray(value.value if isinstance(value, Param) else value)
-    if array.dtype.kind in "OUSVMm":
-        raise DTypeError(
-            message(
-                "cannot make a param",
-                got=repr(value)[:80],
-                expected="a number or array of numbers",
-                at=user_line(),
-                created=False,
-            )
-        )
+    array = _numbers(value.value if isinstance(value, Param) else value, "param")
     if name is not None and not isinstance(name, str):
         raise InputError(message("bad param name", got=repr(name), expected="a string", at=user_line(), created=False))
     array = np.array(array, dtype=as_dtype(array.dtype), order="C", copy=True)
@@ -236,18 +269,29 @@ def constant(value: Any, dtype: Any = None) -> Tensor:
         return build(DIM_VALUE, (), {"dim": value.dim, "dtype": wanted or INT64})
     if wanted is not None and isinstance(value, WeakScalar):
         check_fits(value, wanted)
-    array = np.asarray(value)
-    if array.dtype.kind in "OUSVMm":
-        raise DTypeError(
-            message(
-                "cannot make a constant",
-                got=repr(value)[:80],
-                expected="a number or array of numbers",
-                at=user_line(),
-                created=False,
-            )
-        )
+    array = _numbers(value, "constant")
     return build(CONSTANT, (), {"data": ArrayData(array.astype(wanted or as_dtype(array.dtype)))})
+
+
+def _numbers(value: Any, what: str) -> np.ndarray:
+    """`value` as an array of numbers; `DTypeError` for text, objects and lists of different lengths."""
+    try:
+        array = np.asarray(value)
+        numbers = array.dtype.kind not in "OUSVMm"
+    except ValueError:
+        numbers = False
+    if numbers:
+        return array
+    raise DTypeError(
+        message(
+            f"cannot make a {what}",
+            got=repr(value)[:80],
+            expected="a number or array of numbers",
+            at=user_line(),
+            created=False,
+            hint="the value comes first: gc.param(value, name)" if what == "param" and isinstance(value, str) else "",
+        )
+    )
 
 
 def dim_scalar(dim: DimLike, dtype: DType) -> Tensor:
@@ -262,6 +306,7 @@ def constant_value(node: Tensor) -> np.ndarray | None:
     return node.attrs["data"].array if node.op is CONSTANT else None
 
 
+_PADDING = re.compile(r"(?<=\[) +| +(?=[,\]])")
 _WORD = re.compile(r"[^A-Za-z0-9_]+")
 
 

@@ -15,7 +15,8 @@ from .dtypes import DType
 from .expr import Expr
 from .tensor import Tensor
 
-AXIS_KINDS = ("map", "reduce", "scan")
+AXIS_KINDS = ("map", "reduce", "scan", "join")
+"""What a loop does: independent elements, one result, a running one, one result out of those of chunks."""
 
 
 @dataclass
@@ -81,13 +82,38 @@ class StoreCombine:
 
 @dataclass
 class For:
-    """A loop of `var` over 0 .. extent-1 (from the end if `reverse`); `kind` is what the axis does."""
+    """A loop of `var` over 0 .. extent-1 (from the end if `reverse`); `kind` is what the axis does.
+
+    chunked  it covers only the part of the chunk it stands in, see `Chunks`
+    """
 
     var: str
     extent: DimLike
     kind: str
     body: list[Statement] = field(default_factory=list)
     reverse: bool = False
+    chunked: bool = False
+
+
+@dataclass
+class Chunks:
+    """`body` for each chunk `var` in 0 .. count-1, in any order and at once: it writes nothing another chunk touches.
+
+    Chunk c covers c * length <= i < min((c + 1) * length, extent) of the loop marked as chunked.
+    """
+
+    var: str
+    count: DimLike
+    length: DimLike
+    extent: DimLike
+    body: list[Statement] = field(default_factory=list)
+
+
+@dataclass
+class Finish:
+    """`body` once, behind all chunks."""
+
+    body: list[Statement] = field(default_factory=list)
 
 
 @dataclass
@@ -100,7 +126,11 @@ class If:
 
 @dataclass
 class Dot:
-    """``out = x @ y`` for every batch index; operands are transposed where their flag says so."""
+    """``out = x @ y`` for every batch index; operands are transposed where their flag says so.
+
+    In `Chunks`, chunk c computes the c-th square tile of the result, `schedule.chunks.TILE` wide: batch by batch, row
+    of tiles by row.
+    """
 
     x: str
     y: str
@@ -124,7 +154,15 @@ class Argsort:
     node: Tensor | None = None
 
 
-Statement = Let | Store | Init | Combine | StoreCombine | For | If | Dot | Argsort
+@dataclass
+class Finite:
+    """Sets the kernel's error code if an element of `array` is nan or inf; stands alone in its kernel."""
+
+    array: str
+    node: Tensor | None = None
+
+
+Statement = Let | Store | Init | Combine | StoreCombine | For | If | Chunks | Finish | Dot | Argsort | Finite
 
 
 @dataclass
@@ -132,14 +170,21 @@ class Kernel:
     """One kernel: its arrays, its body, and where its error codes come from.
 
     checks   gathers and scatters that can fail: the graph nodes, by number; the kernel reports the first that did
+    finite   the node whose value the kernel tests for nan and inf, and does nothing else
     title    what it does, for headers
     """
 
     arrays: list[ArrayArg]
     body: list[Statement]
     checks: list[Tensor] = field(default_factory=list)
+    finite: Tensor | None = None
     title: str = ""
     nodes: list[Tensor] = field(default_factory=list)
+
+    @property
+    def chunks(self) -> Chunks | None:
+        """Its chunks, if it has any."""
+        return next((s for s in self.body if isinstance(s, Chunks)), None)
 
 
 def walk(body: list[Statement]) -> Iterator[Statement]:
@@ -148,5 +193,5 @@ def walk(body: list[Statement]) -> Iterator[Statement]:
     while stack:
         statement = stack.pop()
         yield statement
-        if isinstance(statement, (For, If)):
+        if isinstance(statement, (For, If, Chunks, Finish)):
             stack.extend(reversed(statement.body))

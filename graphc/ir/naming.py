@@ -114,6 +114,24 @@ def _segment(lines: tuple[bytes, ...], span: Span) -> str:
     return " ".join(b" ".join(parts).decode(errors="replace").split())
 
 
+def called(line: UserLine) -> str | None:
+    """The function that the expression at `line` calls, as the user wrote it: ``math.exp``."""
+    source = source_of(line)
+    node = source.expressions.get(line.span) if line.span else None
+    function = node.func if isinstance(node, ast.Call) else None
+    return _segment(source.lines, span_of(function)) if isinstance(function, (ast.Name, ast.Attribute)) else None
+
+
+def is_membership(line: UserLine) -> bool:
+    """Whether the expression at `line` asks whether something is in a collection: ``x in [a, b]``, ``xs.index(x)``."""
+    source = source_of(line)
+    node = source.expressions.get(line.span) if line.span else None
+    if isinstance(node, ast.Compare):
+        return any(isinstance(op, (ast.In, ast.NotIn)) for op in node.ops)
+    function = node.func if isinstance(node, ast.Call) else None
+    return isinstance(function, ast.Attribute) and function.attr in ("index", "count", "remove")
+
+
 def operand_labels(operands: Sequence[Any], at: UserLine, inside: bool = True) -> list[str]:
     """What errors call operands: their names, the user's expressions for them, or "".
 
@@ -155,8 +173,8 @@ def _made_by(operand: Any, at: UserLine, inside: bool) -> str:
     if not isinstance(origin, Origin) or origin.section != "forward" or not origin.lines or not operand.inputs:
         return ""
     here = [line for line in origin.lines if line == at and line.span == at.span]
-    line = (here or origin.lines)[0]
-    if line.span is None or (here and inside):  # a step on the way inside the failing expression has no name
+    line = here[0] if here else origin.latest
+    if line is None or line.span is None or (here and inside):  # a step inside the failing expression has no name
         return ""
     source = source_of(line)
     return source.targets.get(line.span) or _short(_segment(source.lines, line.span))
@@ -232,6 +250,13 @@ class UserNames:
             if name is not None:  # w_bar_bar: the cotangent of w in a second backward pass
                 return name + "_bar" * min(max(origin.order - self.origin(bar).order, 1), _MAX_ORDER)
         return None
+
+    def written(self, node: Tensor) -> str | None:
+        """The user's expression whose value `node` is, as text; None where it is a step of one, or a long one."""
+        line = self.line(node)
+        if line is None or line.span is None or node not in self._final:
+            return None
+        return _short(_segment(source_of(line).lines, line.span)) or None
 
     def expression(self, node: Tensor) -> str | None:
         """The name that the whole expression gets which `node` is a step of."""

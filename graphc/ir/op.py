@@ -72,7 +72,7 @@ class Batching(NamedTuple):
 
 
 Rule = Callable[..., Any]
-Rules = Sequence[Rule] | Rule | Refused
+Rules = Sequence[Rule | None] | Rule | Refused
 
 
 class Arr(NamedTuple):
@@ -101,7 +101,8 @@ class Op:
     infer    ``infer(require, *avals, **attrs) -> Aval`` (a tuple of them if `multi`); raises with operand names
     numpy    ``numpy(*arrays, **attrs)``: the definition; dims in attrs are ints by then
     lower    see `ir.lowering`
-    vjp      one rule per operand, ``rule(ct, out, *operands, **attrs) -> cotangent``; or one callable giving all
+    vjp      one rule per operand, ``rule(ct, out, *operands, **attrs) -> cotangent`` (None: it has none); or one
+             callable giving all
     jvp      one rule per operand, ``rule(tangent, out, *operands, **attrs) -> contribution``; or one callable
              of the tuple of tangents
     batch    ``rule(how, *operands, **attrs)``: the op on many samples at once. Some operands have a new leading axis

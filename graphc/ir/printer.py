@@ -8,7 +8,7 @@ import numpy as np
 
 from .leaves import CONSTANT, INPUT, PARAM, ArrayData, ParamState, Uid, identifier
 from .naming import Unique, UserNames, expression_text
-from .tensor import Origin, Tensor
+from .tensor import Tensor
 from .traversal import depends_on
 
 if TYPE_CHECKING:
@@ -86,12 +86,14 @@ def node_text(node: Tensor, names: dict[Tensor, str]) -> str:
     return f"{names[node]}: {types} = {node.op.name}({arguments})"
 
 
-def provenance_text(origin: Origin) -> str:
+def provenance_text(graph: Graph, node: Tensor) -> str:
     """The user's lines, and for an adjoint the expression that it is the gradient of."""
+    origin = graph.origin[node]
     where = ", ".join(str(line) for line in origin.lines[:2])
-    if origin.section != "backward" or origin.of is None or not origin.of.origin.lines:
+    if origin.section != "backward" or origin.of is None:
         return where
-    return f"{where}  grad of: {expression_text(origin.of.origin.lines[0])}"
+    of = graph.origin.get(origin.of, origin.of.origin).lines
+    return f"{where}  grad of: {expression_text(of[0])}" if of else where
 
 
 def graph_text(graph: Graph) -> str:
@@ -102,7 +104,7 @@ def graph_text(graph: Graph) -> str:
     for title, leaves in (("inputs", graph.inputs), ("params", params)):
         if leaves:
             rows.append((f"  # {title}", ""))
-            rows += [("  " + node_text(node, names), provenance_text(graph.origin[node])) for node in leaves]
+            rows += [("  " + node_text(node, names), provenance_text(graph, node)) for node in leaves]
     parts: list[list[Tensor]] = [[] for _ in SECTIONS]
     variable = variable_nodes(graph)
     for node, part in section_of(graph).items():
@@ -112,9 +114,7 @@ def graph_text(graph: Graph) -> str:
         if shown:
             rows.append((f"  # {title}", ""))
         for node in shown:
-            rows.append(
-                ("  " + node_text(node, names), provenance_text(graph.origin[node]) if node in variable else "")
-            )
+            rows.append(("  " + node_text(node, names), provenance_text(graph, node) if node in variable else ""))
     width = min(max((len(text) for text, where in rows if where), default=0), _WIDTH)
     lines = [f"graph {identifier(graph.name)}:"]
     lines += [f"{text:<{width}}  # {where}" if where else text for text, where in rows]

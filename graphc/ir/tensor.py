@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections.abc import Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,6 +26,7 @@ else:
     Installed = object
 
 _serials = itertools.count()
+_builds = itertools.count(1)
 _lock = threading.RLock()
 _table: weakref.WeakValueDictionary[Any, Tensor] = weakref.WeakValueDictionary()
 
@@ -33,7 +35,7 @@ class Origin(NamedTuple):
     """Where a node comes from.
 
     section  the part of the step it belongs to: forward, backward, update
-    lines    the user's lines
+    lines    the user's lines, that which made it first in front
     of       the node whose derivative rule made it
     bars     the nodes it is the cotangent of
     order    of the derivative: 1 in a backward pass, 2 in that of a graph with a backward pass in it
@@ -44,6 +46,11 @@ class Origin(NamedTuple):
     of: Tensor | None = None
     bars: tuple[Tensor, ...] = ()
     order: int = 0
+
+    @property
+    def latest(self) -> UserLine | None:
+        """The line that made the node last: equal expressions are one node, and the user means the newer one."""
+        return latest(self.lines)
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
@@ -71,6 +78,12 @@ class Tensor(Installed):
     checks              conditions on runtime sizes that it adds
     serial              creation number: hashable identity, since ``==`` builds a node
     origin              provenance, see `Origin`; not part of the node's identity
+
+    >>> import graphc as gc
+    >>> x = gc.input("x", ("n", 3), "float32")
+    >>> y = gc.tanh(x) * 2
+    >>> y, y.shape, y.op.name, gc.tanh(x) * 2 is y
+    (<Tensor multiply float32[n, 3]>, (n, 3), 'multiply', True)
     """
 
     __slots__ = ("__weakref__", "attrs", "avals", "checks", "inputs", "op", "origin", "serial")
@@ -81,6 +94,15 @@ class Tensor(Installed):
     checks: tuple[Check, ...]
     serial: int
     origin: Origin
+
+    def __init__(self, *args: Any, **named: Any):
+        raise TypeError(
+            message(
+                f"{type(self).__name__}(...)",
+                got=", ".join(type(a).__name__ for a in args),
+                expected="gc.input, gc.param or gc.constant, which make tensors",
+            )
+        )
 
     @property
     def aval(self) -> Aval:
@@ -128,11 +150,6 @@ class Tensor(Installed):
             known = f", of constants: {'np.asarray' if self.shape else 'float'}(t) evaluates it"
         return f"<Tensor{label} {self.op.name} {', '.join(map(str, self.avals))}{known}>"
 
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TraceError(message("len() of a 0-d tensor", got=repr(self), at=user_line(), created=False))
-        return int(self.shape[0])
-
 
 def _of_constants(tensor: Tensor, at_most: int = 50) -> bool:
     """Whether `tensor` depends on constants only; False, too, where it takes more than `at_most` nodes to see it."""
@@ -140,6 +157,8 @@ def _of_constants(tensor: Tensor, at_most: int = 50) -> bool:
     while waiting:
         node = waiting.pop()
         if len(seen) > at_most or not (node.inputs or node.op.name == "constant"):
+            return False
+        if any(isinstance(size, Dim) for aval in node.avals for size in aval.shape):
             return False
         waiting += [i for i in node.inputs if i not in seen]
         seen.update(node.inputs)
@@ -168,7 +187,7 @@ def intern_key(value: Any) -> Any:
 
 def _current_origin() -> Origin:
     chosen = _origin.get()
-    return chosen if chosen is not None else Origin("forward", (user_line(),))
+    return chosen if chosen is not None else Origin("forward", (user_line(next(_builds)),))
 
 
 def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[Tensor] = Tensor) -> Tensor:
@@ -200,9 +219,25 @@ def _remember_line(node: Tensor) -> None:
     section, new, *_ = _current_origin()
     if section == "forward" != origin.section:  # a constant that another graph's backward part made first
         node.origin = Origin(section, new)
-        return
-    if new and new[0] not in origin.lines and len(origin.lines) < _MAX_LINES:
-        node.origin = origin._replace(lines=(*origin.lines, *new))
+    elif new:
+        lines = union(origin.lines, new)[-_MAX_LINES:]
+        node.origin = Origin(origin.section, lines, origin.of, origin.bars, origin.order)
+
+
+def latest(lines: Iterable[UserLine]) -> UserLine | None:
+    """The line that was run last."""
+    return max(lines, key=lambda line: line.when, default=None)
+
+
+def union(lines: tuple[UserLine, ...], more: tuple[UserLine, ...]) -> tuple[UserLine, ...]:
+    """The lines of both, each once, as of when it was last used."""
+    if len(lines) == len(more) == 1 and lines == more:
+        return max(lines, more, key=lambda one: one[0].when)
+    found = {line: line for line in lines}
+    for line in more:
+        known = found.get(line, line)
+        found[line] = known if known.when > line.when else line
+    return tuple(found.values())
 
 
 def note_cotangent(ct: Any, node: Tensor) -> None:

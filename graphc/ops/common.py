@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import DTypeError, ShapeError, message, user_line
 from ..ir import dims
-from ..ir.apply import apply, lift, lift_promoted
+from ..ir.apply import apply, is_tensor, lift, lift_promoted
 from ..ir.dims import DimLike, Shape, shape_text
 from ..ir.dtypes import DType
 from ..ir.naming import operand_labels
@@ -20,12 +20,16 @@ def describe(*operands: Any, inside: bool = True) -> str:
 
     inside  whether they may be steps on the way inside the user's line, and not only what it has already
     """
-    labels = operand_labels(operands, user_line(), inside)
-    parts = []
-    for k, (operand, label) in enumerate(zip(operands, labels, strict=True), 1):
-        label = label or (f"operand {k}" if len(operands) > 1 else "")
-        parts.append((f"{label}: " if label else "") + f"{operand.dtype}{shape_text(tuple(operand.shape))}")
-    return ", ".join(parts)
+    return ", ".join(
+        (f"{label}: " if label else "") + f"{operand.dtype}{shape_text(tuple(operand.shape))}"
+        for operand, label in zip(operands, labels(*operands, inside=inside), strict=True)
+    )
+
+
+def labels(*operands: Any, inside: bool = True) -> list[str]:
+    """What errors call operands: their names or the user's expressions for them, else ``operand 2`` of several."""
+    found = operand_labels(operands, user_line(), inside)
+    return [name or (f"operand {k}" if len(operands) > 1 else "") for k, name in enumerate(found, 1)]
 
 
 def shape_error(op: str, operands: tuple[Any, ...], expected: str, hint: str = "") -> ShapeError:
@@ -44,6 +48,13 @@ def axis_index(axis: Any, ndim: int, op: str) -> int:
     """`axis` as 0 <= axis < ndim; `ShapeError` where it is out of range."""
     if isinstance(axis, bool) or not hasattr(axis, "__index__"):
         raise ShapeError(message(f"bad axis in {op}", got=repr(axis), expected="an int", at=user_line(), created=False))
+    if is_tensor(axis) and (axis.shape or axis.dtype.kind not in "iu"):
+        hint = f"gc.{op}imum(x, y) takes two tensors" if op in ("max", "min") else ""
+        raise ShapeError(
+            message(
+                f"bad axis in {op}", got=describe(axis), expected="an int", at=user_line(), created=False, hint=hint
+            )
+        )
     k = axis.__index__()
     if not -ndim <= k < ndim:
         raise ShapeError(

@@ -106,7 +106,12 @@ def ones(shape: Any, dtype: Any = "float64") -> Any:
 
 
 def empty(shape: Any, dtype: Any = "float64") -> Any:
-    """Zeros of `shape`: a graph has no memory that nobody wrote."""
+    """Zeros of `shape` (ints, dim names and dims): a graph has no memory that nobody wrote.
+
+    >>> import graphc as gc
+    >>> gc.empty(2).tolist()
+    [0.0, 0.0]
+    """
     return zeros(shape, dtype)
 
 
@@ -130,17 +135,32 @@ def full_like(x: Any, /, fill_value: Any, dtype: Any = None) -> Any:
 
 
 def zeros_like(x: Any, /, dtype: Any = None) -> Any:
-    """Zeros in the shape and, unless given, the dtype of `x`."""
+    """Zeros in the shape and, unless given, the dtype of `x`.
+
+    >>> import graphc as gc
+    >>> gc.zeros_like(gc.input("x", ("n", 2), "int32"))
+    <Tensor broadcast_to int32[n, 2]>
+    """
     return full_like(x, False, dtype)
 
 
 def ones_like(x: Any, /, dtype: Any = None) -> Any:
-    """Ones in the shape and, unless given, the dtype of `x`."""
+    """Ones in the shape and, unless given, the dtype of `x`.
+
+    >>> import graphc as gc
+    >>> gc.ones_like(gc.asarray([1.5, 2.5]), "int64").tolist()
+    [1, 1]
+    """
     return full_like(x, True, dtype)
 
 
 def empty_like(x: Any, /, dtype: Any = None) -> Any:
-    """Zeros in the shape and, unless given, the dtype of `x`: a graph has no memory that nobody wrote."""
+    """Zeros in the shape and, unless given, the dtype of `x`: a graph has no memory that nobody wrote.
+
+    >>> import graphc as gc
+    >>> gc.empty_like(gc.asarray([1, 2])).tolist()
+    [0, 0]
+    """
     return zeros_like(x, dtype)
 
 

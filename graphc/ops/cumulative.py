@@ -206,13 +206,23 @@ def cumulative_prod(x: Any, /, *, axis: int | None = None, dtype: Any = None, in
 
 
 def cumsum(x: Any, /, axis: int | None = None, dtype: Any = None) -> Any:
-    """NumPy's spelling of `cumulative_sum`: with `axis` None the tensor is flattened first."""
+    """NumPy's spelling of `cumulative_sum`: with `axis` None the tensor is flattened first.
+
+    >>> import graphc as gc
+    >>> gc.cumsum(gc.asarray([[1, 2], [3, 4]])).tolist()
+    [1, 3, 6, 10]
+    """
     (x,) = lift(x)
     return cumulative_sum(reshape(x, (-1,)) if axis is None else x, axis=axis, dtype=dtype)
 
 
 def cumprod(x: Any, /, axis: int | None = None, dtype: Any = None) -> Any:
-    """NumPy's spelling of `cumulative_prod`: with `axis` None the tensor is flattened first."""
+    """NumPy's spelling of `cumulative_prod`: with `axis` None the tensor is flattened first.
+
+    >>> import graphc as gc
+    >>> gc.cumprod(gc.asarray([[1, 2], [3, 4]])).tolist()
+    [1, 2, 6, 24]
+    """
     (x,) = lift(x)
     return cumulative_prod(reshape(x, (-1,)) if axis is None else x, axis=axis, dtype=dtype)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import ShapeError, message, user_line
+from ..errors import ShapeError, count, message, user_line
 from ..ir import dims
 from ..ir.apply import lift, lift_promoted
 from .common import describe
@@ -60,13 +60,17 @@ def _parse(subscripts: str, tensors: tuple[Any, ...]) -> tuple[list[str], str]:
         raise _bad(repr(subscripts), "letters, commas, one '->' and at most one '...' in each term")
     if len(terms) != len(tensors):
         raise _bad(
-            f"{subscripts!r} with {len(tensors)} operands", f"as many operands as terms ({len(terms)} before '->')"
+            f"{subscripts!r} with {count(len(tensors), 'operand')}",
+            f"as many operands as terms ({len(terms)} before '->')",
         )
     free = [c for c in string.ascii_letters if c not in text]
     extra = [len(x.shape) - len(t.replace("...", "")) for x, t in zip(tensors, terms, strict=True)]
     for x, term, more in zip(tensors, terms, extra, strict=True):
         if more < 0 or (more > 0 and "..." not in term):
-            raise _bad(f"term {term!r} for {describe(x)}", f"one letter for each of its {len(x.shape)} axes, or '...'")
+            raise _bad(
+                f"term {term!r} for {describe(x)}",
+                f"one letter for each of its {count(len(x.shape), 'axis', 'axes')}, or '...'",
+            )
     widest = max([m for t, m in zip(terms, extra, strict=True) if "..." in t], default=0)
     dots = "".join(free[:widest])
     full = [t.replace("...", dots[len(dots) - m :] if m else "") for t, m in zip(terms, extra, strict=True)]

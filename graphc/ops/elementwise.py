@@ -140,8 +140,8 @@ WHERE = Op(
     _where_infer,
     np.where,
     Map(lambda c, x, y: select(c, x, y)),
-    vjp=(None, lambda ct, out, c, x, y: where(c, ct, 0.0), lambda ct, out, c, x, y: where(c, 0.0, ct)),  # type: ignore
-    jvp=(None, lambda t, out, c, x, y: where(c, t, 0.0), lambda t, out, c, x, y: where(c, 0.0, t)),  # type: ignore
+    vjp=(None, lambda ct, out, c, x, y: where(c, ct, 0.0), lambda ct, out, c, x, y: where(c, 0.0, ct)),
+    jvp=(None, lambda t, out, c, x, y: where(c, t, 0.0), lambda t, out, c, x, y: where(c, 0.0, t)),
     batch=batch_elementwise,
     sympy=lambda sp, c, x, y: sp.Piecewise((x, c), (y, True)),
     samples=(

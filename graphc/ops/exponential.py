@@ -7,10 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from .common import unary
-from .elementwise import add, divide, multiply, negative
-from .forms import smooth
+from ..ir.expr import Expr, call, select
+from ..ir.lowering import Map
+from ..ir.op import Arr, Op, Sample
+from .batching import batch_elementwise
+from .common import elementwise_infer, nary, unary
+from .cotangent import ct_mul
+from .elementwise import add, divide, equal, multiply, negative, where
+from .forms import at_points, smooth
+from .logic import logical_and
 
+_INF, _NAN = math.inf, math.nan
 _LN2, _LN10 = math.log(2.0), math.log(10.0)
 _TINY, _HUGE = 1e-300, 1e300
 
@@ -78,6 +85,37 @@ LOG10 = smooth(
     low=0.3,
     high=4.0,
     special=(_TINY, _HUGE, 1000.0, 0.01),
+)
+
+
+def _xlogy_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where((x == 0) & ~np.isnan(y), x.dtype.type(0), x * np.log(y))
+
+
+def _xlogy_lower(x: Expr, y: Expr) -> Expr:
+    nothing = call("logical_and", call("eq", x, 0), call("eq", y, y))
+    return select(nothing, 0, x * call("log", y))
+
+
+def _ratio(x: Any, y: Any) -> Any:
+    """``x / y``, and 0 where both are 0."""
+    return divide(x, where(logical_and(equal(x, 0.0), equal(y, 0.0)), 1.0, y))
+
+
+XLOGY = Op(
+    "xlogy",
+    elementwise_infer,
+    _xlogy_numpy,
+    Map(_xlogy_lower),
+    vjp=(lambda ct, out, x, y: ct_mul(ct, log(y)), lambda ct, out, x, y: ct_mul(ct, _ratio(x, y))),
+    jvp=(lambda t, out, x, y: multiply(t, log(y)), lambda t, out, x, y: multiply(t, _ratio(x, y))),
+    batch=batch_elementwise,
+    sympy=lambda sp, x, y: x * sp.log(y),
+    samples=(
+        Sample((Arr(), Arr(low=0.3, high=4.0))),
+        Sample((Arr((5,), dtype="float32"), Arr((5,), low=0.3, high=4.0, dtype="float32"))),
+        at_points((0.0, -0.0, 0.0, 0.0, 1.0, -2.0, 0.5, _NAN, 0.0), (0.0, 0.0, _INF, -1.0, 0.0, 0.0, -1.0, 1.0, _NAN)),
+    ),
 )
 
 
@@ -151,4 +189,17 @@ def log10(x: Any, /) -> Any:
     return unary(LOG10, x, to_float=True)
 
 
-ROWS = (EXP, EXP2, EXPM1, LOG, LOG1P, LOG2, LOG10)
+def xlogy(x: Any, y: Any, /) -> Any:
+    """x * log(y), and 0 where x is 0 (unless y is nan).
+
+    The derivative by x is log(y), so at x = y = 0 it is -inf, the limit of that of x * log(x); by y it is x / y, and 0
+    where x is 0.
+
+    >>> import graphc as gc
+    >>> float(gc.xlogy(0.0, 0.0))
+    0.0
+    """
+    return nary(XLOGY, x, y, to_float=True)
+
+
+ROWS = (EXP, EXP2, EXPM1, LOG, LOG1P, LOG2, LOG10, XLOGY)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..ir.apply import lift
 from . import (
+    activations,
     creation,
     cumulative,
     einsum,
@@ -37,31 +38,25 @@ from . import (
 )
 from .movement import permute_dims, reshape
 
-_MODULES = (
-    elementwise,
-    power,
-    exponential,
-    trigonometry,
-    special,
-    rounding,
-    piecewise,
-    logic,
-    creation,
-    ranges,
-    triangular,
-    movement,
-    rearranging,
-    joining,
-    padding,
-    indexing,
-    sorting,
-    reduction,
-    statistics,
-    cumulative,
-    linalg,
-    einsum,
-    structure,
-)
+_GROUPS: dict[str, tuple[ModuleType, ...]] = {
+    "arithmetic, comparison, selection": (elementwise,),
+    "powers, exponentials, logarithms": (power, exponential),
+    "trigonometric and hyperbolic": (trigonometry,),
+    "special functions": (special,),
+    "rounding, and functions smooth in pieces": (rounding, piecewise),
+    "activations": (activations,),
+    "logic and bits": (logic,),
+    "creation": (creation, ranges),
+    "diagonals and triangles": (triangular,),
+    "shapes": (movement, rearranging),
+    "joining, cutting, padding": (joining, padding),
+    "indices and sorting": (indexing, sorting),
+    "reductions and statistics": (reduction, statistics),
+    "running sums and differences": (cumulative,),
+    "linear algebra": (linalg, einsum),
+    "a derivative of one's own": (structure,),
+}
+"""Where the functions stand, under the titles that a list of them has."""
 _INTERNAL = frozenset({"gather", "item", "scatter_add", "scatter_set"})
 _ALIASES = {
     # NumPy
@@ -96,6 +91,7 @@ _ALIASES = {
     "ge": "greater_equal",
     "gt": "greater",
     "le": "less_equal",
+    "logsigmoid": "log_sigmoid",
     "lt": "less",
     "mm": "matmul",
     "mul": "multiply",
@@ -132,18 +128,16 @@ def ravel(x: Any, /) -> Any:
 def _own_functions(module: ModuleType) -> list[str]:
     """What a module offers: its ``__all__``, else the public functions defined there."""
     named = getattr(module, "__all__", None)
-    if named is not None:
-        return list(named)
-    found = vars(module).items()
-    return [k for k, v in found if not k.startswith("_") and getattr(v, "__module__", "") == module.__name__]
+    if named is None:
+        found = vars(module).items()
+        named = [k for k, v in found if not k.startswith("_") and getattr(v, "__module__", "") == module.__name__]
+    return [name for name in named if name not in _INTERNAL]
 
 
 def _public() -> dict[str, Callable[..., Any]]:
     table: dict[str, Callable[..., Any]] = {"transpose": transpose, "ravel": ravel, "flatten": ravel}
-    for module in _MODULES:
+    for module in (m for modules in _GROUPS.values() for m in modules):
         for name in _own_functions(module):
-            if name in _INTERNAL:
-                continue
             if name in table:
                 raise ValueError(f"two functions are called {name}")
             table[name] = getattr(module, name)
@@ -155,3 +149,8 @@ def _public() -> dict[str, Callable[..., Any]]:
 
 
 PUBLIC: Mapping[str, Callable[..., Any]] = MappingProxyType(_public())
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {title: tuple(n for m in modules for n in _own_functions(m)) for title, modules in _GROUPS.items()}
+    | {"shapes": ("transpose", "ravel", *_own_functions(movement), *_own_functions(rearranging))}
+)
+"""Names of all functions, each under the one that it was given here, by what they are about."""

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TraceError, UnsupportedError, message, user_line
-from ..ir.dims import Dim
+from ..errors import TraceError, UnsupportedError, count, message, user_line
+from ..ir.dims import Dim, symbols
 from ..ir.evaluate import value_hint
-from ..ir.leaves import Param
-from .common import describe
+from .common import describe, labels
 from .functions import PUBLIC
+from .hints import int_hint, loop_hint, number_hint, truth_hint
 from .numpy_calls import array_function, array_ufunc
 
 _BINARY = {
@@ -127,19 +127,51 @@ def _at(self: Any) -> Any:
 
 def _iter(self: Any) -> Iterator[Any]:
     """The slices along the first axis; its size must be known while building."""
-    shape = tuple(self.shape)
-    if not shape or isinstance(shape[0], Dim):
+    if not self.shape:
         raise TraceError(
             message(
+                "cannot iterate over a 0-d tensor",
+                got=describe(self, inside=False),
+                expected="an axis to go along",
+                at=user_line(),
+                created=False,
+            )
+        )
+    if isinstance(self.shape[0], Dim):
+        error = TraceError(
+            message(
                 "cannot iterate over a tensor",
-                got=describe(self),
+                got=describe(self, inside=False),
                 expected="a first axis whose size is known while building",
                 at=user_line(),
                 created=False,
-                hint="write it for the whole axis at once; sizes of named dims are known only at call time",
+                hint=loop_hint(self),
             )
         )
-    return iter([self[k] for k in range(shape[0])])
+        error.sizes = tuple(symbols(self.shape[0]))
+        raise error
+    return iter([self[k] for k in range(self.shape[0])])
+
+
+def _len(self: Any) -> int:
+    """The size of the first axis, which must be known while building."""
+    if not self.shape:
+        raise TraceError(
+            message("len() of a 0-d tensor", got=describe(self, inside=False), at=user_line(), created=False)
+        )
+    if isinstance(self.shape[0], Dim):
+        label = labels(self, inside=False)[0] or "x"
+        raise TraceError(
+            message(
+                "len() is not known while building",
+                got=describe(self, inside=False),
+                at=user_line(),
+                created=False,
+                hint=f"{label}.shape[0] is the size, as a dim: gc.sum({label}) / {label}.shape[0]; or declare the size "
+                "as an int",
+            )
+        )
+    return self.shape[0]
 
 
 def _contains(self: Any, value: Any) -> bool:
@@ -168,7 +200,7 @@ def _round(self: Any, ndigits: int | None = None) -> Any:
         raise UnsupportedError(
             message(
                 "no rounding to digits",
-                got=f"{ndigits} digits",
+                got=count(ndigits, "digit"),
                 expected="round(x)",
                 at=user_line(),
                 created=False,
@@ -192,7 +224,7 @@ def _scalars(value_of: Callable[[Any], np.ndarray]) -> dict[str, Any]:
         raise TraceError(text)
 
     def one(x: Any, what: str) -> Any:
-        value = known(x, f"a symbolic tensor has no {what} value", _float_hint if what == "float" else value_hint)
+        value = known(x, f"a symbolic tensor has no {what} value", int_hint if what == "int" else number_hint)
         if value.size != 1:
             raise TraceError(
                 message(
@@ -206,7 +238,7 @@ def _scalars(value_of: Callable[[Any], np.ndarray]) -> dict[str, Any]:
         return value.reshape(())[()]
 
     def truth(self: Any) -> bool:
-        value = known(self, "a symbolic tensor has no truth value", lambda _: _TRUTH_HINT)
+        value = known(self, "a symbolic tensor has no truth value", truth_hint)
         if value.size != 1:
             raise TraceError(
                 message(
@@ -231,7 +263,7 @@ def _scalars(value_of: Callable[[Any], np.ndarray]) -> dict[str, Any]:
         return int(value)
 
     def to_array(self: Any, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        value = known(self, "a symbolic tensor is not an array")
+        value = known(self, "a symbolic tensor is not an array", number_hint)
         return np.array(value, dtype=dtype, copy=True)
 
     def to_item(self: Any, *index: int) -> Any:
@@ -260,18 +292,12 @@ def _scalars(value_of: Callable[[Any], np.ndarray]) -> dict[str, Any]:
     }
 
 
-_TRUTH_HINT = (
-    "choose with gc.where(condition, x, y); Python's and, or, not, max, min, sorted are gc.logical_and, logical_or, "
-    "logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager"
-)
+def install(cls: type, value_of: Callable[[Any], np.ndarray], missing: Callable[[Any, str], Any] | None = None) -> None:
+    """Set operators, methods and protocols on `cls`.
 
-
-def _float_hint(x: Any) -> str:
-    return value_hint(x) if isinstance(x, Param) else f"math.exp(x) is gc.exp(x); {value_hint(x)}"
-
-
-def install(cls: type, value_of: Callable[[Any], np.ndarray]) -> None:
-    """Set operators, methods and protocols on `cls`; `value_of` gives a tensor's data or raises `TraceError`."""
+    value_of  gives a tensor's data or raises `TraceError`
+    missing   is called for an attribute that a tensor does not have
+    """
     members: dict[str, Any] = {
         **dict(_operators()),
         **_scalars(value_of),
@@ -279,6 +305,7 @@ def install(cls: type, value_of: Callable[[Any], np.ndarray]) -> None:
         "__getitem__": _getitem,
         "__setitem__": _setitem,
         "__iter__": _iter,
+        "__len__": _len,
         "__contains__": _contains,
         "__round__": _round,
         "__array_ufunc__": array_ufunc,
@@ -291,6 +318,8 @@ def install(cls: type, value_of: Callable[[Any], np.ndarray]) -> None:
         "transpose": _transpose,
         "round": _round,
     }
+    if missing is not None:
+        members["__getattr__"] = missing
     for name, member in members.items():
         if name not in cls.__dict__:
             setattr(cls, name, member)

@@ -13,7 +13,7 @@ from ..ir.apply import apply, cast, lift, lift_promoted
 from ..ir.dims import DimLike
 from ..ir.lowering import Contract
 from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
-from .common import axis_index, shape_error
+from .common import axis_index, labels, shape_error
 from .cotangent import ct_mul
 from .cumulative import widened
 from .elementwise import multiply
@@ -40,7 +40,7 @@ def _contract_infer(require: Require, x: Aval, y: Aval, spec: str) -> Aval:
     size = dict(zip(a, x.shape, strict=True))
     for letter, n in zip(b, y.shape, strict=True):
         if letter in size:
-            require.equal(size[letter], n, f"equal sizes along '{letter}' in contract {spec} of {x} and {y}")
+            require.equal(size[letter], n, f"{size[letter]} to equal {n} in the product {spec} of {x} and {y}")
         size.setdefault(letter, n)
     return Aval(tuple(size[letter] for letter in out), x.dtype)
 
@@ -172,12 +172,22 @@ def sum_same(x: Any, axes: tuple[int, ...]) -> Any:
     return cast(sum_(x, axis=axes, dtype=None if x.dtype.kind == "b" else x.dtype), x.dtype)
 
 
-def _matched(op: str, x: Any, i: int, y: Any, j: int, what: str) -> tuple[Any, Any]:
+def _matched(op: str, x: Any, i: int, y: Any, j: int) -> tuple[Any, Any]:
     """Operands whose axes `i` and `j` are summed together: their sizes must agree, and 1 does not broadcast."""
     m, n = x.shape[i], y.shape[j]
     if dims.equal(m, n) is False:
-        raise shape_error(op, (x, y), f"{what}, not {m} and {n}")
+        left, right = labels(x, y)
+        one, other = _axis_of(left, i, len(x.shape)), _axis_of(right, j, len(y.shape))
+        raise shape_error(op, (x, y), f"{one}, which is {m}, to equal {other}, which is {n}")
     return (_as_one(x, i), y) if n == 1 else (x, _as_one(y, j)) if m == 1 else (x, y)
+
+
+def _axis_of(label: str, axis: int, ndim: int) -> str:
+    """``the last axis of w``, ``axis 0 of w``, ``the axis of w``."""
+    if ndim == 1:
+        return f"the axis of {label}"
+    which = {-1: "the last axis", -2: "the second last axis"}.get(axis, f"axis {axis % ndim}")
+    return f"{which} of {label}"
 
 
 def _as_one(x: Any, axis: int) -> Any:
@@ -204,8 +214,7 @@ def matmul(x: Any, y: Any, /) -> Any:
     if p == 0 or q == 0:
         raise shape_error("matmul", (x, y), "at least one axis in each operand", "use * for scalars")
     rows, columns = ("m" if p > 1 else ""), ("n" if q > 1 else "")
-    inner = "the last axis of x to equal the " + ("second last of y" if columns else "axis of y")
-    x, y = _matched("matmul", x, -1, y, -2 if columns else -1, inner)
+    x, y = _matched("matmul", x, -1, y, -2 if columns else -1)
     names = "".join(c for c in _LETTERS if c not in "mkn")[: max(p, q, 2) - 2]
     left, right = _last(names, p - 2) + rows + "k", _last(names, q - 2) + "k" + columns
     return contract_labelled("matmul", x, left, y, right, names + rows + columns)
@@ -221,26 +230,31 @@ def tensordot(x: Any, y: Any, /, *, axes: Any = 2) -> Any:
     >>> gc.tensordot(gc.ones((2, 3, 4)), gc.ones((4, 3)), axes=([1, 2], [1, 0])).shape
     (2,)
     """
+    return _tensordot("tensordot", x, y, axes)
+
+
+def _tensordot(op: str, x: Any, y: Any, axes: Any) -> Any:
     x, y = lift(x, y)
     p, q = len(x.shape), len(y.shape)
     if hasattr(axes, "__index__"):
         count = axes.__index__()
         if not 0 <= count <= min(p, q):
-            raise shape_error("tensordot", (x, y), f"0 <= axes <= {min(p, q)}, not {count}")
+            raise shape_error(op, (x, y), f"0 <= axes <= {min(p, q)}, not {count}")
         of_x, of_y = list(range(p - count, p)), list(range(count))
     else:
         of_x, of_y = (
-            [axis_index(k, n, "tensordot") for k in (side if isinstance(side, (tuple, list)) else (side,))]
+            [axis_index(k, n, op) for k in (side if isinstance(side, (tuple, list)) else (side,))]
             for side, n in zip(axes, (p, q), strict=True)
         )
     if len(of_x) != len(of_y) or len(set(of_x)) != len(of_x) or len(set(of_y)) != len(of_y):
-        raise shape_error("tensordot", (x, y), f"as many distinct axes of x as of y, not {of_x} and {of_y}")
+        left, right = labels(x, y)
+        raise shape_error(op, (x, y), f"as many distinct axes of {left} as of {right}, not {of_x} and {of_y}")
     a, b = list(_LETTERS[:p]), list(_LETTERS[p : p + q])
     for i, j in zip(of_x, of_y, strict=True):
-        x, y = _matched("tensordot", x, i, y, j, f"axis {i} of x to equal axis {j} of y")
+        x, y = _matched(op, x, i, y, j)
         b[j] = a[i]
     out = [c for k, c in enumerate(a) if k not in of_x] + [c for k, c in enumerate(b) if k not in of_y]
-    return contract_labelled("tensordot", x, "".join(a), y, "".join(b), "".join(out))
+    return contract_labelled(op, x, "".join(a), y, "".join(b), "".join(out))
 
 
 def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
@@ -253,7 +267,7 @@ def vecdot(x: Any, y: Any, /, *, axis: int = -1) -> Any:
     x, y = lift(x, y)
     p, q = len(x.shape), len(y.shape)
     i, j = axis_index(axis, p, "vecdot"), axis_index(axis, q, "vecdot")
-    x, y = _matched("vecdot", x, i, y, j, f"equal sizes along axis {axis}")
+    x, y = _matched("vecdot", x, i, y, j)
     names = "".join(c for c in _LETTERS if c != "k")[: max(p, q) - 1]
     left, right = _last(names, p - 1), _last(names, q - 1)
     return contract_labelled("vecdot", x, left[:i] + "k" + left[i:], y, right[:j] + "k" + right[j:], names)
@@ -266,10 +280,8 @@ def dot(x: Any, y: Any, /) -> Any:
     >>> gc.dot(gc.asarray([1, 2]), gc.asarray([3, 4])).item()
     11
     """
-    x, y = lift_promoted(x, y)
-    if not x.shape or not y.shape:
-        return multiply(x, y)
-    return tensordot(x, y, axes=(-1, -2 if len(y.shape) > 1 else -1))
+    p, q = (len(o.shape) for o in lift(x, y))
+    return _tensordot("dot", x, y, (-1, -2 if q > 1 else -1)) if p and q else multiply(x, y)
 
 
 def inner(x: Any, y: Any, /) -> Any:
@@ -279,8 +291,8 @@ def inner(x: Any, y: Any, /) -> Any:
     >>> gc.inner(gc.asarray([[1, 2], [3, 4]]), gc.asarray([1, 1])).tolist()
     [3, 7]
     """
-    x, y = lift_promoted(x, y)
-    return tensordot(x, y, axes=(-1, -1)) if x.shape and y.shape else multiply(x, y)
+    p, q = (len(o.shape) for o in lift(x, y))
+    return _tensordot("inner", x, y, (-1, -1)) if p and q else multiply(x, y)
 
 
 def outer(x: Any, y: Any, /) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError, message
+from ..errors import ShapeError, count, message
 from ..ir import dims
 from ..ir.apply import apply, lift
 from ..ir.dims import DimLike, Shape, shape_text
@@ -78,7 +78,9 @@ def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Any:
 def _broadcast_infer(require: Require, x: Aval, shape: Shape) -> Aval:
     offset = len(shape) - len(x.shape)
     if offset < 0:
-        raise ShapeError(message("cannot broadcast_to", got=str(x), expected=f"at most {len(shape)} axes"))
+        raise ShapeError(
+            message("cannot broadcast_to", got=str(x), expected=f"at most {count(len(shape), 'axis', 'axes')}")
+        )
     for axis, size in enumerate(x.shape):
         if size != 1:
             require.equal(size, shape[offset + axis], f"size {size} to be {shape[offset + axis]} (or declared as 1)")
@@ -116,7 +118,12 @@ BROADCAST_TO = Op(
     jvp=(lambda t, out, x, shape: broadcast_to(t, shape),),
     batch=_broadcast_batch,
     sympy=lambda sp, x, shape: x,
-    samples=(Sample((Arr((1, 4)),), {"shape": (2, 3, 4)}), Sample((Arr(()),), {"shape": (5,)})),
+    samples=(
+        Sample((Arr((1, 4)),), {"shape": (2, 3, 4)}),
+        Sample((Arr(()),), {"shape": (5,)}),
+        Sample((Arr((3, 1, 2)),), {"shape": (2, 3, 4, 2)}),
+        *(Sample((Arr((1, 1)),), {"shape": shape}) for shape in ((1, 5), (5, 1), (2, 5, 1), (2, 1, 5), (0, 1))),
+    ),
     traits=_LINEAR,
 )
 

@@ -7,14 +7,17 @@ the same name (or its name here). What we do not have is an error that names it,
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError, message, user_line
+from ..errors import UnsupportedError, count, message, user_line
 from ..ir import dims
+from ..ir.naming import called
 from .functions import PUBLIC
+from .hints import function_hint
 
 _RENAMED = {"a_min": "min", "a_max": "max", "ddof": "correction", "newshape": "shape"}
 _SIGNATURES: dict[str, Callable[..., Any]] = {  # functions written in C: not every version of NumPy can tell
@@ -30,26 +33,36 @@ _QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "size": lambda x: dims.product(x.shape),
 }
 _MODULES = ("numpy", "numpy.linalg")
+_SPECIAL = {name: name for name in ("erf", "erfc", "exp2", "expm1", "log1p", "xlogy")} | {
+    "expit": "sigmoid",
+    "log_expit": "log_sigmoid",
+    "gammaln": "lgamma",
+    "psi": "digamma",
+}
+"""Ufuncs of `scipy.special`, which are called like NumPy's, and what they are here."""
 
 
 def _unsupported(name: str, got: str = "", hint: str = "") -> UnsupportedError:
+    written = called(user_line()) or name  # a library's function, which may have called NumPy's
+    better = function_hint(written)
+    if better and not hint:
+        name, hint = written, better
     return UnsupportedError(
         message(
             f"{name} does not work on tensors",
             got=got,
             at=user_line(),
             created=False,
-            hint=hint or "graphc's functions are those of gc.*; data alone goes through NumPy with np.asarray(x)",
+            hint=hint or "python -m graphc ops lists gc's functions; data alone goes through NumPy with np.asarray(x)",
         )
     )
 
 
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-    """NumPy's protocol for ufuncs: ``np.exp(x)``, ``array * x``."""
-    name = f"np.{ufunc.__name__}"
+    """NumPy's protocol for ufuncs: ``np.exp(x)``, ``array * x``, ``scipy.special.erf(x)``."""
+    name, function = _known(ufunc)
     if method != "__call__":
         raise _unsupported(f"{name}.{method}", hint="reductions and scans are gc.sum, gc.max, gc.cumulative_sum ...")
-    function = PUBLIC.get(ufunc.__name__)
     if function is None:
         raise _unsupported(name)
     if kwargs.get("where", True) is True:
@@ -57,6 +70,16 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     if kwargs:
         raise _unsupported(name, f"argument {', '.join(kwargs)}", _argument_hint(kwargs))
     return function(*inputs)
+
+
+def _known(ufunc: np.ufunc) -> tuple[str, Callable[..., Any] | None]:
+    """What errors call a ufunc, and our function for it; a user's own ufunc has none, whatever its name is."""
+    name = ufunc.__name__
+    if getattr(np, name, None) is ufunc:
+        return f"np.{name}", PUBLIC.get(name)
+    if getattr(sys.modules.get("scipy.special"), name, None) is ufunc:
+        return f"scipy.special.{name}", PUBLIC[_SPECIAL[name]] if name in _SPECIAL else None
+    return f"ufunc {name!r}", None
 
 
 def _argument_hint(names: Any) -> str:
@@ -78,7 +101,7 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
         raise _unsupported(full)
     if func in (np.trace, np.diagonal) and len(args[0].shape) != 2:
         hint = f"x.{name}() takes the last two axes, {full} the first two"
-        raise _unsupported(full, f"{len(args[0].shape)} axes", hint)
+        raise _unsupported(full, count(len(args[0].shape), "axis", "axes"), hint)
     if name == "einsum" and not kwargs:
         return function(*args)
     return _call(function, full, _bound(func, args, kwargs))

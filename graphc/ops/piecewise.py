@@ -67,12 +67,15 @@ COPYSIGN = Op(
 )
 
 
-def _extremum(name: str, meaning: Any, of_bools: str, wins: Any, sympy_name: str) -> Op:
-    """The row of maximum or minimum; ``wins(x, y)`` says that the result is `x`, not `y`."""
+def _extremum(name: str, meaning: Any, of_bools: str, loses: Any, sympy_name: str) -> Op:
+    """The row of maximum or minimum; ``loses(x, y)`` says that the result is `y`, not `x`."""
 
     def part(ct: Any, x: Any, y: Any) -> Any:
-        """All of `ct` to the winner; ties share it equally."""
-        return where(equal(x, y), multiply(0.5, ct), where(wins(x, y), ct, 0.0))
+        """All of `ct` to the winner; ties share it equally, and both take all of it where one of them is nan."""
+        return where(equal(x, y), multiply(0.5, ct), where(loses(x, y), 0.0, ct))
+
+    def flow(t: Any, x: Any, y: Any) -> Any:
+        return where(loses(x, y), 0.0, where(equal(y, x), multiply(t, 0.5), t))
 
     return Op(
         name,
@@ -80,10 +83,7 @@ def _extremum(name: str, meaning: Any, of_bools: str, wins: Any, sympy_name: str
         meaning,
         Map(lambda x, y: call(of_bools if x.dtype.kind == "b" else name, x, y)),
         vjp=(lambda ct, out, x, y: part(ct, x, y), lambda ct, out, x, y: part(ct, y, x)),
-        jvp=(
-            lambda t, out, x, y: where(wins(x, y), t, where(wins(y, x), 0.0, multiply(0.5, t))),
-            lambda t, out, x, y: where(wins(y, x), t, where(wins(x, y), 0.0, multiply(0.5, t))),
-        ),
+        jvp=(lambda t, out, x, y: flow(t, x, y), lambda t, out, x, y: flow(t, y, x)),
         batch=batch_elementwise,
         sympy=lambda sp, x, y: getattr(sp, sympy_name)(x, y),
         samples=(
@@ -98,8 +98,8 @@ def _extremum(name: str, meaning: Any, of_bools: str, wins: Any, sympy_name: str
     )
 
 
-MAXIMUM = _extremum("maximum", np.maximum, "logical_or", greater, "Max")
-MINIMUM = _extremum("minimum", np.minimum, "logical_and", less, "Min")
+MAXIMUM = _extremum("maximum", np.maximum, "logical_or", less, "Max")
+MINIMUM = _extremum("minimum", np.minimum, "logical_and", greater, "Min")
 
 
 def abs(x: Any, /) -> Any:
@@ -125,7 +125,9 @@ def copysign(x: Any, y: Any, /) -> Any:
 
 
 def maximum(x: Any, y: Any, /) -> Any:
-    """The larger of x and y, elementwise; nan wins. Where they are equal, each takes half of the gradient.
+    """The larger of x and y, elementwise; nan wins.
+
+    The gradient goes to the larger. Where they are equal each takes half of it; where one is nan, both take all of it.
 
     >>> import graphc as gc
     >>> float(gc.maximum(1.0, 2.0))
@@ -135,7 +137,7 @@ def maximum(x: Any, y: Any, /) -> Any:
 
 
 def minimum(x: Any, y: Any, /) -> Any:
-    """The smaller of x and y, elementwise; nan wins. Where they are equal, each takes half of the gradient.
+    """The smaller of x and y, elementwise; nan wins. Gradients as for `maximum`.
 
     >>> import graphc as gc
     >>> float(gc.minimum(1.0, 2.0))

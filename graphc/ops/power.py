@@ -1,4 +1,4 @@
-"""Powers and roots: pow, square, reciprocal, sqrt, rsqrt, hypot.
+"""Powers and roots: pow, square, reciprocal, sqrt, cbrt, rsqrt, hypot.
 
 A power whose exponent is a Python or NumPy number with an integer value is the row ``integer_pow``: its derivatives
 ``n * x**(n - 1)`` are right at 0 and below to every order, and small ones are multiplications. Every other power is
@@ -144,10 +144,22 @@ SQRT = smooth(
     special=(1e-300, 1e300),
 )
 
+CBRT = smooth(
+    "cbrt",
+    np.cbrt,
+    reverse=lambda out, x: divide(1.0, multiply(3.0, square(out))),
+    forward=lambda out, x: divide(divide(1.0, out), multiply(3.0, out)),
+    sympy=lambda sp, x: sp.sign(x) * sp.Abs(x) ** sp.Rational(1, 3),
+    low=0.3,
+    high=4.0,
+    special=(1e-300, -1e300, 5e-324, 27.0, -1000.0),
+)
+
 
 def _share(x: Any, out: Any) -> Any:
-    """``x / hypot(x, y)``, and 0 at the origin."""
-    return divide(x, where(equal(out, 0.0), 1.0, out))
+    """``x / hypot(x, y)``, and 0 at the origin, where its own derivatives are 0 too."""
+    origin = equal(out, 0.0)
+    return where(origin, 0.0, divide(x, where(origin, 1.0, out)))
 
 
 HYPOT = Op(
@@ -243,6 +255,16 @@ def sqrt(x: Any, /) -> Any:
     return unary(SQRT, x, to_float=True)
 
 
+def cbrt(x: Any, /) -> Any:
+    """The cube root, of negative numbers too; infinite derivative at 0 (a cotangent of 0 stays 0).
+
+    >>> import graphc as gc
+    >>> float(gc.cbrt(-27.0))
+    -3.0
+    """
+    return unary(CBRT, x, to_float=True)
+
+
 def rsqrt(x: Any, /) -> Any:
     """1 / sqrt(x).
 
@@ -263,4 +285,4 @@ def hypot(x: Any, y: Any, /) -> Any:
     return nary(HYPOT, x, y, to_float=True)
 
 
-ROWS = (INTEGER_POW, POW, SQRT, HYPOT)
+ROWS = (INTEGER_POW, POW, SQRT, CBRT, HYPOT)

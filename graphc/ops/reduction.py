@@ -6,6 +6,7 @@ float32 is accumulated in float64 and rounded once; the compiled kernels do the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,21 @@ def _extremum(name: str, ufunc: np.ufunc, meaning: str) -> Op:
 MAX = _extremum("max", np.maximum, "Max")
 MIN = _extremum("min", np.minimum, "Min")
 
+
+def _supremum_numpy(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    least = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    return np.maximum.reduce(x, axis=axes, initial=least)
+
+
+SUPREMUM = replace(
+    MAX,
+    name="supremum",
+    infer=_reduce_infer,
+    numpy=_supremum_numpy,
+    samples=(*_REDUCED, _EMPTY._replace(differentiable=False)),
+)
+"""The maximum with an identity: -inf (or the least integer) over no elements, where ``max`` is an error."""
+
 _BOOLS = (
     Sample((Arr((3, 4), dtype="bool"),), {"axes": (1,)}, differentiable=False),
     Sample((Arr((2, 3, 2), dtype="bool"),), {"axes": (0, 2)}, differentiable=False),
@@ -159,8 +175,8 @@ def _logical(name: str, ufunc: np.ufunc, combine: str, meaning: str) -> Op:
         _reduce_infer,
         lambda x, axes: ufunc.reduce(x, axis=axes),
         Reduce(combine),
-        vjp=(None,),  # type: ignore[arg-type]
-        jvp=(None,),  # type: ignore[arg-type]
+        vjp=(None,),
+        jvp=(None,),
         batch=batch_along_axes,
         sympy=lambda sp, xs, axes: getattr(sp, meaning)(*xs),
         samples=_BOOLS,
@@ -255,6 +271,11 @@ def min(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     return cast(_through_uint8(MIN, x, axis, keepdims), x.dtype)
 
 
+def supremum(x: Any, axes: tuple[int, ...]) -> Any:
+    """The maximum of floats along `axes`, which stay with size 1; -inf over no elements."""
+    return reduce(SUPREMUM, x, axes, True)
+
+
 def any(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """Whether some element along `axis` is not zero (nan is not): bool; False over no elements.
 
@@ -319,5 +340,5 @@ def count_nonzero(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any
     return sum(cast(x, np.dtype("bool")), axis=axis, keepdims=keepdims)
 
 
-ROWS = (SUM, PROD, MAX, MIN, ANY, ALL, ARGMAX, ARGMIN)
+ROWS = (SUM, PROD, MAX, MIN, SUPREMUM, ANY, ALL, ARGMAX, ARGMIN)
 __all__ = ["all", "any", "argmax", "argmin", "count_nonzero", "max", "min", "prod", "sum"]

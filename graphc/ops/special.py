@@ -1,4 +1,4 @@
-"""Special functions: erf, erfc, lgamma and its derivatives, sigmoid, softplus, logaddexp.
+"""Special functions: erf, erfc, lgamma and its derivatives, sigmoid, softplus, log1mexp, logaddexp.
 
 Integers compute in float64. SciPy is the reference for values; it is imported where a value is computed, not before.
 """
@@ -13,18 +13,19 @@ import numpy as np
 
 from ..errors import DTypeError, message, user_line
 from ..ir.dtypes import INT64
-from ..ir.expr import Call, Expr, lit
+from ..ir.expr import Call, Expr, call, lit, select
 from ..ir.lowering import Map
 from ..ir.op import Arr, Op, Sample
 from .batching import batch_elementwise
 from .common import elementwise_infer, nary, unary
 from .cotangent import ct_mul
-from .elementwise import multiply, negative, subtract
-from .exponential import exp
+from .elementwise import divide, equal, multiply, negative, subtract, where
+from .exponential import exp, expm1
 from .forms import EXTREMES, at_points, by_name, points, smooth
 from .power import square
 
 _INF, _NAN = math.inf, math.nan
+_LN2 = math.log(2.0)
 _TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
 
@@ -118,8 +119,8 @@ POLYGAMMA = Op(
 SIGMOID = smooth(
     "sigmoid",
     _scipy("expit"),
-    reverse=lambda out, x: multiply(out, subtract(1.0, out)),
-    forward=lambda out, x: multiply(out, sigmoid(negative(x))),
+    reverse=lambda out, x: multiply(out, sigmoid(negative(x))),  # not 1 - out, which cancels for x far above 0
+    forward=lambda out, x: multiply(sigmoid(x), sigmoid(negative(x))),
     sympy=lambda sp, x: 1 / (1 + sp.exp(-x)),
     special=(40.0, -745.0, -1000.0, 1000.0),
 )
@@ -131,18 +132,51 @@ SOFTPLUS = smooth(
     sympy=lambda sp, x: sp.log(1 + sp.exp(x)),
     special=(40.0, -745.0, -1000.0, 1000.0),
 )
+
+
+def _log1mexp_numpy(x: np.ndarray) -> np.ndarray:
+    return np.where(x > x.dtype.type(-_LN2), np.log(-np.expm1(x)), np.log1p(-np.exp(x)))
+
+
+def _log1mexp_lower(x: Expr) -> Expr:
+    return select(call("gt", x, -_LN2), call("log", -call("expm1", x)), call("log1p", -call("exp", x)))
+
+
+LOG1MEXP = Op(
+    "log1mexp",
+    elementwise_infer,
+    _log1mexp_numpy,
+    Map(_log1mexp_lower),
+    vjp=(lambda ct, out, x: ct_mul(ct, divide(-1.0, expm1(subtract(0.0, x)))),),  # 0 - x: -x has the wrong sign at 0
+    jvp=(lambda t, out, x: multiply(t, negative(exp(subtract(x, out)))),),
+    batch=batch_elementwise,
+    sympy=lambda sp, x: sp.log(1 - sp.exp(x)),
+    samples=(
+        Sample((Arr(low=-3.0, high=-0.3),)),
+        Sample((Arr((5,), low=-3.0, high=-0.3, dtype="float32"),)),
+        at_points((*EXTREMES, -1e-300, -1e-20, -0.6931471805599453, -40.0, -745.0, -1000.0)),
+        at_points((*EXTREMES, -1e-30, -1e-10, -0.6931472, -20.0, -100.0), dtype="float32"),
+    ),
+)
+
+
+def _unless_empty(out: Any, weight: Any) -> Any:
+    """`weight`, and 0 where the sum of exponentials is 0: both operands are -inf."""
+    return where(equal(out, -_INF), 0.0, weight)
+
+
 LOGADDEXP = Op(
     "logaddexp",
     elementwise_infer,
     np.logaddexp,
     by_name("logaddexp"),
     vjp=(
-        lambda ct, out, x, y: ct_mul(ct, sigmoid(subtract(x, y))),
-        lambda ct, out, x, y: ct_mul(ct, sigmoid(subtract(y, x))),
+        lambda ct, out, x, y: ct_mul(ct, _unless_empty(out, sigmoid(subtract(x, y)))),
+        lambda ct, out, x, y: ct_mul(ct, _unless_empty(out, sigmoid(subtract(y, x)))),
     ),
     jvp=(
-        lambda t, out, x, y: multiply(t, exp(subtract(x, out))),
-        lambda t, out, x, y: multiply(t, exp(subtract(y, out))),
+        lambda t, out, x, y: multiply(t, _unless_empty(out, exp(negative(softplus(subtract(y, x)))))),
+        lambda t, out, x, y: multiply(t, _unless_empty(out, exp(negative(softplus(subtract(x, y)))))),
     ),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y)),
@@ -210,7 +244,7 @@ def polygamma(n: int, x: Any, /) -> Any:
 
 
 def sigmoid(x: Any, /) -> Any:
-    """1 / (1 + exp(-x)), without overflow; the derivative is ``out * (1 - out)``.
+    """1 / (1 + exp(-x)), without overflow; the derivative is ``sigmoid(x) * sigmoid(-x)``.
 
     >>> import graphc as gc
     >>> float(gc.sigmoid(0.0))
@@ -229,8 +263,20 @@ def softplus(x: Any, /) -> Any:
     return unary(SOFTPLUS, x, to_float=True)
 
 
+def log1mexp(x: Any, /) -> Any:
+    """log(1 - exp(x)) for x <= 0, accurate near 0 and far below it (Maechler 2012); -inf at 0, nan above.
+
+    >>> import graphc as gc
+    >>> float(gc.log1mexp(-1000.0))
+    -0.0
+    """
+    return unary(LOG1MEXP, x, to_float=True)
+
+
 def logaddexp(x: Any, y: Any, /) -> Any:
-    """log(exp(x) + exp(y)), without overflow or underflow; the derivatives are sigmoids of +-(x - y).
+    """log(exp(x) + exp(y)), without overflow or underflow.
+
+    The derivatives are sigmoids of x - y and y - x, and 0 where both are -inf.
 
     >>> import graphc as gc
     >>> float(gc.logaddexp(1000.0, 0.0))
@@ -239,4 +285,4 @@ def logaddexp(x: Any, y: Any, /) -> Any:
     return nary(LOGADDEXP, x, y, to_float=True)
 
 
-ROWS = (ERF, ERFC, LGAMMA, DIGAMMA, POLYGAMMA, SIGMOID, SOFTPLUS, LOGADDEXP)
+ROWS = (ERF, ERFC, LGAMMA, DIGAMMA, POLYGAMMA, SIGMOID, SOFTPLUS, LOG1MEXP, LOGADDEXP)

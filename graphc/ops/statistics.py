@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from ..errors import UnsupportedError, message, user_line
+from ..errors import UnsupportedError, count, message, user_line
 from ..ir import dims
 from ..ir.apply import cast, lift
 from ..ir.dtypes import as_dtype
@@ -23,10 +23,11 @@ from .elementwise import (
     where,
 )
 from .exponential import exp, log
+from .logic import isinf
 from .movement import reshape
 from .piecewise import abs
 from .power import pow, sqrt
-from .reduction import max, min, reduced_shape, sum
+from .reduction import max, min, reduced_shape, sum, supremum
 
 
 def _floating(x: Any) -> Any:
@@ -83,26 +84,45 @@ def _degrees(x: Any, axes: tuple[int, ...], correction: float) -> Any:
 
 
 def std(x: Any, /, axis: Any = None, *, correction: float = 0, keepdims: bool = False) -> Any:
-    """Standard deviation along `axis`: the square root of `var`, with its gradient (infinite or nan where it is 0).
+    """Standard deviation along `axis`: the square root of `var`. Where it is 0 its gradient is defined as 0.
 
     >>> import graphc as gc
     >>> gc.std(gc.asarray([1.0, 3.0])).item()
     1.0
     """
-    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+    return zero_safe(sqrt, var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
-def _shift(x: Any, axes: tuple[int, ...]) -> Any:
-    """The maximum along `axes` (kept), a constant for derivatives; 0 where it is infinite or nan."""
-    top = stop_gradient(max(x, axis=axes, keepdims=True))
-    return where(equal(subtract(top, top), 0.0), top, 0.0)
+def _shift(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """(shift, top, infinite), axes kept: the maximum as a constant for derivatives, and 0 for it where it is infinite.
+
+    top       the maximum; -inf over no elements
+    infinite  where it is inf or -inf
+    """
+    top = stop_gradient(supremum(x, axes))
+    infinite = isinf(top)
+    return where(infinite, 0.0, top), top, infinite
+
+
+def log_total(x: Any, axes: tuple[int, ...], count: Any = None) -> Any:
+    """``log(sum(exp(x)))`` along `axes`, which stay with size 1; with `count`, that of ``sum(exp(x)) / count``.
+
+    Where the maximum is infinite it is the result, and a constant for derivatives: in both modes, to any order.
+    """
+    shift, top, infinite = _shift(x, axes)
+    total = sum(exp(subtract(x, shift)), axis=axes, keepdims=True)
+    if count is not None:
+        total = divide(total, count)
+        top = top if isinstance(count, float) else multiply(top, divide(count, count))  # nan over none, as a mean is
+    return where(infinite, top, add(log(where(infinite, 1.0, total)), shift))
 
 
 def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """``log(sum(exp(x)))`` along `axis`, without overflow: the maximum is taken out first.
 
-    -inf over a line of -inf, inf where an element is inf. The gradient is softmax(x), and has no meaning over a line
-    whose maximum is infinite (nan or 0). The axis must have an element.
+    -inf over no elements or a line of -inf, inf where an element is inf, nan where one is nan. The gradient is
+    softmax(x). Over a line whose maximum is infinite it is defined as 0, so that a masked line (all -inf) adds nothing;
+    PyTorch and JAX give nan there.
 
     >>> import graphc as gc
     >>> gc.logsumexp(gc.asarray([1000.0, 1000.0])).item()
@@ -110,8 +130,7 @@ def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
     """
     x = _floating(x)
     axes = axes_tuple(axis, len(x.shape), "logsumexp")
-    shift = _shift(x, axes)
-    total = add(log(sum(exp(subtract(x, shift)), axis=axes, keepdims=True)), shift)
+    total = log_total(x, axes)
     return total if keepdims else reshape(total, reduced_shape(tuple(x.shape), axes))
 
 
@@ -124,12 +143,12 @@ def softmax(x: Any, /, axis: Any = -1) -> Any:
     """
     x = _floating(x)
     axes = axes_tuple(axis, len(x.shape), "softmax")
-    powers = exp(subtract(x, _shift(x, axes)))
+    powers = exp(subtract(x, _shift(x, axes)[0]))
     return divide(powers, sum(powers, axis=axes, keepdims=True))
 
 
 def log_softmax(x: Any, /, axis: Any = -1) -> Any:
-    """``log(softmax(x))`` along `axis`, accurate where softmax underflows.
+    """``log(softmax(x))`` along `axis`, accurate where softmax underflows. A line of -inf, or one with inf, gives nan.
 
     >>> import graphc as gc
     >>> gc.log_softmax(gc.asarray([0.0, -1000.0])).tolist()
@@ -137,7 +156,7 @@ def log_softmax(x: Any, /, axis: Any = -1) -> Any:
     """
     x = _floating(x)
     axes = axes_tuple(axis, len(x.shape), "log_softmax")
-    moved = subtract(x, _shift(x, axes))
+    moved = subtract(x, _shift(x, axes)[0])
     return subtract(moved, log(sum(exp(moved), axis=axes, keepdims=True)))
 
 
@@ -162,12 +181,12 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
     if ord == 1:
         return sum(abs(x), axis=axes, keepdims=keepdims)
     if ord == 2:
-        return _zero_safe(sqrt, sum(multiply(x, x), axis=axes, keepdims=keepdims))
-    powers = _zero_safe(lambda v: pow(v, ord), abs(x)) if ord > 0 else pow(abs(x), ord)
-    return _zero_safe(lambda v: pow(v, 1.0 / ord), sum(powers, axis=axes, keepdims=keepdims))
+        return zero_safe(sqrt, sum(multiply(x, x), axis=axes, keepdims=keepdims))
+    powers = zero_safe(lambda v: pow(v, ord), abs(x)) if ord > 0 else pow(abs(x), ord)
+    return zero_safe(lambda v: pow(v, 1.0 / ord), sum(powers, axis=axes, keepdims=keepdims))
 
 
-def _zero_safe(function: Callable[[Any], Any], x: Any) -> Any:
+def zero_safe(function: Callable[[Any], Any], x: Any) -> Any:
     """``function(x)``, and 0 with gradient 0 where `x` is 0."""
     zero = equal(x, 0.0)
     return where(zero, 0.0, function(where(zero, 1.0, x)))
@@ -189,7 +208,7 @@ def norm(x: Any, /, ord: Any = None, axis: Any = None, keepdims: bool = False) -
         raise UnsupportedError(
             message(
                 "no such norm",
-                got=f"ord={ord!r} over {len(axes)} axes",
+                got=f"ord={ord!r} over {count(len(axes), 'axis', 'axes')}",
                 expected="ord a number over one axis, or 'fro' over two",
                 at=user_line(),
                 created=False,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import GradientError, UserLine, message, user_line
+from ..errors import GradientError, UserLine, count, message, user_line
 from ..ir import dims
 from ..ir.apply import apply, is_tensor, lift
 from ..ir.dims import shape_text
@@ -80,7 +80,7 @@ class Rule:
         if len(listed) != len(inputs):
             raise self._wrong(
                 f"{len(listed)} cotangent{'s' if len(listed) != 1 else ''}",
-                f"one (a tensor or None) for each of the {len(inputs)} inputs",
+                f"one (a tensor or None) for each of {count(len(inputs), 'input')}",
             )
         return tuple(self._checked(k, bar, x) for k, (bar, x) in enumerate(zip(listed, inputs, strict=True)))
 

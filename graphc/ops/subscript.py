@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DTypeError, OutOfBoundsError, UnsupportedError, message, user_line
+from ..errors import DTypeError, OutOfBoundsError, UnsupportedError, count, message, user_line
 from ..ir import dims
 from ..ir.apply import apply, is_tensor, lift
 from ..ir.dims import Dim, DimLike, Shape
@@ -127,11 +127,11 @@ def _entries(op: str, x: Any, key: Any) -> list[Any]:
         raise _bad_key(op, x, "two Ellipses", "at most one ...")
     missing = len(x.shape) - sum(entry is not None and entry is not Ellipsis for entry in listed)
     if missing < 0:
-        count = len(x.shape) - missing
+        given = len(x.shape) - missing
         raise OutOfBoundsError(
             message(
                 f"too many indices in {op}",
-                got=f"{describe(x)}, {count} indices",
+                got=f"{describe(x)}, {count(given, 'index', 'indices')}",
                 expected=f"at most {len(x.shape)}",
                 at=user_line(),
                 created=False,

@@ -51,7 +51,7 @@ TAN = smooth(
 
 
 def _asin_slope(x: Any) -> Any:
-    """1 / sqrt(1 - x**2), without cancellation near +-1."""
+    """1 / sqrt(1 - x**2), without cancellation near +-1; 1 / cos(asin(x)) is finite at 1, for no float is pi / 2."""
     return rsqrt(multiply(subtract(1.0, x), add(1.0, x)))
 
 
@@ -59,7 +59,7 @@ ASIN = smooth(
     "asin",
     np.arcsin,
     reverse=lambda out, x: _asin_slope(x),
-    forward=lambda out, x: divide(1.0, cos(out)),
+    forward=lambda out, x: _asin_slope(x),
     sympy=lambda sp, x: sp.asin(x),
     low=-0.9,
     high=0.9,
@@ -69,7 +69,7 @@ ACOS = smooth(
     "acos",
     np.arccos,
     reverse=lambda out, x: negative(_asin_slope(x)),
-    forward=lambda out, x: divide(-1.0, sin(out)),
+    forward=lambda out, x: negative(_asin_slope(x)),
     sympy=lambda sp, x: sp.acos(x),
     low=-0.9,
     high=0.9,

@@ -35,6 +35,13 @@ def _plus_zero(node: Tensor) -> Tensor | None:
     return None
 
 
+def _twice(node: Tensor) -> Tensor | None:
+    x, y = node.inputs
+    if x is not y:
+        return None
+    return x if node.dtype.kind == "b" else multiply(2, x)
+
+
 def _minus_zero(node: Tensor) -> Tensor | None:
     x, y = node.inputs
     return x if is_scalar(y, 0) else None
@@ -94,6 +101,7 @@ RULES = (
     Rule("x / 1", "divide", _over_one),
     Rule("x + 0", "add", _plus_zero),
     Rule("x + (-y)", "add", _plus_negative),
+    Rule("x + x", "add", _twice),
     Rule("x - 0", "subtract", _minus_zero),
     Rule("-(-x)", "negative", _double_negative),
     Rule("plain cotangent product", "ct_mul", _plain_product),

@@ -11,9 +11,7 @@ from ..ops.linalg import contract
 from ..ops.movement import permute_dims, reshape
 from .rules import Rule, rewrite
 
-_MATRIX = frozenset(
-    b + x + "," + b + y + "->" + b + "mn" for b in ("", "b") for x in ("mk", "km") for y in ("kn", "nk")
-)
+MATRIX = frozenset(b + x + "," + b + y + "->" + b + "mn" for b in ("", "b") for x in ("mk", "km") for y in ("kn", "nk"))
 
 
 def _grouped(x: Tensor, letters: str, groups: tuple[str, str, str], transposed_too: bool) -> tuple[Tensor, bool]:
@@ -33,7 +31,7 @@ def _grouped(x: Tensor, letters: str, groups: tuple[str, str, str], transposed_t
 
 def _to_matrices(node: Tensor) -> Tensor | None:
     spec = node.attrs["spec"]
-    if spec in _MATRIX:
+    if spec in MATRIX:
         return None
     x, y = node.inputs
     operands, out = spec.split("->")

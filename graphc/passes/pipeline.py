@@ -13,15 +13,23 @@ from .algebra import algebra
 from .canonicalise import canonicalise
 from .contractions import contractions
 from .fold import fold
+from .rows import rows
+from .squeeze import squeeze
+from .stable import stable
+from .vectors import vectors
 from .verifier import verify_graph
 
 Pass = Callable[[Graph], tuple[Graph, Counter[str]]]
 
 PIPELINE: tuple[tuple[str, Pass], ...] = (
+    ("stable forms", stable),
     ("canonicalise", canonicalise),
     ("fold constants", fold),
     ("algebra", algebra),
     ("contractions", contractions),
+    ("vectors", vectors),
+    ("one of a row", rows),
+    ("axes of size 1", squeeze),
     ("canonicalise", canonicalise),
     ("algebra", algebra),
 )

@@ -12,22 +12,29 @@ from ..ir.graph import Graph
 from ..ir.leaves import constant_value
 from ..ir.tensor import Tensor
 
+Match = Callable[[Tensor], Tensor | None]
+
 
 class Rule(NamedTuple):
     """`apply(node)` gives what `node` (of op `op`) may be replaced by, or None.
 
-    Rules keep every bit of the result, but for the sign of zeros and which nan it is. One that may lose precision or
-    change nan is tagged ``unsafe`` and is off unless asked for.
+    Rules keep every bit of the result, but for the sign of zeros and which nan it is. Those of `stable` keep its
+    mathematical value, and may give that where floating point had lost it. One that may lose precision, or turn a
+    right value into a wrong one, is no rule.
     """
 
     name: str
     op: str
-    apply: Callable[[Tensor], Tensor | None]
-    unsafe: bool = False
+    apply: Match
 
 
-def rewrite(graph: Graph, rules: Sequence[Rule]) -> tuple[Graph, Counter[str]]:
-    """Apply `rules` everywhere, operands first; returns the new graph and how often each rule fired."""
+def rewrite(
+    graph: Graph, rules: Sequence[Rule], made: dict[Tensor, tuple[str, ...]] | None = None
+) -> tuple[Graph, Counter[str]]:
+    """Apply `rules` everywhere, operands first; returns the new graph and how often each rule fired.
+
+    made  gets each node that rules made, with their names in order
+    """
     fired: Counter[str] = Counter()
     by_op: dict[str, list[Rule]] = {}
     for rule in rules:
@@ -40,6 +47,8 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> tuple[Graph, Counter[str]]:
                 if new.avals != node.avals:
                     raise AssertionError(f"rule {rule.name} changed {node!r} to {new!r}")
                 fired[rule.name] += 1
+                if made is not None:
+                    made[new] = (*made.pop(node, ()), rule.name)
                 return new
         return None
 
@@ -52,6 +61,12 @@ def scalar_value(node: Tensor) -> np.generic | None:
         node = node.inputs[0]
     value = constant_value(node)
     return value.flat[0] if value is not None and value.shape == () else None
+
+
+def number(node: Tensor) -> float | None:
+    """`scalar_value` as a Python number."""
+    value = scalar_value(node)
+    return None if value is None else float(value)
 
 
 def is_scalar(node: Tensor, value: float) -> bool:

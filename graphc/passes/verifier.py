@@ -14,7 +14,8 @@ def verify_graph(graph: Graph, after: str, before: Graph | None = None) -> None:
             if operand not in seen:
                 raise AssertionError(f"after {after}: {node!r} stands before its operand {operand!r}")
         seen.add(node)
-        inferred = node.op.infer(Require(node.op.name), *[i.aval for i in node.inputs], **node.attrs)
+        operands = [i.avals if i.op.multi else i.aval for i in node.inputs]
+        inferred = node.op.infer(Require(node.op.name), *operands, **node.attrs)
         if (inferred if node.op.multi else (inferred,)) != node.avals:
             raise AssertionError(f"after {after}: {node!r} should be {inferred}")
         if node not in graph.origin:

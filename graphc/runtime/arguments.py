@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import InputError, message, user_line
@@ -20,7 +20,16 @@ def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], 
         labels = [_label(c, inputs, k, tree) for k, c in enumerate(tree.children)]
     if len(args) > len(labels):
         wanted = f"{len(labels)}: {', '.join(labels)}" if labels else "none"
-        raise InputError(message("too many inputs", got=str(len(args)), expected=wanted, at=user_line(), created=False))
+        raise InputError(
+            message(
+                "too many inputs",
+                got=str(len(args)),
+                expected=wanted,
+                at=user_line(),
+                created=False,
+                hint=_how(tree, inputs),
+            )
+        )
     values = dict(zip(labels, args, strict=False))
     for label, value in named.items():
         if label not in labels:
@@ -31,6 +40,7 @@ def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], 
                     expected=f"one of {', '.join(labels)}" if labels else "none",
                     at=user_line(),
                     created=False,
+                    hint=_how(tree, inputs),
                 )
             )
         if label in values:
@@ -47,12 +57,42 @@ def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], 
                 expected=f"a value for {', '.join(map(repr, missing))}",
                 at=user_line(),
                 created=False,
+                hint=_spread(args, labels) or _how(tree, inputs),
             )
         )
     flat: list[Any] = []
     for label, child in zip(labels, tree.children, strict=True):
         flat += _like(child, values[label], label)
     return flat
+
+
+def _how(tree: Tree, inputs: Sequence[Tensor]) -> str:
+    """How a step is called whose inputs are nested as `tree`: ``compiled with inputs=[x, y]: call step(x, y)``."""
+    leaves = iter([i.name or "x" for i in inputs])
+    parts = [_named(child, leaves) for child in tree.children]
+    if tree.kind is dict:
+        parts = [f"{name}={part}" for name, part in zip(tree.names, parts, strict=True)]
+    compiled = _named(tree, iter([i.name or "x" for i in inputs]))
+    return f"compiled with inputs={compiled}: call step({', '.join(parts)})"
+
+
+def _named(tree: Tree, leaves: Iterator[str]) -> str:
+    """A nesting as it is written, with the names of the inputs in their places."""
+    if tree.kind is None:
+        return next(leaves)
+    parts = [_named(child, leaves) for child in tree.children]
+    if tree.kind is dict:
+        return "{" + ", ".join(f"{name!r}: {part}" for name, part in zip(tree.names, parts, strict=True)) + "}"
+    return f"[{', '.join(parts)}]" if tree.kind is list else f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+
+
+def _spread(args: tuple[Any, ...], labels: Sequence[str]) -> str:
+    """Where the only argument holds all inputs: how to hand them over one by one."""
+    if len(args) == 1 and isinstance(args[0], dict) and set(args[0]) <= set(labels):
+        return "inputs are given one by one: step(**inputs) of a dict"
+    if len(args) == 1 and isinstance(args[0], (list, tuple)) and len(args[0]) == len(labels):
+        return "inputs are given one by one: step(*inputs) of a list or tuple"
+    return ""
 
 
 def _label(child: Tree, inputs: Sequence[Tensor], k: int, tree: Tree) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import InputError, message, user_line
+from ..errors import InputError, count, message, user_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.tensor import Tensor
@@ -106,7 +106,7 @@ def cut(
         raise InputError(
             message(
                 "datasets of different lengths",
-                got=", ".join(f"{name!r}: {length} rows" for name, length in lengths.items()),
+                got=", ".join(f"{name!r}: {count(length, 'row')}" for name, length in lengths.items()),
                 expected="as many rows in each",
                 at=user_line(),
                 created=False,
@@ -131,7 +131,7 @@ def _check_fixed(name: Any, dim: int, batch_size: int, total: int, drop_last: bo
     if batch_size != dim:
         raise InputError(
             message(
-                f"input {name!r} is declared with {dim} rows",
+                f"input {name!r} is declared with {count(dim, 'row')}",
                 got=f"batch_size={batch_size}",
                 expected=f"batch_size={dim}",
                 at=user_line(),
@@ -143,7 +143,7 @@ def _check_fixed(name: Any, dim: int, batch_size: int, total: int, drop_last: bo
         raise InputError(
             message(
                 f"the last batch of {name!r} is smaller than declared",
-                got=f"{total} rows in batches of {dim}",
+                got=f"{count(total, 'row')} in batches of {dim}",
                 expected="a multiple, or drop_last=True",
                 at=user_line(),
                 created=False,

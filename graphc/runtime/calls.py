@@ -118,7 +118,7 @@ class Caller:
 
     def failed(self, frame: Frame, code: int, values: Sequence[Any]) -> Exception:
         """The error of the step just run."""
-        return failure(self.program.graph, self.program.text.errors[code], as_inputs(self.inputs, values), frame.env)
+        return failure(self.program.graph, self.program.text, code, as_inputs(self.inputs, values), frame.env)
 
     # frames
 
@@ -131,7 +131,7 @@ class Caller:
                 self.frames[shapes] = free
         if free is None:
             env = bind_dims(self.inputs, arrays)
-            check_sizes(self.program.plan.checks, env)
+            check_sizes(self.program.plan.checks, env, self.inputs)
             frame = self.program.frame(env)
             with self.lock:
                 free = self.frames.setdefault(shapes, [])
@@ -162,7 +162,7 @@ class Bound:
         self.arrays = [in_place(node, value) for node, value in zip(caller.inputs, values, strict=True)]
         self.caller = caller
         self.env = bind_dims(caller.inputs, self.arrays)
-        check_sizes(caller.program.plan.checks, self.env)
+        check_sizes(caller.program.plan.checks, self.env, caller.inputs)
         self.run = caller.program.call(with_inputs=False)
         self.hot = [self.frame()]
         self.guarded = caller.guarded

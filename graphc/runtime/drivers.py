@@ -39,9 +39,7 @@ def invoke(typingctx, entry, table):
     return types.int64(types.int64, types.int64), codegen
 '''
 
-LOOPS = (
-    _HEADER
-    + '''
+_WALK = '''
 
 @intrinsic
 def pointer(typingctx, address):
@@ -52,6 +50,71 @@ def pointer(typingctx, address):
 
     return types.voidptr(types.int64), codegen
 
+
+@intrinsic
+def call_kernel(typingctx, kernel, table, row, first, last):
+    """Call the C function at address `kernel`, see `codegen.cpu`."""
+
+    def codegen(context, builder, signature, args):
+        function = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 4)
+        builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 5), codegen
+'''
+
+TEAM = (
+    _HEADER
+    + _WALK
+    + '''
+
+@intrinsic
+def take(typingctx, counter):
+    """The number at address `counter`, which becomes one more: each caller gets its own."""
+
+    def codegen(context, builder, signature, args):
+        place = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", place, ir.IntType(64)(1), "monotonic")
+
+    return types.int64(types.int64), codegen
+
+
+@numba.njit("void(int64, int64, int64, int64, int64, int64)", parallel=True, nogil=True, cache=True)
+def spread(kernel, table, row, chunks, threads, counter):
+    """All chunks of a kernel: every thread takes the next one that nobody has, so that a slow one holds up no other."""
+    for _ in numba.prange(threads):
+        c = take(counter)
+        while c < chunks:
+            call_kernel(kernel, table, row, c, c + 1)
+            c = take(counter)
+
+
+@numba.cfunc("int64(int64)", cache=True)
+def run(address):
+    """One step, as `run` of the loops has it, with several threads."""
+    m = carray(pointer(address), (6,), int64)
+    before, calls, first = m[1], m[2], m[3]
+    table = carray(pointer(address), (first + 3 * calls,), int64)
+    for k in range(calls):
+        if k == before and m[0] != 0:
+            break
+        call = first + 3 * k
+        chunks = table[call + 2]
+        if chunks > 1:
+            m[5] = 0
+            spread(table[call], address, table[call + 1], chunks, min(m[4], chunks), address + 40)
+            call_kernel(table[call], address, table[call + 1], chunks, chunks + 1)
+        else:
+            call_kernel(table[call], address, table[call + 1], 0, chunks + 1)
+    return m[0]
+'''
+)
+"""The same step with several threads: compiled and loaded only where sizes are large enough."""
+
+LOOPS = (
+    _HEADER
+    + _WALK
+    + '''
 
 @intrinsic
 def copy(typingctx, target, source, count):
@@ -65,29 +128,17 @@ def copy(typingctx, target, source, count):
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
-def call_kernel(typingctx, kernel, table, row):
-    """Call the C function at address `kernel` with the address of a table and the position of a row."""
-
-    def codegen(context, builder, signature, args):
-        function = ir.FunctionType(ir.VoidType(), [ir.IntType(64), ir.IntType(64)])
-        builder.call(builder.inttoptr(args[0], function.as_pointer()), [args[1], args[2]])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), codegen
-
-
 @numba.cfunc("int64(int64)", cache=True)
 def run(address):
     """One step: the kernels before the error check, then, if no error is flagged, those that commit."""
     m = carray(pointer(address), (4,), int64)
     before, calls, first = m[1], m[2], m[3]
-    table = carray(pointer(address), (first + 2 * calls,), int64)
-    for k in range(before):
-        call_kernel(table[first + 2 * k], address, table[first + 2 * k + 1])
-    if m[0] == 0:
-        for k in range(before, calls):
-            call_kernel(table[first + 2 * k], address, table[first + 2 * k + 1])
+    table = carray(pointer(address), (first + 3 * calls,), int64)
+    for k in range(calls):
+        if k == before and m[0] != 0:
+            break
+        call = first + 3 * k
+        call_kernel(table[call], address, table[call + 1], 0, table[call + 2] + 1)
     return m[0]
 
 

@@ -6,21 +6,41 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..errors import OutOfBoundsError, message
+from ..codegen.cpu import ProgramText
+from ..errors import GraphcError, OutOfBoundsError, message
 from ..ir import dims
 from ..ir.evaluate import evaluate
 from ..ir.graph import Graph
 from ..ir.tensor import Tensor
+from .blame import Rows, non_finite
 
 
 def failure(
-    graph: Graph, node: Tensor, arrays: Sequence[np.ndarray], env: Mapping[str, int], step: str = ""
-) -> OutOfBoundsError:
-    """The error behind a failed step: which index of `node`, on which inputs, at which user line.
+    graph: Graph,
+    text: ProgramText,
+    code: int,
+    arrays: Sequence[np.ndarray],
+    env: Mapping[str, int],
+    step: str = "",
+    rows: Rows | None = None,
+) -> GraphcError:
+    """The error behind a step that ended with `code`, on inputs `arrays`; params are as they were before it.
 
-    `step` says which step of many it was.
+    step  which step of many it was
+    rows  of a run over datasets
     """
     given = dict(zip(graph.inputs, arrays, strict=True))
+    if code not in text.finite:
+        return out_of_range(graph, text.errors[code], given, env, step)
+    for param in graph.params:
+        given[param] = param.value
+    return non_finite(graph, text.errors[code], given, env, step, rows)
+
+
+def out_of_range(
+    graph: Graph, node: Tensor, given: Mapping[Tensor, np.ndarray], env: Mapping[str, int], step: str
+) -> OutOfBoundsError:
+    """Which index of `node`, on which inputs, at which user line."""
     operands = node.inputs[2:] if node.op.name.startswith("scatter") else node.inputs[1:]
     lines = graph.origin[node].lines
     got, expected = "an index out of range", "each index within its axis"

@@ -11,8 +11,10 @@ import atexit
 import contextlib
 import functools
 import hashlib
+import json
 import linecache
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -25,7 +27,7 @@ from typing import Any, ClassVar
 
 from .. import config
 
-TEXT, SEAL = "step.py", "seal"
+TEXT, SEAL, VECTORS = "step.py", "seal", "vectors.json"
 ABANDONED = 3600.0
 """Seconds after which a private folder is taken to be left behind by a process that was killed."""
 
@@ -72,6 +74,36 @@ def _platform() -> tuple[str, ...]:
 
 def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def vectors(source: str) -> dict[str, int]:
+    """For each kernel of a generated file: bits of the widest vectors its arithmetic uses, 0 where it uses none.
+
+    Read from the machine code when it was compiled; empty where the file has none (jit disabled) or cannot be read.
+    """
+    key = key_of(source)
+    for root in _roots(create=False):
+        with contextlib.suppress(OSError, ValueError):
+            return dict(json.loads((_place(root, key) / VECTORS).read_text()))
+    return {}
+
+
+_PACKED = re.compile(
+    r"\tv?(?:add|sub|mul|div|max|min|sqrt|fn?m(?:add|sub)\d*)p[sd]\s[^\n]*%([xyz])mm\d+\s*(?:{.*)?$", re.M
+)
+_PACKED_ARM = re.compile(r"\tf(?:add|sub|mul|div|max|min|sqrt|mla|mls)\s+v\d+\.", re.M)
+_BITS = {"x": 128, "y": 256, "z": 512}
+
+
+def _widths(module: ModuleType) -> dict[str, int]:
+    """The widest vectors of each C function, from its assembly."""
+    found = {}
+    for name, value in vars(module).items():
+        if hasattr(value, "cache_hits"):
+            text = value._library.get_asm_str()
+            widths = [_BITS[letter] for letter in _PACKED.findall(text)]
+            found[name] = max(widths, default=128 if _PACKED_ARM.search(text) else 0)
+    return found
 
 
 # folders
@@ -138,6 +170,7 @@ def _make(source: str, key: str) -> ModuleType:
             try:
                 (private / TEXT).write_bytes(source.encode())
                 module = _execute(source, key, final / TEXT, private)
+                (private / VECTORS).write_text(json.dumps(_widths(module)))
                 _seal(private)
                 _publish(private, final, source.encode())
                 return module

@@ -32,7 +32,7 @@ def as_input(node: Tensor, value: Any) -> np.ndarray:
             raise _wrong(node, "has the wrong dtype", array, hint=_dtype_hint(node, value, array))
         array = array.astype(node.dtype)
     if array.ndim != node.ndim:
-        raise _wrong(node, "has the wrong rank", array)
+        raise _wrong(node, "has the wrong rank", array, hint=_rank_hint(node, array))
     if not (array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
         array = np.array(array, dtype=node.dtype, order="C")
     return array
@@ -84,17 +84,30 @@ def _as_array(node: Tensor, value: Any) -> np.ndarray:
             )
         value = value.data
     try:
-        return np.asarray(value)
+        array = np.asarray(value)
     except Exception as error:
-        raise InputError(
-            message(
-                f"input {node.name!r} is not an array",
-                got=f"{type(value).__name__} ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
-                expected=str(node.aval),
-                at=user_line(),
-                created=False,
-            )
-        ) from None
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise _no_array(node, f"{type(value).__name__} ({why})") from None
+    if value is None or isinstance(value, (str, bytes, dict, set)):
+        spread = isinstance(value, dict) and node.name in value
+        raise _no_array(node, "None" if value is None else f"a {type(value).__name__}", _SPREAD if spread else "")
+    return array
+
+
+_SPREAD = "inputs are given one by one: step(**inputs) of a dict"
+
+
+def _no_array(node: Tensor, got: str, hint: str = "") -> InputError:
+    return InputError(
+        message(
+            f"input {node.name!r} is not an array",
+            got=got,
+            expected=str(node.aval),
+            at=user_line(),
+            created=False,
+            hint=hint,
+        )
+    )
 
 
 def _is_weak(value: Any, dtype: DType) -> bool:
@@ -133,6 +146,12 @@ def _wrong(node: Tensor, what: str, array: np.ndarray, hint: str = "") -> InputE
             hint=hint,
         )
     )
+
+
+def _rank_hint(node: Tensor, array: np.ndarray) -> str:
+    if np.squeeze(array).ndim == node.ndim:
+        return "np.squeeze(x) drops axes of size 1"
+    return "x[None] has one more axis in front, of size 1" if array.ndim and array.ndim + 1 == node.ndim else ""
 
 
 def _dtype_hint(node: Tensor, value: Any, array: np.ndarray) -> str:

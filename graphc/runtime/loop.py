@@ -14,6 +14,7 @@ import numpy as np
 from ..ir.dims import DimLike
 from ..ir.evaluate import bind_dims, check_sizes
 from .batches import Batches, Segment, batch_dim, is_dataset
+from .blame import Rows
 from .calls import Caller
 from .failures import failure
 from .history import History
@@ -29,7 +30,7 @@ def repeat(caller: Caller, values: Sequence[Any], steps: int, every: int, progre
     """`steps` steps on the same arrays; the outputs of every `every`-th, stacked."""
     arrays = as_inputs(caller.inputs, values)
     env = bind_dims(caller.inputs, arrays)
-    check_sizes(caller.program.plan.checks, env)
+    check_sizes(caller.program.plan.checks, env, caller.inputs)
     history = History(caller.outputs, env, every, [(steps, None)], None)
     return Run(caller, arrays, None, history, steps).all([Segment(steps)], progress)
 
@@ -43,7 +44,7 @@ def over(caller: Caller, arrays: Sequence[np.ndarray], batches: Batches, every: 
         for rows in dict.fromkeys(r for _, r in counts if r is not None) or [batches.rows]
     ]
     for env in envs if counts else []:
-        check_sizes(caller.program.plan.checks, env)
+        check_sizes(caller.program.plan.checks, env, caller.inputs)
     history = History(caller.outputs, envs[0], every, counts, dim)
     return Run(caller, arrays, dim, history, batches.epochs * batches.per_epoch).all(batches.segments(), progress)
 
@@ -112,6 +113,14 @@ class Run:
             rows = segment.order[rows]
         return [a[rows] if cut else a for a, cut in zip(self.arrays, self.datasets, strict=True)]
 
+    def rows(self, segment: Segment, step: int) -> Rows | None:
+        """The batch dim, and the rows of the datasets that a step of a segment reads; None where there are none."""
+        if segment.rows is None:
+            return None
+        start = segment.start + step * segment.rows
+        rows = np.arange(start, start + segment.rows)
+        return batch_dim(self.caller.inputs), segment.order[rows] if segment.order.size else rows
+
     def adapt(self, steps: int, seconds: float) -> None:
         """Choose the length of the next stretch from how long one of `steps` steps took."""
         if self.program.plain:
@@ -121,9 +130,9 @@ class Run:
 
     def fail(self, frame: Frame, segment: Segment, step: int) -> None:
         """Raise the error of a step that did not finish; the params are those of the step before."""
-        node = self.program.text.errors[int(frame.m[0])]
         where = f" at step {self.history.steps + 1} of {self.total}"
-        raise failure(self.program.graph, node, self.batch(segment, step), frame.env, where)
+        arrays, rows = self.batch(segment, step), self.rows(segment, step)
+        raise failure(self.program.graph, self.program.text, int(frame.m[0]), arrays, frame.env, where, rows)
 
     def compiled_stretch(self, segment: Segment, frame: Frame) -> Any:
         """The function that runs `count` steps from number `done` of the segment on; returns how many were done."""

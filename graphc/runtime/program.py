@@ -17,6 +17,7 @@ from ..schedule.memory import Buffer, place
 from ..schedule.plan import Plan
 from . import drivers, files
 from .supply import Supply, address, aligned
+from .threads import available, team
 
 MAX_TYPED = 12
 """Arrays up to which a call is compiled for its types: numba's time grows with their square (12: 0.5 s, 48: 6 s)."""
@@ -61,8 +62,8 @@ class Frame:
 class Program:
     """Compiled code for one plan. Holds no state but the code: frames hold memory, params hold values."""
 
-    def __init__(self, plan: Plan, text: ProgramText):
-        self.plan, self.text = plan, text
+    def __init__(self, plan: Plan, text: ProgramText, threads: int | None = None):
+        self.plan, self.text, self.threads = plan, text, threads
         self.graph = graph = plan.graph
         self.plain = config.jit_disabled()
         self.module = files.load(text.source)
@@ -79,15 +80,18 @@ class Program:
         """A new frame for these sizes: arena planned, constants and params in place."""
         text, graph = self.text, self.graph
         m: list[Any] = [0] * text.size
-        m[1:FIRST_CALL] = [text.commit, len(text.calls), FIRST_CALL]
-        for k, (name, row) in enumerate(text.calls):
-            kernel = getattr(self.module, name)
-            m[FIRST_CALL + 2 * k : FIRST_CALL + 2 * k + 2] = [kernel if self.plain else kernel.address, row]
         for k, dim in enumerate(text.dims):
             m[text.first_dim + k] = dims.evaluate(dim, env)
+        most = 1
+        for k, (name, row, chunks) in enumerate(text.calls):
+            kernel, count = getattr(self.module, name), m[chunks] if chunks else 0
+            m[FIRST_CALL + 3 * k : FIRST_CALL + 3 * k + 3] = [kernel if self.plain else kernel.address, row, count]
+            most = max(most, count)
+        threads = 1 if self.plain or most == 1 else min(available(self.threads), most)
+        m[1:FIRST_CALL] = [text.commit, len(text.calls), FIRST_CALL, threads, 0]
         m[text.first_row : text.first_row + len(text.rows)] = text.rows
         m += [dims.evaluate(dim, env) for dim in self.input_dims]
-        m += [self.first_output, self.first_input, text.size, self.entry]
+        m += [self.first_output, self.first_input, text.size, self.entry if threads == 1 else team().run.address]
         offsets, total = place(self.plan.buffers, env)
         arena = aligned(total)
         frame = Frame(m, dict(env), arena)
@@ -106,6 +110,8 @@ class Program:
         """The memory of a buffer that is not the caller's."""
         position = buffer.position
         if buffer.kind == "temp":
+            if buffer.first < 0:
+                return None
             start = offsets[buffer.number]
             return arena[start : start + buffer.nbytes(frame.env)].view(buffer.dtype)
         if buffer.kind == "param":

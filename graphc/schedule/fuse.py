@@ -16,6 +16,8 @@ from .units import Index, Unit, alias_base, loop_vars
 MAX_SIZE = 384
 """Statements in one kernel: compile time grows faster than linearly beyond."""
 _RECENT = 8
+_LOOK = 64
+"""How many groups are looked at to decide whether a unit may join one."""
 _FUSIBLE = ("map", "reduce", "copy")
 
 
@@ -38,13 +40,15 @@ class Group:
 
 
 class Fuser:
-    """Greedy fusion in topological order; `groups` is the result."""
+    """Greedy fusion in topological order; `groups` is the result. `updates` are the new values of params."""
 
-    def __init__(self) -> None:
+    def __init__(self, updates: set[Tensor]) -> None:
+        self.updates = updates
         self.groups: list[Group] = []
         self.group_of: dict[Tensor, Group] = {}
         self.unit_of: dict[Tensor, Unit] = {}
         self._by_prefix: dict[Shape, list[Group]] = {}
+        self._needed_by: dict[int, list[int]] = {}
 
     def add(self, unit: Unit) -> Group:
         """Put `unit` into an existing group, or a new one."""
@@ -58,7 +62,10 @@ class Fuser:
                 self._register(group)
         group.units.append(unit)
         group.size += unit.size
-        group.deps.update(k for k in deps if k != group.number)
+        for k in deps:
+            if k != group.number and k not in group.deps:
+                group.deps.add(k)
+                self._needed_by.setdefault(k, []).append(group.number)
         if unit.kind != "copy":
             self.group_of[unit.node] = group
             self.unit_of[unit.node] = unit
@@ -82,16 +89,59 @@ class Fuser:
         for group in sorted(set_of(candidates), key=lambda g: -g.number):
             if group.size + unit.size > MAX_SIZE:
                 continue
-            if any(d.level >= group.level for k, d in deps.items() if k != group.number):
+            others = [d for k, d in deps.items() if k != group.number]
+            if any(self._reaches(d, group) for d in others) or not self._may_rise(group, others):
                 continue
             if self._merge(unit, group, group.number in deps):
+                self._rise(group, others)
                 return group
         return None
+
+    def _reaches(self, later: Group, group: Group) -> bool:
+        """Whether `later` needs the result of `group`; True too where that would take long to find out."""
+        seen: set[int] = set()
+        stack = [later]
+        while stack:
+            one = stack.pop()
+            if one is group:
+                return True
+            if one.level > group.level and one.number not in seen:
+                seen.add(one.number)
+                if len(seen) > _LOOK:
+                    return True
+                stack.extend(self.groups[k] for k in one.deps)
+        return False
+
+    def _may_rise(self, group: Group, deps: list[Group]) -> bool:
+        """Whether few groups would have to rise with `group` if it came behind `deps`."""
+        return all(d.level < group.level for d in deps) or len(self._above(group)) <= _LOOK
+
+    def _above(self, group: Group) -> list[Group]:
+        """`group` and those that need it, directly or not; as many as there are up to `_LOOK`, or more than that."""
+        found = {group.number: group}
+        stack = [group]
+        while stack and len(found) <= _LOOK:
+            for k in self._needed_by.get(stack.pop().number, ()):
+                if k not in found:
+                    found[k] = self.groups[k]
+                    stack.append(self.groups[k])
+        return list(found.values())
+
+    def _rise(self, group: Group, deps: list[Group]) -> None:
+        """Put `group` behind `deps`, and what needs it behind it."""
+        stack = [(group, 1 + max((d.level for d in deps), default=-1))]
+        while stack:
+            one, level = stack.pop()
+            if one.level < level:
+                one.level = level
+                stack.extend((self.groups[k], level + 1) for k in self._needed_by.get(one.number, ()))
 
     def _merge(self, unit: Unit, group: Group, dependent: bool) -> bool:
         """Whether `unit` may join; sets the group's depth and domain where it does."""
         if not dependent:
-            return unit.domain == group.domain and self._fits(unit, group, group.depth)
+            per_row = group.depth == len(unit.domain) and unit.domain == group.domain[: group.depth]
+            same = unit.domain == group.domain and self._fits(unit, group, group.depth)
+            return (same or per_row) and self._akin(unit, group)
         need = self._needed_depth(unit, group)
         if need == 0:
             return False
@@ -105,6 +155,13 @@ class Fuser:
             group.domain = unit.domain
             self._register(group)
         return True
+
+    def _akin(self, unit: Unit, group: Group) -> bool:
+        """Whether both only compute new values of params, or neither does: such a kernel may write params in place.
+
+        Scalars are not worth a kernel of their own.
+        """
+        return not unit.domain or (unit.node in self.updates) == any(u.node in self.updates for u in group.units)
 
     def _fits(self, unit: Unit, group: Group, depth: int | None) -> bool:
         return depth is None or (len(unit.domain) >= depth and unit.domain[:depth] == group.domain[:depth])
@@ -150,9 +207,9 @@ def set_of(groups: list[Group]) -> list[Group]:
     return list({g.number: g for g in groups}.values())
 
 
-def fuse(units: list[Unit]) -> Fuser:
+def fuse(units: list[Unit], updates: set[Tensor]) -> Fuser:
     """Group `units` (topological order) into kernels."""
-    fuser = Fuser()
+    fuser = Fuser(updates)
     for unit in units:
         fuser.add(unit)
     return fuser
@@ -217,3 +274,12 @@ def local_in(group: Group, producer: Unit, reader: Unit, levels: dict[int, int])
         return True
     indices = reader.reads[producer.node]
     return levels[producer.number] == levels[reader.number] and _flows(producer, reader, indices, depth)
+
+
+def in_row(group: Group, producer: Unit, reader: Unit) -> bool:
+    """Whether `reader`, of the same group, reads only elements made in the same iteration of the outer loops."""
+    depth = group_depth(group)
+    if group.depth is None or len(producer.domain) <= depth:
+        return False
+    own = loop_vars(depth)
+    return all(at is not None and at[:depth] == own for at in reader.reads[producer.node])

@@ -9,23 +9,25 @@ from typing import Any
 from ..ir.loops import Kernel
 from ..ir.tensor import Tensor
 from .fuse import Group
-from .singles import argsort, concat, dot, scan, scatter
+from .singles import argsort, check, concat, dot, scan, scatter
 from .stages import StagesWriter
 from .units import Unit
 from .values import KernelWriter
 
 SINGLES: Mapping[str, Callable[[KernelWriter, Unit], None]] = MappingProxyType(
-    {"scan": scan, "concat": concat, "scatter": scatter, "dot": dot, "argsort": argsort}
+    {"scan": scan, "concat": concat, "scatter": scatter, "dot": dot, "argsort": argsort, "check": check}
 )
 
 
-def lower(group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, int]) -> Kernel:
+def lower(group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, int], chunked: bool) -> Kernel:
     """The kernel of `group`.
 
     stored   nodes that have memory; `buffers` says which, and which of the group's values must reach theirs
     uses     how often each node is read in the graph
+    chunked  whether its outermost loop is cut into chunks, as what runs is; without, the same kernel is easier to read
     """
     writer = StagesWriter(group, stored, buffers, uses)
+    writer.chunked = chunked
     first = group.units[0]
     if first.kind in SINGLES:
         SINGLES[first.kind](writer, first)
@@ -38,5 +40,5 @@ def lower(group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, in
 
 def _title(group: Group) -> str:
     domain = ", ".join(map(str, group.domain)) if group.domain else "scalar"
-    ops = dict.fromkeys("copy" if u.kind == "copy" else u.node.op.name for u in group.units)
+    ops = dict.fromkeys(u.kind if u.kind in ("copy", "check") else u.node.op.name for u in group.units)
     return f"[{domain}] {', '.join(ops)}"

@@ -49,9 +49,11 @@ class Buffer:
 def place(buffers: Sequence[Buffer], env: Mapping[str, int]) -> tuple[dict[int, int], int]:
     """Offsets of the temps in one arena, and its size in bytes.
 
-    The largest temps decide the size: they are packed well, in quadratic time. Any further ones are packed fast behind them.
+    The largest temps decide the size: they are packed well, in quadratic time. Any further ones are packed fast,
+    behind them.
     """
-    temps = [(b, -(-max(b.nbytes(env), 1) // ALIGNMENT) * ALIGNMENT) for b in buffers if b.kind == "temp"]
+    used = [b for b in buffers if b.kind == "temp" and b.first >= 0]
+    temps = [(b, -(-max(b.nbytes(env), 1) // ALIGNMENT) * ALIGNMENT) for b in used]
     temps.sort(key=lambda t: (-t[1], t[0].number))
     offsets, end = first_fit(temps[:PACKED_WELL])
     more, size = sweep(temps[PACKED_WELL:])

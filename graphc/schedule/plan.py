@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..errors import UserLine
 from ..ir import dims
 from ..ir.dtypes import DType
 from ..ir.graph import Graph
@@ -12,11 +14,11 @@ from ..ir.loops import Kernel
 from ..ir.op import Check
 from ..ir.tensor import Tensor
 from ..ir.traversal import users
-from .fuse import Fuser, Group, fuse, local_in, stage_levels
+from .fuse import Fuser, Group, fuse, group_depth, in_row, local_in, stage_levels
 from .lower import lower
 from .memory import Buffer
 from .storage import Storage, decide
-from .units import Unit, alias_base, copy_unit, loop_vars, make_units
+from .units import Unit, alias_base, check_unit, copy_unit, loop_vars, make_units
 
 
 @dataclass
@@ -24,27 +26,35 @@ class Plan:
     """What codegen prints and the runtime runs.
 
     kernels   in order; those from `commit` on run only if no error was flagged
+    plainly   the same without chunks, to be read
     buffers   all memory, by number
-    checks    conditions on runtime sizes, decided before the first kernel
+    checks    conditions on runtime sizes, decided before the first kernel, with the user's lines
     """
 
     graph: Graph
     kernels: list[Kernel]
+    plainly: list[Kernel]
     groups: list[Group]
     commit: int
     buffers: list[Buffer]
-    checks: tuple[Check, ...] = ()
+    checks: Mapping[Check, tuple[UserLine, ...]] = field(default_factory=dict)
     in_place: tuple[Param, ...] = ()
 
 
 @dataclass
 class Buffers:
-    """Assigns memory while kernels are built; the interface `KernelWriter` sees."""
+    """Assigns memory while kernels are built; the interface `KernelWriter` sees.
+
+    rows  nodes needed only within one iteration of their kernel's outer loops, and how many loops those are
+    """
 
     table: list[Buffer] = field(default_factory=list)
     by_node: dict[Tensor, int] = field(default_factory=dict)
     by_copy: dict[int, tuple[int | None, int]] = field(default_factory=dict)
+    by_unit: dict[int, int] = field(default_factory=dict)
     kept_units: set[int] = field(default_factory=set)
+    rows: dict[Tensor, int] = field(default_factory=dict)
+    by_row: dict[Tensor, int] = field(default_factory=dict)
 
     def new(self, kind: str, dtype: DType, size: dims.DimLike, position: int = 0, label: str = "") -> int:
         self.table.append(Buffer(len(self.table), kind, dtype, size, position, label=label))
@@ -61,7 +71,17 @@ class Buffers:
         return self.by_copy[unit.number]
 
     def scratch(self, unit: Unit, dtype: DType) -> int:
-        return self.new("temp", dtype, dims.product(unit.node.shape), label=f"{unit.node.op.name} accumulator")
+        if unit.number not in self.by_unit:
+            size, label = dims.product(unit.node.shape), f"{unit.node.op.name} accumulator"
+            self.by_unit[unit.number] = self.new("temp", dtype, size, label=label)
+        return self.by_unit[unit.number]
+
+    def of_row(self, node: Tensor, most: int) -> tuple[int, dims.Shape]:
+        """Memory for what `rows` lists: one iteration of the outer loops for each of `most` chunks; and its shape."""
+        shape = (*([most] if most > 1 else []), *node.shape[self.rows[node] :])
+        if node not in self.by_row:
+            self.by_row[node] = self.new("temp", node.dtype, dims.product(shape), label="row")
+        return self.by_row[node], shape
 
     def kept(self, unit: Unit) -> bool:
         """Whether the unit's value must reach memory (and not only local variables)."""
@@ -71,12 +91,12 @@ class Buffers:
 class Planner:
     """Builds the plan of one graph."""
 
-    def __init__(self, graph: Graph):
-        self.graph = graph
+    def __init__(self, graph: Graph, check: str | None = None):
+        self.graph, self.check = graph, check
         self.storage: Storage = decide(graph)
         self.stored = self.storage.stored | self.storage.soft
         self.units = make_units(graph, self.storage)
-        self.fuser: Fuser = fuse(self.units)
+        self.fuser: Fuser = fuse(self.units, {v for _, v in graph.updates})
         self.buffers = Buffers()
         self.count = len(self.units)
         self.commits: list[Group] = []
@@ -89,13 +109,22 @@ class Planner:
         groups = self.fuser.groups
         self.find_kept([*groups, *self.commits])
         normal = sorted((g for g in groups if g not in commit_groups), key=lambda g: (g.level, g.number))
+        normal += self.checks()
         ordered = [*normal, *commit_groups, *self.commits]
-        kernels = [self.lower(g) for g in ordered]
+        kernels = [self.lower(g, True) for g in ordered]
+        plainly = [self.lower(g, False) if k.chunks else k for g, k in zip(ordered, kernels, strict=True)]
         for position, kernel in enumerate(kernels):
             for array in kernel.arrays:
                 self.buffers.table[array.buffer].use(position)
         return Plan(
-            self.graph, kernels, ordered, len(normal), self.buffers.table, self.graph.checks, tuple(self.in_place)
+            self.graph,
+            kernels,
+            plainly,
+            ordered,
+            len(normal),
+            self.buffers.table,
+            self.graph.checks,
+            tuple(self.in_place),
         )
 
     def leaves(self) -> None:
@@ -152,7 +181,12 @@ class Planner:
             if alias_base(value).op is PARAM:
                 continue
             group = self.fuser.group_of.get(value)
-            if group is not None and self.may_move(group, groups) and self.may_overwrite(param, value, group, groups):
+            if (
+                self.check is None  # else the new value must be tested before it is committed
+                and group is not None
+                and self.may_move(group, groups)
+                and self.may_overwrite(param, value, group, groups)
+            ):
                 self.buffers.by_node[value] = self.buffers.by_node[param]
                 self.in_place.append(param)
                 if group not in moved:
@@ -160,6 +194,16 @@ class Planner:
             else:
                 self.commit_value(param, value)
         return moved
+
+    def checks(self) -> list[Group]:
+        """Kernels, behind those that compute, that test every float which is returned or committed for nan and inf."""
+        if self.check is None:
+            return []
+        roots = (*self.graph.outputs, *[v for p, v in self.graph.updates if v is not p])
+        nodes = {alias_base(r): r for r in reversed(roots) if r.dtype.kind == "f"}  # one for each piece of memory
+        first = len(self.fuser.groups) + len(self.commits)
+        units = [check_unit(self.count + k, node) for k, node in enumerate(reversed(nodes.values()))]
+        return [Group(first + k, 0, [unit], unit.domain) for k, unit in enumerate(units)]
 
     def may_move(self, group: Group, groups: list[Group]) -> bool:
         """No other kernel needs what the group writes, and it cannot fail."""
@@ -194,11 +238,13 @@ class Planner:
     def find_kept(self, groups: list[Group]) -> None:
         """Values that must reach memory: roots, hard-stored ones that others read, and soft ones read elsewhere."""
         kept = self.buffers.kept_units
+        far: set[Tensor] = set()
         unit_of, group_of = self.fuser.unit_of, self.fuser.group_of
         roots = {alias_base(r) for r in self.graph.roots}
         for node in roots:
             if node in unit_of:
                 kept.add(unit_of[node].number)
+                far.add(node)
         for group in groups:
             levels = stage_levels(group)
             for unit in group.units:
@@ -210,9 +256,15 @@ class Planner:
                     same = group_of[base] is group and base is node
                     if not same or not local_in(group, producer, unit, levels):
                         kept.add(producer.number)
+                    if not same or not in_row(group, producer, unit):
+                        far.add(base)
+        for group in groups:
+            for unit in group.units:
+                if unit.number in kept and unit.kind == "map" and unit.node not in far:
+                    self.buffers.rows[unit.node] = group_depth(group)
 
-    def lower(self, group: Group) -> Kernel:
-        return lower(group, self.stored, self.buffers, self.uses())
+    def lower(self, group: Group, chunked: bool) -> Kernel:
+        return lower(group, self.stored, self.buffers, self.uses(), chunked)
 
     def uses(self) -> dict[Tensor, int]:
         """How often each node is read; computed once."""
@@ -221,6 +273,9 @@ class Planner:
         return self._uses
 
 
-def make_plan(graph: Graph) -> Plan:
-    """Schedule `graph`: which kernels, in which order, on which memory."""
-    return Planner(graph).plan()
+def make_plan(graph: Graph, check: str | None = None) -> Plan:
+    """Schedule `graph`: which kernels, in which order, on which memory.
+
+    With ``check="nan"``, what the step returns or commits is tested for nan and inf before anything is committed.
+    """
+    return Planner(graph, check).plan()

@@ -1,4 +1,4 @@
-"""Kernels of their own: scans, concatenations, scatters, products of matrices, sorts."""
+"""Kernels of their own: scans, concatenations, scatters, products of matrices, sorts, checks of values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from ..ir.dtypes import BOOL, INT64
 from ..ir.expr import Expr, Load, Var, call, cast, index, lit
 from ..ir.loops import (
     Argsort,
+    Chunks,
     Combine,
     Dot,
+    Finite,
     If,
     Init,
     Statement,
@@ -18,6 +20,7 @@ from ..ir.loops import (
     StoreCombine,
 )
 from ..ir.tensor import Tensor
+from .chunks import tiles
 from .stages import accumulator_dtype, identity
 from .units import Index, Unit, loop_vars
 from .values import KernelWriter, Scope, not_empty
@@ -117,7 +120,9 @@ def dot(writer: KernelWriter, unit: Unit) -> None:
     work = m * n * k
     if node.dtype.kind == "f" and not (isinstance(work, int) and work <= SMALL_DOT):
         left, right, out = (writer.memory(v, v is node).name for v in (x, y, node))
-        writer.kernel.body.append(Dot(left, right, out, x_t, y_t, batched, (m, n, k), node.dtype, node))
+        product = Dot(left, right, out, x_t, y_t, batched, (m, n, k), node.dtype, node)
+        count = tiles((m, n, k), node.shape[0] if batched else 1) if writer.chunked else None
+        writer.kernel.body.append(product if count is None else Chunks("c", count, 1, count, [product]))
         return
 
     def cell(scope: Scope, at: Index) -> None:
@@ -163,6 +168,12 @@ def argsort(writer: KernelWriter, unit: Unit) -> None:
     writer.close(write)
     for _ in others:
         scope = writer.close(scope)
+
+
+def check(writer: KernelWriter, unit: Unit) -> None:
+    """A value that must not be nan or inf."""
+    writer.kernel.finite = unit.node
+    writer.kernel.body.append(Finite(writer.memory(unit.node).name, unit.node))
 
 
 def _spec(node: Tensor) -> tuple[str, str, str]:

@@ -6,17 +6,25 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.dims import DimLike
+from ..ir import dims
+from ..ir.dims import DimLike, Shape
 from ..ir.dtypes import FLOAT64, INT64, DType
 from ..ir.expr import Expr, Lit, Load, Var, cast, lit
 from ..ir.loops import (
+    ArrayArg,
+    Chunks,
     Combine,
+    Finish,
+    For,
     Init,
+    Let,
+    Statement,
     Store,
     StoreCombine,
 )
+from .chunks import Chunking, chunking
 from .fuse import stages_of
-from .units import Unit, loop_vars
+from .units import Index, Unit, loop_vars
 from .values import KernelWriter, Scope
 
 
@@ -42,18 +50,49 @@ def accumulator_dtype(combine: str, dtype: DType) -> DType:
 
 
 class StagesWriter(KernelWriter):
-    """Writes the kernel of units that share loops."""
+    """Writes the kernel of units that share loops.
+
+    chunking  how its outermost loop is cut; None: it is not
+    joined    the loop over chunks that combines what they found, behind the last one
+    start_join, end_join   what stands before and behind that loop
+    """
+
+    chunking: Chunking | None = None
+    joined: For
+    start_join: list[Statement]
+    end_join: Scope
 
     def stages(self) -> None:
         """Outer loops shared by all units, then stage after stage inside them."""
         group = self.group
+        if self.chunked:
+            arrays = any(u.reduced[:1] == (0,) and not u.trailing for u in group.units)
+            self.chunking = chunking(group.domain, arrays)
+        if self.chunking is None:
+            self.nest(self.root)
+            return
+        cut = self.chunking
+        self.chunk, self.most_chunks = Var("c"), cut.most
+        chunks = Chunks("c", cut.count, cut.length, cut.extent)
+        self.joined, self.start_join, self.end_join = For("c", cut.count, "join"), [], Scope([], 0, self.root)
+        self.nest(Scope(chunks.body, 0, self.root))
+        self.root.body.append(chunks)
+        loops: list[Statement] = [self.joined] if self.joined.body else []
+        behind = [*self.start_join, *loops, *self.end_join.body]
+        if behind:
+            self.root.body.append(Finish(behind))
+
+    def nest(self, scope: Scope) -> None:
+        """All loops, in `scope`."""
+        group = self.group
         depth = group.depth if group.depth is not None else len(group.domain)
         pending: list[tuple[int, Any]] = []  # (rank of the scope to finish in, callback), run as loops close
-        scope = self.root
         self.start(group.units, scope, 0, pending, depth)
         for k in range(depth):
             kinds = {"reduce" if k in u.reduced else "map" for u in group.units}
             scope = self.open(scope, group.domain[k], "reduce" if kinds == {"reduce"} else "map")
+            loop: Any = scope.memo["loop"]
+            loop.chunked = k == 0 and self.chunking is not None
             self.start(group.units, scope, k + 1, pending, depth)
         for inner, units in stages_of(group):
             self.stage(units, inner, scope)
@@ -111,7 +150,8 @@ class StagesWriter(KernelWriter):
             value = self.let(value, unit.node, None, scope)
         scope.memo[(unit.node, at)] = value
         if self.buffers.kept(unit):
-            scope.body.append(Store(self.memory(unit.node, True).name, at, value, unit.node))
+            array, place = self.place(unit.node, at, True)
+            scope.body.append(Store(array.name, place, value, unit.node))
 
     # reductions
 
@@ -131,30 +171,91 @@ class StagesWriter(KernelWriter):
             scope.body.append(Init(position, lit(-1, INT64), unit.node))
             unit_acc = (name, position)
         self.root.memo[("acc", unit.number)] = Var("|".join(unit_acc), dtype)
+        parts = tuple(Var(n, t) for n, t in zip(unit_acc, (dtype, INT64), strict=False))
 
         def done(closing: Scope) -> None:
-            result: Expr = Var(unit_acc[-1], INT64 if len(unit_acc) > 1 else dtype)
-            result = cast(result, unit.node.dtype)
-            if not isinstance(result, Var):
-                result = self.let(result, unit.node, None, closing)
-            at = loop_vars(closing.rank)
-            closing.memo[(unit.node, at)] = result
-            if self.buffers.kept(unit):
-                closing.body.append(Store(self.memory(unit.node, True).name, at, result, unit.node))
+            if self.chunking is not None and unit.reduced[0] == 0:
+                return self.join(unit, combine, parts, closing)
+            return self.result(unit, parts, closing)
 
         return done
 
-    def array_accumulator(self, unit: Unit, combine: str, dtype: DType, start: Expr, scope: Scope) -> Any:
+    def result(self, unit: Unit, found: tuple[Var, ...], closing: Scope) -> None:
+        """What an accumulator holds becomes the value of its unit."""
+        result = cast(found[-1], unit.node.dtype)
+        if not isinstance(result, Var):
+            result = self.let(result, unit.node, None, closing)
+        at = loop_vars(closing.rank)
+        closing.memo[(unit.node, at)] = result
+        if self.buffers.kept(unit):
+            closing.body.append(Store(self.memory(unit.node, True).name, at, result, unit.node))
+
+    # reductions over the loop that is cut into chunks
+
+    def parts(self, unit: Unit, dtype: DType, shape: Shape, what: str) -> ArrayArg:
+        """Memory for what each chunk has found: the chunk is its first axis."""
+        assert self.chunking is not None
+        shape = (self.chunking.most, *shape)
+        number = self.buffers.new("temp", dtype, dims.product(shape), label=f"{unit.node.op.name} {what}")
+        return self.array(number, shape, dtype, True)
+
+    def join(self, unit: Unit, combine: str, found: tuple[Var, ...], closing: Scope) -> None:
+        """Each chunk stores what it has found; behind the last one, all of it is combined in order."""
+        assert self.chunking is not None
+        node, chunk = unit.node, (Var("c"),)
+        arrays = [self.parts(unit, v.dtype, (), w) for v, w in zip(found, ("parts", "places"), strict=False)]
+        for array, value in zip(arrays, found, strict=True):
+            closing.body.append(Store(array.name, chunk, value, node))
+        dtype = found[0].dtype
+        names = tuple(self.name(prefix) for prefix in ("s", "p")[: len(found)])
+        self.start_join.append(Init(names[0], lit(identity(combine, dtype), dtype), node))
+        if len(names) > 1:
+            self.start_join.append(Init(names[1], lit(-1, INT64), node))
+        values: list[Expr] = [Load(a.name, chunk, v.dtype) for a, v in zip(arrays, found, strict=True)]
+        if len(names) > 1:
+            part = self.name()
+            self.joined.body.append(Let(part, values[0], node))
+            values[0] = Var(part, dtype)
+        place = values[1] if len(names) > 1 else None
+        self.joined.body.append(Combine("|".join(names), combine, values[0], place, node))
+        self.result(unit, tuple(Var(n, v.dtype) for n, v in zip(names, found, strict=True)), self.end_join)
+
+    def join_arrays(self, unit: Unit, combine: str, parts: ArrayArg, start: Lit) -> None:
+        """The same for chunks that accumulate in arrays: element by element."""
+        assert self.chunking is not None
+        count, final = self.chunking.count, self.memory(unit.node, True)
+
+        def element(inner: Scope, at: Index) -> None:
+            name = self.name("s")
+            inner.body.append(Init(name, start, unit.node))
+            loop = For("c", count, "join")
+            loop.body.append(Combine(name, combine, Load(parts.name, (Var("c"), *at), parts.dtype), None, unit.node))
+            inner.body.append(loop)
+            total = cast(Var(name, parts.dtype), unit.node.dtype)
+            inner.body.append(Store(final.name, at, total, unit.node))
+
+        self.over_result(unit, self.end_join, element)
+
+    def array_accumulator(self, unit: Unit, combine: str, dtype: DType, start: Lit, scope: Scope) -> Any:
         """A reduction over an outer loop with map loops inside it: the accumulator is an array."""
-        own = unit.node.dtype
-        target = self.memory(unit.node, True)
-        if dtype != own:
+        own, chunked = unit.node.dtype, self.chunking is not None and unit.reduced[0] == 0
+        before: Index = (Var("c"),) if chunked else ()
+        if chunked:
+            target = self.parts(unit, dtype, unit.node.shape, "parts")
+        elif dtype != own:
             target = self.array(self.buffers.scratch(unit, dtype), unit.node.shape, dtype, True)
+        else:
+            target = self.memory(unit.node, True)
         self.root.memo[("acc", unit.number)] = Var(target.name, dtype)
-        self.over_result(unit, scope, lambda inner, at: inner.body.append(Store(target.name, at, start, unit.node)))
+        self.root.memo[("before", unit.number)] = before  # type: ignore[assignment]
+        self.over_result(
+            unit, scope, lambda inner, at: inner.body.append(Store(target.name, (*before, *at), start, unit.node))
+        )
 
         def done(closing: Scope) -> None:
-            if dtype != own:
+            if chunked:
+                self.join_arrays(unit, combine, target, start)
+            elif dtype != own:
                 final = self.memory(unit.node, True)
                 self.over_result(
                     unit,
@@ -183,7 +284,8 @@ class StagesWriter(KernelWriter):
         assert isinstance(acc, Var)
         value = cast(value, acc.dtype)
         if not unit.trailing:
-            at = tuple(Var(f"i{k}") for k in range(len(unit.domain)) if k not in unit.reduced)
+            before: Any = self.root.memo[("before", unit.number)]
+            at = (*before, *[Var(f"i{k}") for k in range(len(unit.domain)) if k not in unit.reduced])
             scope.body.append(StoreCombine(acc.name, at, combine, value, unit.node))
         elif combine.startswith("arg"):
             name, _ = acc.name.split("|")

@@ -19,7 +19,10 @@ MAX_CONE = 96
 """Largest number of nodes inlined into one statement tree; also bounds recursion while lowering."""
 CHEAP = 6
 """Work (see `_work`) below which a value with several users is recomputed instead of stored."""
-_SIMPLE = frozenset({"add", "subtract", "multiply", "negative", "where", "astype", "ct_mul", "maximum", "minimum"})
+_SIMPLE = frozenset(
+    {"add", "subtract", "multiply", "negative", "where", "astype", "ct_mul", "maximum", "minimum", "abs"}
+    | {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
+)
 
 
 @dataclass
@@ -33,6 +36,11 @@ class Storage:
 def is_leaf(node: Tensor) -> bool:
     """A node whose memory exists before the step: input, param, array constant."""
     return node.op is INPUT or node.op is PARAM or (node.op is CONSTANT and node.shape != ())
+
+
+def is_generated(node: Tensor) -> bool:
+    """A node whose elements are known from their positions: it needs no memory to be read anywhere."""
+    return isinstance(node.op.lower, Generate) and not is_leaf(node)
 
 
 def ones_only(old: Shape, new: Shape) -> bool:
@@ -98,7 +106,8 @@ def _addressed(node: Tensor, readers: list[Tensor]) -> bool:
         lower = reader.op.lower
         if isinstance(lower, (Contract, Argsort)) or is_alias(reader):
             return True
-        if isinstance(lower, (Gather, Scatter)) and reader.inputs[0] is node:
+        addressed = isinstance(lower, Scatter) or (isinstance(lower, Gather) and not is_generated(node))
+        if addressed and reader.inputs[0] is node:
             return True
     return False
 

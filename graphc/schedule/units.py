@@ -10,7 +10,7 @@ from ..ir.expr import Expr, Var, index
 from ..ir.graph import Graph
 from ..ir.lowering import Alias, Argsort, Concat, Contract, Gather, Map, Reduce, Scan, Scatter, View
 from ..ir.tensor import Tensor
-from .storage import Storage, is_alias, is_leaf, is_view
+from .storage import Storage, is_alias, is_generated, is_leaf, is_view
 
 Index = tuple[Expr, ...]
 Reading = tuple[Tensor, Index | None]  # None: read at computed positions, or as a whole
@@ -20,7 +20,8 @@ Reading = tuple[Tensor, Index | None]  # None: read at computed positions, or as
 class Unit:
     """The computation of one stored value.
 
-    kind    map, reduce, scan, dot, scatter, concat, argsort, or copy (a leaf or stored value to other memory)
+    kind    map, reduce, scan, dot, scatter, concat, argsort, copy (a leaf or stored value to other memory), or check
+            (of a leaf or stored value for nan and inf)
     domain  sizes of its loops, outermost first; `reduced` are the loops that combine
     reads   stored nodes it loads, with every index at which it does
     size    nodes inlined into it
@@ -64,7 +65,8 @@ def readings(node: Tensor, at: Index) -> list[Reading]:
         return [(operand, at) for operand in node.inputs]
     if isinstance(lower, Gather):
         rank = len(node.inputs[1].shape)
-        return [(node.inputs[0], None), *[(i, at[:rank]) for i in node.inputs[1:]]]
+        whole: list[Reading] = [] if is_generated(node.inputs[0]) else [(node.inputs[0], None)]
+        return [*whole, *[(i, at[:rank]) for i in node.inputs[1:]]]
     return []
 
 
@@ -150,6 +152,13 @@ def copy_unit(number: int, node: Tensor) -> Unit:
     """A unit that copies a stored value into memory of its own."""
     unit = Unit(number, node, "copy", node.shape)
     unit.reads[node] = [loop_vars(len(node.shape))]
+    return unit
+
+
+def check_unit(number: int, node: Tensor) -> Unit:
+    """A unit that tests a stored value for nan and inf."""
+    unit = Unit(number, node, "check", node.shape)
+    unit.reads[node] = [None]
     return unit
 
 

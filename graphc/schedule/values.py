@@ -22,7 +22,7 @@ from ..ir.loops import (
 from ..ir.lowering import Gather, Generate, Map, View
 from ..ir.tensor import Tensor
 from .fuse import Group
-from .storage import is_view
+from .storage import is_generated, is_view
 from .units import Index, view_index
 
 _DUPLICATED = {"isnan": (0,)}
@@ -53,7 +53,15 @@ class KernelWriter:
     """Writes one kernel, value by value.
 
     `buffer_of(node)` names the memory of a stored node; `kept(unit)` says whether its value must reach memory.
+
+    chunked  whether loops may be cut into chunks
+    chunk    the number of the chunk that is computed, out of `most_chunks`
     """
+
+    chunked: bool = False
+
+    chunk: Expr = Var("c")
+    most_chunks: int = 1
 
     def __init__(self, group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, int]):
         self.group, self.stored, self.buffers, self.uses = group, stored, buffers, uses
@@ -81,6 +89,14 @@ class KernelWriter:
 
     def memory(self, node: Tensor, written: bool = False) -> ArrayArg:
         return self.array(self.buffers.of(node), node.shape, node.dtype, written)
+
+    def place(self, node: Tensor, at: Index, written: bool = False) -> tuple[ArrayArg, Index]:
+        """Where the element of a stored node at index `at` stands."""
+        if node not in self.buffers.rows or node not in self.own:
+            return self.memory(node, written), at
+        number, shape = self.buffers.of_row(node, self.most_chunks)
+        chunk = (self.chunk,) if self.most_chunks > 1 else ()
+        return self.array(number, shape, node.dtype, written), (*chunk, *at[self.buffers.rows[node] :])
 
     # loops
 
@@ -110,7 +126,8 @@ class KernelWriter:
         if node in self.stored:
             own = self.own.get(node)
             assert own is None or self.buffers.kept(own), f"{node!r} is read from memory that nothing writes"
-            result: Expr = Load(self.memory(node).name, at, node.dtype)
+            array, place = self.place(node, at)
+            result: Expr = Load(array.name, place, node.dtype)
             node_uses = 2 if home is not scope else self.uses.get(node, 1)
         else:
             result = self.compute(node, at, home)
@@ -183,7 +200,11 @@ class KernelWriter:
         """An element at a checked position; nothing is read where the axis may be empty, since no position is right."""
         x, rank = node.inputs[0], len(node.inputs[1].shape)
         places = self.places(node, at[:rank], scope)
-        element = Load(self.memory(x).name, (*places, *at[rank:]), x.dtype)
+        where = (*places, *at[rank:])
+        if is_generated(x):
+            assert isinstance(x.op.lower, Generate)
+            return x.op.lower.expr(where, x.shape, x.dtype, **_own_attrs(x.op.lower.expr, x))
+        element = Load(self.memory(x).name, where, x.dtype)
         filled = not_empty(x.shape[: len(places)])
         if filled is None:
             return element
@@ -202,12 +223,20 @@ class KernelWriter:
         places: list[Expr] = []
         for axis, operand in enumerate(indices):
             value = self.value(operand, at, home)
+            if _within(operand, node.inputs[0].shape[axis]):
+                places.append(value)
+                continue
             self.kernel.checks.append(node)
             code = Var(f"e{len(self.kernel.checks) - 1}")
             wrapped = Call("wrap", (cast(value, INT64), index(node.inputs[0].shape[axis]), code), INT64)
             places.append(self.let(wrapped, node, None, home))
         home.memo[("places", node, at)] = places  # type: ignore[assignment]
         return places
+
+
+def _within(indices: Tensor, size: DimLike) -> bool:
+    """Whether indices are the positions of an axis of this size."""
+    return indices.op.name == "iota" and indices.shape[indices.attrs["axis"]] == size
 
 
 def home_of(scope: Scope, at: Index) -> Scope:

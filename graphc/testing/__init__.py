@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .check import MODES, Mismatch, check, check_program
-from .gradients import check_gradients
+from .check import Mismatch, check, check_eager, check_program
+from .gradients import check_batch, check_batch_program, check_derivatives, check_gradients
 from .minimise import minimise
 from .random_programs import RandomProgram, generate
+from .ways import COMPILED, MODES, PLAIN
 
 
 def programs(dtypes: Sequence[Any] = (), statements: int | None = None, generic: bool = False) -> Any:
@@ -43,10 +44,16 @@ def _of_seed(seed: int, statements: int | None, dtypes: tuple[Any, ...], generic
 
 
 __all__ = [
+    "COMPILED",
     "MODES",
+    "PLAIN",
     "Mismatch",
     "RandomProgram",
     "check",
+    "check_batch",
+    "check_batch_program",
+    "check_derivatives",
+    "check_eager",
     "check_gradients",
     "check_program",
     "generate",

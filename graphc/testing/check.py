@@ -1,4 +1,4 @@
-"""One graph, every way to run it: the reference interpreter against kernels, plain and compiled, passes on and off.
+"""One graph, every way to run it, against the reference interpreter.
 
 The tolerance is measured: the reference runs again with every inexact result disturbed in its last bits, and what
 comes out may differ from the reference by a small multiple of what the disturbance did.
@@ -6,43 +6,23 @@ comes out may differ from the reference by a small multiple of what the disturba
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
-from ..errors import GradientError, GraphcError, OutOfBoundsError, ShapeError
+import graphc as gc
+
+from ..errors import GradientError, GraphcError, OutOfBoundsError, ShapeError, UnsupportedError
 from ..ir import dims
 from ..ir.evaluate import bind_dims, check_sizes, concrete
 from ..ir.graph import Graph
 from ..ir.leaves import PARAM, Param
 from ..ir.tensor import Tensor
-from ..passes import canonicalise as canonical
-from ..passes.contractions import contractions
-from ..passes.pipeline import PIPELINE, optimise
-from ..passes.rules import rewrite
-from ..schedule import fuse, singles, storage
-from .plain import Runner
-from .random_programs import RandomProgram, Traced
-
-MODES = ("plain", "plain without passes", "plain in small kernels", "compiled")
-_REQUIRED = ("argmax along the last axis", "argmin along the last axis", "drop stop_gradient", "drop custom_gradient")
-
-
-def _lowerable(graph: Graph) -> tuple[Graph, Counter[str]]:
-    """What lowering asks for, and no more."""
-    return rewrite(graph, [r for r in canonical.RULES if r.name in _REQUIRED])
-
-
-WITHOUT_PASSES = (("lowerable", _lowerable), ("contractions", contractions))
-
-
-_SMALL = ((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (singles, "SMALL_DOT", 0))
-"""Limits of the schedule, set low: what large graphs do, done by small ones."""
+from ..passes.stable import stable
+from .random_programs import EAGER, RandomProgram, eager_tensor
+from .ways import MODES, Way, way
 
 
 @dataclass(frozen=True)
@@ -113,6 +93,31 @@ def reference(graph: Graph, arrays: Sequence[np.ndarray], replicas: int = 3) -> 
     return Result(exact, tolerances)
 
 
+def compiled_reference(graph: Graph, arrays: Sequence[np.ndarray]) -> Result:
+    """The reference of the graph in stable forms: that is what is compiled.
+
+    Raises `Mismatch` where it is far from `reference` of the graph as written, unless that is nan or infinite.
+    """
+    written = reference(graph, arrays)
+    forms, fired = stable(graph)
+    if written.error is not None or not fired:
+        return written
+    found = reference(forms, arrays)
+    if found.error is None:
+        compare(
+            "stable forms", Result(written.values, [*map(_loose, written.values, written.tolerances)]), found.values
+        )
+    return found
+
+
+def _loose(value: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
+    """What is allowed for rounding that disturbances do not see, 1 + 1e-20 = 1 for one; anything for nan and inf."""
+    if value.dtype.kind != "f":
+        return tolerance
+    rounding = float(np.sqrt(np.finfo(value.dtype).eps)) * (1 + np.abs(value))
+    return np.where(np.isfinite(value), tolerance + rounding, np.inf)
+
+
 def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Elementwise |a - b|; 0 for equal nan and inf, inf where only one is nan or inf or integers differ."""
     with np.errstate(all="ignore"):
@@ -123,7 +128,8 @@ def _distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.where(same, 0.0, np.where(np.isfinite(difference), difference, np.inf))
 
 
-def _compare(label: str, want: Result, found: Sequence[Any]) -> None:
+def compare(label: str, want: Result, found: Sequence[Any]) -> None:
+    """Raise `Mismatch` for the first element of `found` that is further off than `want` allows."""
     for k, (value, tolerance, got) in enumerate(zip(want.values, want.tolerances, found, strict=True)):
         array = np.asarray(got)
         if array.dtype != value.dtype or array.shape != value.shape:
@@ -137,16 +143,6 @@ def _compare(label: str, want: Result, found: Sequence[Any]) -> None:
             )
 
 
-def run(graph: Graph, mode: str) -> Runner:
-    """`graph` prepared to run in one of `MODES`."""
-    lowered, _ = optimise(graph, WITHOUT_PASSES if mode == "plain without passes" else PIPELINE)
-    with ExitStack() as stack:
-        if mode == "plain in small kernels":
-            for module, name, limit in _SMALL:
-                stack.enter_context(mock.patch.object(module, name, limit))
-        return Runner(lowered, plain=mode != "compiled")
-
-
 def check(
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
@@ -157,7 +153,7 @@ def check(
     """Raise `Mismatch` where a way of running the graph differs from the reference, on any of `calls` in order.
 
     calls   lists of arrays, one per input; params keep their new values from call to call
-    modes   some of `MODES`: "plain" runs kernels as plain Python, "compiled" by numba
+    modes   some of `MODES`: kernels as plain Python or compiled, steps, exported files
 
     Returns the number of calls that did not end in an error (which every mode must raise too, params unchanged).
 
@@ -170,69 +166,105 @@ def check(
     pairs = list((updates or {}).items())
     graph = Graph(inputs, outputs, pairs)
     start = {n: n.attrs["state"].array.copy() for n in graph.params}
+    listed = [[np.asarray(a, n.dtype) for a, n in zip(call, inputs, strict=True)] for call in calls]
+    known: dict[Any, list[Result]] = {}
     good = 0
-    for mode in modes:
-        runner = run(graph, mode)
-        for param, value in start.items():
-            param.attrs["state"].array[...] = value
-        for position, call in enumerate(calls):
-            arrays = [np.asarray(a, n.dtype) for a, n in zip(call, inputs, strict=True)]
-            good += _call(f"{mode}, call {position}", graph, runner, arrays, pairs)
-    for param, value in start.items():
-        param.attrs["state"].array[...] = value
+    try:
+        for mode in modes:
+            run = way(graph, mode)
+            meaning = reference if mode.endswith("without passes") else compiled_reference
+            wanted = known.setdefault(meaning, [])
+            _set(start)
+            for position, arrays in enumerate(listed):
+                if position == len(wanted):
+                    wanted.append(meaning(graph, arrays))
+                good += _call(f"{mode}, call {position}", graph, run, arrays, wanted[position])
+    finally:
+        _set(start)
     return good
+
+
+def _set(values: Mapping[Any, np.ndarray]) -> None:
+    for param, value in values.items():
+        param.attrs["state"].array[...] = value
 
 
 def check_program(program: RandomProgram, modes: Sequence[str] = MODES, eager: bool = True) -> int:
     """`check` of a random program, and its statements on eager tensors; a failure ends with a program to run."""
     traced = program.trace()
     names = [leaf.name for leaf in program.leaves if leaf.kind == "input"]
+    calls = [[call[n] for n in names] for call in program.calls]
+    good = _eager(program, traced.inputs, traced.outputs, traced.updates, calls) if eager else 0
     try:
-        if eager:
-            for position, call in enumerate(program.calls):
-                _eager_call(f"eager, call {position}", program, traced, [call[n] for n in names])
-        calls = [[call[n] for n in names] for call in program.calls]
-        return check(traced.inputs, traced.outputs, traced.updates, calls, modes)
+        return good + check(traced.inputs, traced.outputs, traced.updates, calls, modes)
     except Exception as error:
         error.add_note(f"reproduce with\n\n{program.text}")
         raise
 
 
-def _eager_call(label: str, program: RandomProgram, traced: Traced, arrays: list[np.ndarray]) -> None:
+def check_eager(program: Callable[..., list[Any]], arrays: Sequence[Any]) -> bool:
+    """Raise `Mismatch` where ``program(gc, *tensors)``, a list of tensors, differs on eager and on symbolic tensors.
+
+    Returns whether there was something to compare: errors of either kind are not looked at.
+
+    >>> from graphc.testing import check_eager
+    >>> check_eager(lambda gc, x: [gc.exp(x)], [[0.5, 1.5]])
+    True
+    """
+    given = [np.asarray(a) for a in arrays]
+    inputs = [gc.input(f"x{k}", a.shape, a.dtype) for k, a in enumerate(given)]
+    want = reference(Graph(inputs, program(gc, *inputs)), given)
+    return _compare_eager("eager", want, lambda: program(EAGER, *map(eager_tensor, given)))
+
+
+def _eager(program: RandomProgram, inputs: Any, outputs: Any, updates: Any, calls: list[list[np.ndarray]]) -> int:
+    graph = Graph(inputs, outputs, list(updates.items()))
+    good = 0
+    for position, arrays in enumerate(calls):
+        named = {n.name: a for n, a in zip(inputs, arrays, strict=True)}
+        try:
+            want = reference(graph, arrays)
+            good += _compare_eager(f"eager, call {position}", want, lambda named=named: program.eager(named))  # type: ignore[misc]
+        except Exception as error:
+            error.add_note(f"reproduce with\n\n{program.eager_text(position)}")
+            raise
+    return good
+
+
+def _compare_eager(label: str, want: Result, run: Callable[[], list[Any]]) -> bool:
     """Eager mode computes every statement, so that it may find a wrong size or index that no output depends on."""
-    graph = Graph(traced.inputs, traced.outputs, list(traced.updates.items()))
-    want = reference(graph, arrays)
     try:
-        found = program.eager({n.name: a for n, a in zip(traced.inputs, arrays, strict=True) if n.name})
-    except (GradientError, ShapeError, OutOfBoundsError):
-        return
-    if want.error is None:
-        _compare(label, want, found)
+        found = run()
+    except (GradientError, ShapeError, OutOfBoundsError, UnsupportedError):
+        return False
+    if want.error is not None:
+        return False
+    compare(label, want, [f.detach().numpy() if hasattr(f, "detach") else f for f in found])
+    return True
 
 
-def _call(
-    label: str, graph: Graph, runner: Runner, arrays: list[np.ndarray], pairs: list[tuple[Param, Tensor]]
-) -> bool:
+def _call(label: str, graph: Graph, run: Way, arrays: list[np.ndarray], want: Result) -> bool:
     """One call: outputs, new values of params and errors as the reference has them, arguments untouched."""
-    want = reference(graph, arrays)
+    updated = dict(graph.updates)
     before = {p: p.state.array.copy() for p in graph.params}
     kept = [a.copy() for a in arrays]
     try:
-        found = runner(arrays)
+        found = run(arrays)
     except GraphcError as error:
         if want.error is None or type(error) is not type(want.error):
             raise Mismatch(f"{label}: {type(error).__name__}: {error}\nreference: {want.error!r}") from error
-        _compare(f"{label}, params after an error", _exactly(before.values()), [p.state.array for p in before])
+        compare(f"{label}, params after an error", _exactly(before.values()), [p.state.array for p in before])
         return False
     if isinstance(want.error, OutOfBoundsError) and _some_size_is_0(graph, arrays):
+        _set(before)
         return False  # an index that no element needs is not looked at
     if want.error is not None:
         raise Mismatch(f"{label}: no error, reference {type(want.error).__name__}: {want.error}")
-    updated = {p for p, _ in pairs}
-    _compare(label, want, [*found, *[p.state.array for p, _ in pairs]])
-    _compare(f"{label}, arguments", _exactly(kept), arrays)
+    compare(label, want, [*found, *[p.state.array for p in updated]])
+    compare(f"{label}, arguments", _exactly(kept), arrays)
     rest = [p for p in before if p not in updated]
-    _compare(f"{label}, params without update", _exactly(before[p] for p in rest), [p.state.array for p in rest])
+    compare(f"{label}, params without update", _exactly(before[p] for p in rest), [p.state.array for p in rest])
+    _set(dict(zip(updated, want.values[len(graph.outputs) :], strict=True)))  # or rounding errors would add up
     return True
 
 
@@ -246,4 +278,4 @@ def _exactly(values: Any) -> Result:
     return Result(arrays, [np.zeros(a.shape) for a in arrays])
 
 
-__all__ = ["MODES", "Mismatch", "Result", "check", "interpret", "reference", "run"]
+__all__ = ["MODES", "Mismatch", "Result", "check", "check_eager", "check_program", "compare", "interpret", "reference"]

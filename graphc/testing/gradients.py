@@ -1,12 +1,18 @@
-"""Gradients of random programs against finite differences, by the reference interpreter alone."""
+"""Derivatives of random programs: `vjp` and `jvp` against finite differences of the reference, and against each other.
+
+Rows are used by the reference interpreter alone, so that a mistake is one of a rule, of the transformation, or of a
+row's `numpy`, which the rule then contradicts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..autodiff.batching import batch
+from ..autodiff.jvp import jvp
 from ..autodiff.vjp import vjp
 from ..errors import GraphcError
 from ..ir.evaluate import bind_dims
@@ -14,10 +20,12 @@ from ..ir.graph import Graph
 from ..ir.leaves import INPUT, PARAM
 from ..ir.leaves import input as make_input
 from ..ir.tensor import Tensor
-from .check import Mismatch, interpret
+from .check import Mismatch, Result, compare, interpret, reference
 from .random_programs import RandomProgram
 
 STEP = 1e-4
+_AGREE = 1e-7
+"""How far forward and reverse mode may be apart, relative to the sum of what they add up."""
 
 
 class Slope(NamedTuple):
@@ -28,36 +36,70 @@ class Slope(NamedTuple):
 
 
 def check_gradients(program: RandomProgram, directions: int = 2) -> int:
-    """Raise `Mismatch` where a gradient differs from finite differences; returns how many could be compared.
-
-    The float outputs, each times a random cotangent, are summed; the gradient with respect to all float leaves is
-    compared along random directions. Where differences do not converge (kinks, jumps) nothing is said.
-    """
+    """`check_derivatives` of a random program; a failure ends with a program to run."""
     if "stop_gradient" in program.text:
         return 0
     traced = program.trace()
-    outputs = [o for o in dict.fromkeys(traced.outputs) if o.dtype == np.float64]
-    graph = Graph(traced.inputs, outputs)
+    arrays = [program.calls[0][n.name] for n in traced.inputs if n.name]
+    try:
+        return check_derivatives(traced.inputs, traced.outputs, arrays, directions)
+    except Exception as error:
+        error.add_note(f"reproduce with\n\n{program.gradient_text}")
+        raise
+
+
+def check_derivatives(
+    inputs: Sequence[Tensor], outputs: Sequence[Tensor], arrays: Sequence[Any], directions: int = 2
+) -> int:
+    """Raise `Mismatch` where a derivative differs from finite differences; returns how many could be compared.
+
+    The float64 outputs, each times a random cotangent, are summed; the derivative with respect to all float64 inputs
+    and params is taken along random directions, by `vjp`, by `jvp` and by differences. Where those do not converge
+    (kinks, jumps) nothing is said. Graphs with float32 in them are left out: differences have too few digits there.
+
+    >>> import graphc as gc
+    >>> from graphc.testing import check_derivatives
+    >>> x = gc.input("x", (2,))
+    >>> check_derivatives([x], [gc.sin(x)], [[0.5, 1.5]])
+    2
+    """
+    outputs = [o for o in dict.fromkeys(outputs) if o.dtype == np.float64]
+    graph = Graph(inputs, outputs)
     leaves = [n for n in graph.nodes if n.op in (INPUT, PARAM) and n.dtype == np.float64]
     if not outputs or not leaves or any(a.dtype == np.float32 for n in graph.nodes for a in n.avals):
         return 0
     cts = [make_input(f"ct{k}", o.shape, o.dtype) for k, o in enumerate(outputs)]
+    dots = [make_input(f"dot{k}", n.shape, n.dtype) for k, n in enumerate(leaves)]
     try:
         bars = vjp(outputs, leaves, cts)
     except GraphcError:
         return 0  # refused
-    backward = Graph([*traced.inputs, *cts], bars)
-    arrays = [program.calls[0][n.name] for n in traced.inputs if n.name]
+    sides = Sides(graph, leaves, cts, Graph([*inputs, *cts], bars), dots, _forward(graph, leaves, dots))
+    given = [np.asarray(a, n.dtype) for a, n in zip(arrays, inputs, strict=True)]
+    return sum(_agree(sides, given, seed) for seed in range(directions))
+
+
+class Sides(NamedTuple):
+    """A graph, its backward graph (given `cts`), and its forward derivative (given `dots`; None where refused)."""
+
+    graph: Graph
+    leaves: list[Tensor]
+    cts: list[Tensor]
+    backward: Graph
+    dots: list[Tensor]
+    forward: Graph | None
+
+
+def _forward(graph: Graph, leaves: list[Tensor], dots: list[Tensor]) -> Graph | None:
     try:
-        return sum(_compare(graph, backward, leaves, cts, arrays, seed) for seed in range(directions))
-    except Mismatch as error:
-        error.add_note(f"reproduce with\n\n{program.text}")
-        raise
+        return Graph([*graph.inputs, *dots], jvp(graph.outputs, leaves, dots))
+    except GraphcError:
+        return None
 
 
-def _compare(
-    graph: Graph, backward: Graph, leaves: list[Tensor], cts: list[Tensor], arrays: Sequence[np.ndarray], seed: int
-) -> bool:
+def _agree(sides: Sides, arrays: Sequence[np.ndarray], seed: int) -> bool:
+    """Compare along one direction; whether differences had something to say."""
+    graph, leaves = sides.graph, sides.leaves
     rng = np.random.default_rng(seed)
     env = bind_dims(graph.inputs, arrays)
     start = dict(zip(graph.inputs, arrays, strict=True))
@@ -71,22 +113,43 @@ def _compare(
 
     def along(step: float) -> float:
         moved = {leaf: start[leaf] + step * w for leaf, w in zip(leaves, way, strict=True)}
-        return sum(
-            float((v * c).sum()) for v, c in zip(interpret(graph, {**start, **moved}, env), weights, strict=True)
-        )
+        return _dot(interpret(graph, {**start, **moved}, env), weights).value
 
-    size = sum(float(np.abs(v * c).sum()) for v, c in zip(values, weights, strict=True))
-    slope = _slope(along, size)
-    if not np.isfinite(slope.error):
-        return False
-    bars = interpret(backward, {**start, **dict(zip(cts, weights, strict=True))}, env)
-    found = sum(float((bar * w).sum()) for bar, w in zip(bars, way, strict=True))
-    if not abs(found - slope.value) <= slope.error:
-        raise Mismatch(f"gradient along a line: {found!r}, finite differences {slope.value!r} within {slope.error:.2g}")
-    return True
+    reverse = _dot(interpret(sides.backward, {**start, **dict(zip(sides.cts, weights, strict=True))}, env), way)
+    found = {"vjp": reverse}
+    if sides.forward is not None:
+        tangents = interpret(sides.forward, {**start, **dict(zip(sides.dots, way, strict=True))}, env)
+        found["jvp"] = _dot(tangents, weights)
+    slope = _slope(along, _dot(values, weights).size)
+    for name, one in found.items() if np.isfinite(slope.error) else ():
+        if not abs(one.value - slope.value) <= slope.error:
+            text = f"{one.value!r}, finite differences {slope.value!r} within {slope.error:.2g}"
+            raise Mismatch(f"{name} along a line: {text}")
+    _same(reverse, found.get("jvp", reverse))
+    return bool(np.isfinite(slope.error))
 
 
-def _slope(along, size: float) -> Slope:
+class _Dot(NamedTuple):
+    """A sum of products, and the sum of their absolute values."""
+
+    value: float
+    size: float
+
+
+def _dot(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> _Dot:
+    with np.errstate(all="ignore"):
+        parts = [x * y for x, y in zip(xs, ys, strict=True)]
+        return _Dot(float(sum(p.sum() for p in parts)), float(sum(np.abs(p).sum() for p in parts)))
+
+
+def _same(reverse: _Dot, forward: _Dot) -> None:
+    """Reverse and forward mode are transposes of each other, at kinks too."""
+    size = reverse.size + forward.size
+    if np.isfinite(size) and abs(reverse.value - forward.value) > _AGREE * (size + 1):
+        raise Mismatch(f"vjp along a line: {reverse.value!r}, jvp {forward.value!r}")
+
+
+def _slope(along: Callable[[float], float], size: float) -> Slope:
     """The derivative at 0 by central differences at two steps; nan where one-sided ones show a kink."""
     nothing = Slope(np.nan, np.nan)
     with np.errstate(all="ignore"):
@@ -105,4 +168,51 @@ def _slope(along, size: float) -> Slope:
     return Slope(value, 2 * spread + noise + 1e-6 * abs(value))
 
 
-__all__ = ["check_gradients"]
+# many samples at once
+
+
+def check_batch_program(program: RandomProgram) -> int:
+    """`check_batch` of a random program's first two calls; a failure ends with a program to run."""
+    traced = program.trace()
+    names = [n.name for n in traced.inputs if n.name]
+    try:
+        calls = [[call[n] for n in names] for call in program.calls[:2]]
+        return check_batch(traced.inputs, traced.outputs, calls)
+    except Exception as error:
+        error.add_note(f"reproduce with\n\n{program.batch_text}")
+        raise
+
+
+def check_batch(inputs: Sequence[Tensor], outputs: Sequence[Tensor], calls: Sequence[Sequence[Any]]) -> int:
+    """Raise `Mismatch` where `vmap` over all inputs differs from the calls one by one, which have the same sizes.
+
+    Returns how many calls were compared: none where one of them is an error, or where an op refuses.
+
+    >>> import graphc as gc
+    >>> from graphc.testing import check_batch
+    >>> x = gc.input("x", (2,))
+    >>> check_batch([x], [gc.sum(x)], [[[1.0, 2.0]], [[3.0, 4.0]]])
+    2
+    """
+    graph = Graph(inputs, outputs)
+    listed = [[np.asarray(a, n.dtype) for a, n in zip(call, inputs, strict=True)] for call in calls]
+    single = [reference(graph, arrays) for arrays in listed]
+    if not inputs or any(one.error is not None for one in single):
+        return 0
+    over: Mapping[Tensor, Tensor] = {n: make_input(f"{n.name}s", (len(calls), *n.shape), n.dtype) for n in inputs}
+    try:
+        many = batch(graph.outputs, over)
+    except GraphcError:
+        return 0
+    stacked = [np.stack(samples) for samples in zip(*listed, strict=True)]
+    env = bind_dims(list(over.values()), stacked)
+    given = dict(zip(over.values(), stacked, strict=True))
+    whole = Graph(list(over.values()), many)
+    given |= {n: n.attrs["state"].array for n in whole.nodes if n.op is PARAM}
+    values = [np.stack(parts) for parts in zip(*[one.values for one in single], strict=True)]
+    tolerances = [np.stack(parts) for parts in zip(*[one.tolerances for one in single], strict=True)]
+    compare("batched", Result(values, tolerances), interpret(whole, given, env))
+    return len(calls)
+
+
+__all__ = ["check_batch", "check_batch_program", "check_derivatives", "check_gradients"]

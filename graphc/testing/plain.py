@@ -96,6 +96,8 @@ class Runner:
         shift = -arena.ctypes.data % 64
 
         def memory(buffer: Buffer) -> np.ndarray:
+            if buffer.kind == "temp" and buffer.first < 0:
+                return arena[:0].view(buffer.dtype)
             if buffer.kind == "temp":
                 start = shift + offsets[buffer.number]
                 return arena[start : start + buffer.nbytes(env)].view(buffer.dtype)
@@ -111,11 +113,11 @@ class Runner:
 
     def _run_compiled(self, memories: list[Any]) -> int:
         m = np.array([v.ctypes.data if isinstance(v, np.ndarray) else v for v in memories], np.int64)
-        for position, (name, row) in enumerate(self.text.calls):
+        for position, (name, row, chunks) in enumerate(self.text.calls):
             if position == self.text.commit and m[0]:
                 break
             kernel: Callable[..., None] = getattr(self.module, name).ctypes
-            kernel(m.ctypes.data, row)
+            kernel(m.ctypes.data, row, 0, (int(m[chunks]) if chunks else 0) + 1)
         return int(m[0])
 
 

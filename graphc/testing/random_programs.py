@@ -19,7 +19,7 @@ from ..errors import GradientError, GraphcError
 from ..ir.dtypes import SUPPORTED
 from ..ir.evaluate import constant_of, evaluate
 from ..ir.tensor import Tensor
-from .statements import STATEMENTS
+from .vocabulary import STATEMENTS
 
 LARGEST = 1e4
 """Values beyond are not built upon: rounding errors and overflows would hide everything else."""
@@ -91,7 +91,8 @@ class Traced:
     updates: dict[Any, Tensor]
 
 
-def _eager_tensor(data: np.ndarray) -> Any:
+def eager_tensor(data: np.ndarray) -> Any:
+    """An eager tensor that wants a gradient if it can have one."""
     return gc.eager.tensor(data, requires_grad=data.dtype.kind == "f")
 
 
@@ -103,7 +104,7 @@ class _EagerLibrary:
 
         def made(*args: Any, **options: Any) -> Any:
             result = function(*args, **options)
-            return _eager_tensor(constant_of(result)) if isinstance(result, Tensor) else result
+            return eager_tensor(constant_of(result)) if isinstance(result, Tensor) else result
 
         return made
 
@@ -112,6 +113,9 @@ class _EagerLibrary:
         if not y.requires_grad or not all(x.requires_grad for x in wrt):
             raise GradientError("computed from integers alone: the tape does not know it")
         return list(gc.eager.grad(y, wrt, ct, create_graph=True))
+
+
+EAGER = _EagerLibrary()
 
 
 @dataclass(frozen=True)
@@ -155,23 +159,48 @@ class RandomProgram:
         values: dict[str, Any] = {}
         for leaf in self.leaves:
             data = call[leaf.name] if leaf.kind == "input" else leaf.data
-            values[leaf.name] = _eager_tensor(np.array(data, leaf.dtype))
-        space = self.execute(values, _EagerLibrary())
+            values[leaf.name] = eager_tensor(np.array(data, leaf.dtype))
+        space = self.execute(values, EAGER)
         names = [*self.outputs, *[value for _, value in self.updates]]
         return [space[name].detach().numpy() for name in names]
 
     @property
     def text(self) -> str:
-        """A self-contained Python program."""
+        """A self-contained Python program, which runs the graph in every way."""
+        return self._text("check", "{inputs}, {outputs}, {updates}, calls")
+
+    @property
+    def gradient_text(self) -> str:
+        """One that compares derivatives."""
+        return self._text("check_derivatives", "{inputs}, {outputs}, calls[0]")
+
+    @property
+    def batch_text(self) -> str:
+        """One that runs many samples at once."""
+        return self._text("check_batch", "{inputs}, {outputs}, calls[:2]")
+
+    def eager_text(self, position: int = 0) -> str:
+        """One that runs the statements of a call eagerly."""
+        names = [leaf.name for leaf in self.leaves]
+        call = self.calls[position]
+        body = ["import numpy as np", "", "from graphc.testing import check_eager", "", ""]
+        body += [f"def program({', '.join(['gc', *names])}):", *[f"    {line}" for line in self.lines]]
+        body += [f"    return [{', '.join([*self.outputs, *[v for _, v in self.updates]])}]", "", ""]
+        body += ["check_eager(program, ["]
+        for leaf in self.leaves:
+            body.append(f"    {array_text(np.asarray(call[leaf.name] if leaf.kind == 'input' else leaf.data))},")
+        return "\n".join([*body, "])"]) + "\n"
+
+    def _text(self, function: str, arguments: str) -> str:
         names = [leaf.name for leaf in self.leaves if leaf.kind == "input"]
-        updates = ", ".join(f"{p}: {v}" for p, v in self.updates)
-        outputs = ", ".join(self.outputs)
-        body = ["import numpy as np", "", "import graphc as gc", "from graphc.testing import check", ""]
+        body = ["import numpy as np", "", "import graphc as gc", f"from graphc.testing import {function}", ""]
         body += [leaf.line for leaf in self.leaves]
         body += [*self.lines, "calls = ["]
         for call in self.calls:
             body.append("    [" + ", ".join(array_text(call[n]) for n in names) + "],")
-        body += ["]", f"check([{', '.join(names)}], [{outputs}], {{{updates}}}, calls)"]
+        updates = ", ".join(f"{p}: {v}" for p, v in self.updates)
+        parts = {"inputs": f"[{', '.join(names)}]", "outputs": f"[{', '.join(self.outputs)}]"}
+        body += ["]", f"{function}({arguments.format(**parts, updates='{' + updates + '}')})"]
         return "\n".join(body) + "\n"
 
     def needed(self) -> RandomProgram:
@@ -254,13 +283,17 @@ class Draft:
         names = [n for n in self.values if test is None or test(self.values[n])]
         if not names:
             return None
-        if self.random.random() < 0.5:
-            names = names[-4:]
+        if self.random.random() < 0.65:
+            names = names[-3:]
         return self.choose(names)
 
     def shape(self, name: str) -> tuple[Any, ...]:
         """Declared sizes, named ones as dims."""
         return self.space[name].shape
+
+    def is_alone(self, name: str) -> bool:
+        """Whether no other name is the same node: a graph cannot tell them apart, a tape can."""
+        return sum(self.space[n] is self.space[name] for n in self.values) == 1
 
     # statements
 
@@ -305,7 +338,7 @@ def generate(
     Values are small multiples of 1/4, on which most arithmetic is exact; `generic` ones meet no kinks by chance.
     """
     draft = _draft(random, tuple(np.dtype(d) for d in dtypes), generic)
-    wanted = random.randint(1, random.choice([4, 12, 30])) if statements is None else statements
+    wanted = random.randint(1, random.choice([5, 15, 40])) if statements is None else statements
     kinds = random.sample(STATEMENTS, random.randint(3, len(STATEMENTS)))  # few kinds at a time meet more often
     for _ in range(3 * wanted):
         if len(draft.lines) >= wanted:
@@ -372,6 +405,8 @@ def _outputs(draft: Draft) -> tuple[str, ...]:
     names = list(draft.values)
     read = {name for line in draft.lines for name in _names(line)[1]}
     ends = [n for n in names if n not in read and n.startswith("v")] or names[-1:]
+    if draft.random.random() < 0.5:
+        return tuple(ends[-12:])
     count = draft.random.randint(1, 6)
     return tuple(draft.choose(ends if draft.random.random() < 0.7 else names) for _ in range(count))
 
@@ -388,4 +423,4 @@ def _calls(draft: Draft, program: RandomProgram) -> tuple[dict[str, np.ndarray],
     return (first, again, other) if sizes else (first, again)
 
 
-__all__ = ["Draft", "Leaf", "RandomProgram", "Traced", "array_text", "generate"]
+__all__ = ["EAGER", "Draft", "Leaf", "RandomProgram", "Traced", "array_text", "eager_tensor", "generate"]

@@ -38,11 +38,13 @@ _EINSUMS_2 = ("ij,jk->ik", "ij,kj->ik", "ij,kj->ki", "ji,jk->ki", "ijk,ikl->ijl"
               "ijk,lk->lij", "bij,bkj->bki", "ij,ij->ji", "i,ij->ji", "aij,ka->kji")  # fmt: skip
 
 
-def _is(kinds: str) -> Any:
+def is_kind(kinds: str) -> Any:
+    """A test of values: whether the dtype is of one of `kinds`."""
     return lambda v: v.dtype.kind in kinds
 
 
-def _ranked(least: int, kinds: str = "biuf") -> Any:
+def ranked(least: int, kinds: str = "biuf") -> Any:
+    """A test of values: whether they have axes enough, and a dtype of one of `kinds`."""
     return lambda v: v.ndim >= least and v.dtype.kind in kinds
 
 
@@ -53,7 +55,7 @@ def unary(d: Any) -> Any:
     return d.choose(texts).format(x=x)
 
 
-def _partner(d: Any, x: str) -> str:
+def partner(d: Any, x: str) -> str:
     """A second operand: one that broadcasts with `x`, `x` itself, or a rearrangement of it."""
     if d.random.random() < 0.2:
         views = ["{x}", "gc.flip({x})", "gc.permute_dims({x}, {axes})", "gc.roll({x}, 1)", "gc.sum({x})"]
@@ -72,7 +74,7 @@ def _partner(d: Any, x: str) -> str:
 
 def binary(d: Any) -> Any:
     x = d.pick()
-    y = _partner(d, x)
+    y = partner(d, x)
     kind = d.values[x].dtype.kind
     other = d.values[y].dtype.kind if y in d.values else kind
     if kind == other == "b":
@@ -90,9 +92,9 @@ def binary(d: Any) -> Any:
 
 def where(d: Any) -> Any:
     x = d.pick()
-    y = _partner(d, x)
-    c = d.pick(_is("b"))
-    condition = c if c and d.random.random() < 0.7 else f"{_partner(d, x)} > 0"
+    y = partner(d, x)
+    c = d.pick(is_kind("b"))
+    condition = c if c and d.random.random() < 0.7 else f"{partner(d, x)} > 0"
     return f"gc.where({condition}, {x}, {y})"
 
 
@@ -118,7 +120,7 @@ def _axes(d: Any, v: np.ndarray) -> Any:
 
 
 def reduction(d: Any) -> Any:
-    x = d.pick(_ranked(1)) or d.pick()
+    x = d.pick(ranked(1)) or d.pick()
     name = d.choose(_REDUCTIONS)
     axis = _axes(d, d.values[x])
     if name in ("argmax", "argmin") and isinstance(axis, tuple):
@@ -133,7 +135,7 @@ def reduction(d: Any) -> Any:
 
 
 def softmax(d: Any) -> Any:
-    x = d.pick(_ranked(1, "f"))
+    x = d.pick(ranked(1, "f"))
     if x is None:
         return None
     axis = d.random.randrange(d.values[x].ndim)
@@ -142,7 +144,7 @@ def softmax(d: Any) -> Any:
 
 def normalise(d: Any) -> Any:
     """Row-wise patterns: a reduction's result used in the same rows."""
-    x = d.pick(_ranked(1, "f"))
+    x = d.pick(ranked(1, "f"))
     if x is None:
         return None
     axis = _axes(d, d.values[x])
@@ -152,7 +154,7 @@ def normalise(d: Any) -> Any:
 
 
 def cumulative(d: Any) -> Any:
-    x = d.pick(_ranked(1))
+    x = d.pick(ranked(1))
     if x is None:
         return None
     axis = d.random.randrange(d.values[x].ndim)
@@ -162,7 +164,7 @@ def cumulative(d: Any) -> Any:
 
 
 def sorting(d: Any) -> Any:
-    x = d.pick(_ranked(1))
+    x = d.pick(ranked(1))
     if x is None:
         return None
     axis = d.random.randrange(d.values[x].ndim)
@@ -170,7 +172,7 @@ def sorting(d: Any) -> Any:
 
 
 def permute(d: Any) -> Any:
-    x = d.pick(_ranked(2)) or d.pick()
+    x = d.pick(ranked(2)) or d.pick()
     axes = list(range(d.values[x].ndim))
     d.random.shuffle(axes)
     return f"gc.permute_dims({x}, {tuple(axes)})"
@@ -198,7 +200,7 @@ def _key(d: Any, v: np.ndarray) -> str:
 
 
 def slicing(d: Any) -> Any:
-    x = d.pick(_ranked(1))
+    x = d.pick(ranked(1))
     return x and f"{x}[{_key(d, d.values[x])}]"
 
 
@@ -222,7 +224,7 @@ def _index(d: Any, size: int, shape: tuple[int, ...] | None = None) -> str | Non
 
 def indexing(d: Any) -> Any:
     """gather: take, index arrays beside slices, take_along_axis."""
-    x = d.pick(_ranked(1))
+    x = d.pick(ranked(1))
     if x is None:
         return None
     v = d.values[x]
@@ -248,7 +250,7 @@ def indexing(d: Any) -> Any:
 
 def writing(d: Any) -> Any:
     """.at[...].set and add, with slices and with index arrays that repeat."""
-    x = d.pick(_ranked(1, "iuf"))
+    x = d.pick(ranked(1, "iuf"))
     if x is None:
         return None
     v = d.values[x]
@@ -272,7 +274,7 @@ def _but(axis: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def joining(d: Any) -> Any:
-    x = d.pick(_ranked(1)) or d.pick()
+    x = d.pick(ranked(1)) or d.pick()
     v = d.values[x]
     if v.ndim and d.random.random() < 0.6:
         axis = d.random.randrange(v.ndim)
@@ -286,7 +288,7 @@ def joining(d: Any) -> Any:
 
 
 def padding(d: Any) -> Any:
-    x = d.pick(_ranked(1))
+    x = d.pick(ranked(1))
     if x is None:
         return None
     widths = [(d.random.randint(0, 2), d.random.randint(0, 2)) for _ in range(d.values[x].ndim)]
@@ -296,7 +298,7 @@ def padding(d: Any) -> Any:
 
 
 def moving(d: Any) -> Any:
-    x = d.pick(_ranked(1))
+    x = d.pick(ranked(1))
     if x is None:
         return None
     n = d.values[x].ndim
@@ -311,7 +313,7 @@ def moving(d: Any) -> Any:
 
 
 def split(d: Any) -> Any:
-    x = d.pick(_ranked(1))
+    x = d.pick(ranked(1))
     if x is None:
         return None
     axis = d.random.randrange(d.values[x].ndim)
@@ -322,7 +324,7 @@ def split(d: Any) -> Any:
 
 def reshape(d: Any) -> Any:
     """Merge two axes, split one, flatten, or add and drop axes of size 1."""
-    x = d.pick(_ranked(1)) or d.pick()
+    x = d.pick(ranked(1)) or d.pick()
     shape = [f"{x}.shape[{k}]" for k in range(d.values[x].ndim)]
     form = d.random.random()
     if form < 0.35 and len(shape) > 1:
@@ -341,12 +343,12 @@ def reshape(d: Any) -> Any:
 
 def broadcast(d: Any) -> Any:
     x = d.pick()
-    y = d.pick(_ranked(1)) or x
+    y = d.pick(ranked(1)) or x
     return f"gc.broadcast_to({x}, {y}.shape)"
 
 
 def contraction(d: Any) -> Any:
-    x = d.pick(_ranked(1))
+    x = d.pick(ranked(1))
     if x is None:
         return None
     v = d.values[x]
@@ -380,7 +382,7 @@ def contraction(d: Any) -> Any:
 
 
 def creation(d: Any) -> Any:
-    x = d.pick(_ranked(1)) or d.pick()
+    x = d.pick(ranked(1)) or d.pick()
     n = f"{x}.shape[0]" if d.values[x].ndim else "3"
     return d.choose((
         f"gc.arange({n})", f"gc.arange({n}) * 0.5 + {x}", f"gc.zeros_like({x})", f"gc.ones_like({x}) + {x}",
@@ -393,20 +395,13 @@ def creation(d: Any) -> Any:
 
 def gradient(d: Any) -> Any:
     """Cotangents of earlier values or leaves, mixed into what follows."""
-    y = d.pick(_is("f"))
+    y = d.pick(is_kind("f"))
     if y is None:
         return None
-    floats = [n for n in d.values if d.values[n].dtype.kind == "f" and n != y]
+    floats = [n for n in d.values if d.values[n].dtype.kind == "f" and n != y and d.is_alone(n)]
     if not floats:
         return None
     leaves = [n for n in floats if n[0] in "xw"] or floats
     wrt = [d.choose(leaves if d.random.random() < 0.7 else floats) for _ in range(d.random.randint(1, 3))]
     wrt = list(dict.fromkeys(wrt))
     return f"gc.vjp({y}, [{', '.join(wrt)}], gc.ones_like({y}))", len(wrt)
-
-
-STATEMENTS = (
-    (unary, 10), (binary, 14), (where, 3), (astype, 3), (reduction, 10), (softmax, 2), (normalise, 5), (cumulative, 3),
-    (sorting, 2), (permute, 4), (slicing, 5), (indexing, 4), (writing, 4), (joining, 4), (padding, 3), (moving, 6),
-    (split, 1), (reshape, 5), (broadcast, 3), (contraction, 7), (creation, 3), (gradient, 5),
-)  # fmt: skip

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..autodiff.records import Record, records_of
-from ..autodiff.vjp import check_floats, vjp
-from ..errors import GradientError, message, user_line
-from ..ir.evaluate import bind_dims, evaluate
+from ..autodiff.vjp import check_floats
+from ..errors import GradientError, count, message, user_line
+from ..ir.evaluate import bind_dims
 from ..ir.graph import Graph
 from ..ir.leaves import PARAM, constant_value
 from ..ir.leaves import input as symbolic_input
@@ -21,6 +21,7 @@ from ..ir.tree import flatten
 from ..ops.creation import ones_like
 from ..ops.elementwise import add, multiply, stop_gradient
 from ..ops.reduction import sum as sum_
+from ..passes.differentiate import vjp
 from . import numeric
 from .certificate import PASSED, SKIPPED, Certificate, Check
 from .graphs import FULL, Inspection, Subject, compiled_wrong
@@ -150,7 +151,8 @@ def _unrecorded(graph: Graph, subjects: Sequence[Subject]) -> list[Check]:
     rest = [n for n in graph.nodes if graph.origin[n].section == "backward" and n not in covered]
     if not rest:
         return []
-    how = f"{len(rest)} nodes belong to no recorded gradient (gc.jvp, jacobian, vmap, or an unpickled step)"
+    nodes = f"{count(len(rest), 'node')} {'belongs' if len(rest) == 1 else 'belong'}"
+    how = f"{nodes} to no recorded gradient (gc.jvp, jacobian, vmap, or an unpickled step)"
     return [Check("other derivatives", SKIPPED, how)]
 
 
@@ -167,7 +169,7 @@ def _whole(graph: Graph, run: Run, values: Mapping[Tensor, Any]) -> Check:
         point = choose_point([], graph.inputs, chosen, values)
     assert point is not None
     params = {n: n.attrs["state"].read() for n in graph.nodes if n.op is PARAM}
-    wanted = evaluate(graph.roots, {**point, **params}, chosen)
+    wanted = numeric.expected(graph, {**point, **params}, chosen)
     outputs, updated = run([point[x] for x in graph.inputs])
     error, mismatch = numeric.worst([*outputs, *updated], wanted)
     if mismatch is not None:

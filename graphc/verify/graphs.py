@@ -18,6 +18,7 @@ from ..ir.leaves import INPUT, PARAM
 from ..ir.tensor import Tensor
 from ..ir.traversal import topological
 from ..passes.pipeline import PIPELINE
+from ..passes.stable import stable_outputs
 from . import local, numeric
 from .calculus import AGREES, DIFFERS, PROVEN, UNDECIDED, compare, derivative, short
 from .certificate import PASSED, SKIPPED, Certificate, Check, VerificationError
@@ -59,7 +60,7 @@ class Subject:
 
 
 def _line(node: Tensor) -> str:
-    return str(node.origin.lines[0]) if node.origin.lines else "?"
+    return str(node.origin.latest or "?")
 
 
 class Skip(Exception):  # noqa: N818 - not an error: the reason why a stage has nothing to say
@@ -93,7 +94,8 @@ class Inspection:
         )
         for what, stage in stages:
             self._run(what, stage)
-        kinks = kinks_of(self.subject.loss, self.subject.wrt)
+        (form,), _ = stable_outputs([self.subject.loss], self.subject.wrt)
+        kinks = kinks_of(form, self.subject.wrt)
         sizes = self.small.sizes if self.small is not None else {}
         return Certificate(self.subject.text, tuple(self.checks), kinks, sizes)
 
@@ -206,7 +208,8 @@ class Inspection:
 
     def _refute(self, small: Subject, point: Point, found: str, wanted: str) -> NoReturn:
         """Raise the error for a gradient that is wrong: of the op whose own rule is, if there is one."""
-        culprit = local.find_culprit(small.loss, small.wrt, point)
+        losses = (small.loss, *stable_outputs([small.loss], small.wrt)[0])  # as written, and as differentiated
+        culprit = next((c for loss in losses if (c := local.find_culprit(loss, small.wrt, point))), None)
         if culprit is None:
             raise VerificationError(
                 message(
@@ -226,7 +229,7 @@ class Inspection:
                 f"the derivative rule of {node.op.name} is wrong for operand {culprit.operand}",
                 got=f"{culprit.found} for {operands}",
                 expected=culprit.wanted,
-                at=node.origin.lines[0] if node.origin.lines else None,
+                at=node.origin.latest,
                 hint=f"found while verifying {self.subject.text}",
             )
         )
@@ -327,7 +330,7 @@ class Inspection:
         point = choose_point(self.subject.roots, inputs, env, self.subject.values)
         point = point or choose_point([], inputs, env, self.subject.values)
         assert point is not None
-        wanted = evaluate(self.subject.roots, point, env)
+        wanted = numeric.expected(Graph(inputs, self.subject.roots), point, env)
         found = run([point[x] for x in inputs])
         error, mismatch = numeric.worst(found, wanted)
         if mismatch is not None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import GraphcError, ShapeError
+from ..errors import GraphcError, ShapeError, UserLine
 from ..ir import dims
 from ..ir.dims import Dim
 from ..ir.evaluate import check_sizes, concrete
@@ -51,7 +51,7 @@ def sizes_for(
     order = topological(roots)
     names = list(dict.fromkeys(s for n in order for a in n.avals for d in a.shape for s in dims.symbols(d)))
     names = [n for n in names if n not in given]
-    checks = list(dict.fromkeys(c for node in order for c in node.checks))
+    checks: dict[Check, tuple[UserLine, ...]] = {c: () for node in order for c in node.checks}
     if len(names) > 4:
         candidates: Iterable[Sequence[int]] = ([c] * len(names) for c in choices)
     else:
@@ -64,7 +64,7 @@ def sizes_for(
     return None
 
 
-def _fits(order: Sequence[Tensor], checks: Sequence[Check], env: Mapping[str, int]) -> bool:
+def _fits(order: Sequence[Tensor], checks: Mapping[Check, tuple[UserLine, ...]], env: Mapping[str, int]) -> bool:
     try:
         check_sizes(checks, env)
     except ShapeError:

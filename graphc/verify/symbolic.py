@@ -44,7 +44,7 @@ _AS_NUMPY = frozenset(
 """Rows whose NumPy meaning moves, adds and multiplies elements whatever these are."""
 _MAX_ELEMENTS = 100_000
 """Of one node, and of products in one contraction: more would take minutes."""
-_REDUCED = frozenset({"sum", "prod", "max", "min", "any", "all"})
+_REDUCED = frozenset({"sum", "prod", "max", "min", "supremum", "any", "all"})
 
 
 def elements(array: Any, domain: Domain) -> np.ndarray:
@@ -113,7 +113,7 @@ def _recurred(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool, domain: Do
 def run_node(node: Tensor, operands: Sequence[np.ndarray], attrs: Mapping[str, Any], domain: Domain) -> np.ndarray:
     """The elements of `node`; `UnsupportedError` where its row has no meaning on them."""
     name = node.op.name
-    at = node.origin.lines[0] if node.origin.lines else None
+    at = node.origin.latest
     if is_map(node.op):
         return lifted(domain.map(node.op, attrs, at), [elements(x, domain) for x in operands])
     if name in _REDUCED:

@@ -1,0 +1,215 @@
+"""What to do instead: hints for what Python, PyTorch and SciPy offer and a symbolic tensor does not."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+from typing import Any
+
+from ..errors import MissingAttributeError, message, user_line
+from ..ir.dtypes import SUPPORTED
+from ..ir.evaluate import value_hint
+from ..ir.leaves import INPUT, PARAM, function_of
+from ..ir.naming import called, is_membership
+from ..ir.traversal import topological
+from .common import describe, labels
+from .functions import PUBLIC
+
+ELSEWHERE = {"expit": "sigmoid", "fsum": "sum", "gammaln": "lgamma", "log_expit": "log_sigmoid", "psi": "digamma"}
+"""Names that functions of `math` and `scipy.special` have here; those of the same name need no entry."""
+
+_COMPOSED = {
+    "betaln": "gc.lgamma(a) + gc.lgamma(b) - gc.lgamma(a + b)",
+    "degrees": "x * (180 / math.pi)",
+    "exp10": "10.0**x",
+    "gamma": "gc.exp(gc.lgamma(x)), for x > 0",
+    "logit": "gc.log(x) - gc.log1p(-x)",
+    "ndtr": "gc.erfc(-x / math.sqrt(2)) / 2",
+    "radians": "x * (math.pi / 180)",
+}
+"""Functions that we do not have, by those that we have."""
+
+_MAKING = ("creation", "ranges")
+"""Modules of functions that make a tensor of numbers, and so take no tensors themselves."""
+_GOING_ALONG = ("all", "any", "max", "min", "sum")
+_JOINING = ("array", "asarray", "constant", "param")
+_TRUTH = (
+    "choose with gc.where(condition, x, y); Python's and, or, not, max, min, sorted are gc.logical_and, logical_or, "
+    "logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager"
+)
+
+
+def own_name(name: str) -> str | None:
+    """What a function that is called `name` elsewhere is called here."""
+    own = ELSEWHERE.get(name, name)
+    return own if own in PUBLIC else None
+
+
+def number_hint(x: Any) -> str:
+    """For a function that wants a number, or an array: gc's own, or how to come by the value."""
+    written = called(user_line()) or ""
+    module, _, name = written.rpartition(".")
+    if name in _JOINING or (module in ("np", "numpy") and name in PUBLIC):  # which would have come here itself
+        return f"gc.stack([a, b]) makes a tensor of tensors; {value_hint(x)}"
+    return function_hint(written) or int_hint(x)
+
+
+def function_hint(written: str) -> str:
+    """For a function of another library, as the user wrote it (``math.exp``): what does it for tensors, or ""."""
+    name = written.rpartition(".")[2]
+    own = own_name(name)
+    if name == written and hasattr(builtins, name):  # float, max: no library's
+        return ""
+    if own is not None and PUBLIC[own].__module__.rpartition(".")[2] not in _MAKING:
+        return f"gc.{own} is {written} for tensors"
+    if name in _COMPOSED:
+        return f"{written} for tensors is {_COMPOSED[name]}"
+    if name in [d.name for d in SUPPORTED]:
+        return f"gc.astype(x, {name!r}) converts a tensor"
+    return ""
+
+
+def int_hint(x: Any) -> str:
+    """For what wants an int of a tensor: a number of repetitions, an axis."""
+    return argument_hint(x) or value_hint(x)
+
+
+def loop_hint(x: Any) -> str:
+    """For what goes along a tensor whose size is not known while building."""
+    written = called(user_line()) or ""
+    label = labels(x, inside=False)[0] or "x"
+    if written in _GOING_ALONG:
+        return f"gc.{written}({label}, axis=0)"
+    by_index = f"take its parts by index, {label}[0], {label}[1], or declare the size as an int"
+    return function_hint(written) or f"{by_index}; a loop over data is written for the whole axis at once"
+
+
+def truth_hint(x: Any) -> str:
+    """For what wants to know whether a tensor is true."""
+    if is_membership(user_line()):
+        return "== builds a tensor: any(x is one for one in many) looks for a tensor, gc.any(x == values) for a value"
+    fixed = argument_hint(x)
+    return f"{fixed}; or choose with gc.where(condition, x, y)" if fixed else _TRUTH
+
+
+def argument_hint(x: Any) -> str:
+    """For a Python int or bool that a traced function was given: how it stays one."""
+    leaves = [n for n in topological([x]) if n.op is INPUT or n.op is PARAM]
+    function = next(filter(None, map(function_of, leaves)), None)
+    if function is None or any(n.op is PARAM or n.shape or n.dtype.kind not in "bi" for n in leaves):
+        return ""
+    names = ", ".join(f"{n.name}=..." for n in leaves)
+    return (
+        f"the numbers that a compiled function is called with are traced: fix this one before, with "
+        f"gc.compile(functools.partial({function}, {names})), or pass it as a string or None"
+    )
+
+
+# attributes
+
+_VALUES = frozenset({"value", "values", "numpy", "data", "cpu", "eval", "get_value"})
+_MARKS = frozenset({"requires_grad", "requires_grad_", "is_leaf", "grad_fn", "retain_grad"})
+_CASTS = {
+    "float": "float32",
+    "double": "float64",
+    "half": "float32",
+    "int": "int32",
+    "long": "int64",
+    "short": "int16",
+    "char": "int8",
+    "byte": "uint8",
+    "bool": "bool",
+}
+_INSTEAD = {
+    "backward": "gc.grad({x}, wrt) gives the gradients as tensors: outputs of a step, or part of its updates",
+    "grad": "gc.grad(loss, {x}) is the gradient, a tensor: an output of a step, or part of its updates",
+    "detach": "gc.stop_gradient({x}) cuts the derivative",
+    "to": "{x}.astype(dtype) converts; gc.compile(target=...) says where a step runs",
+    "type": "{x}.astype(dtype) converts, {x}.dtype tells",
+    "cuda": "gc.compile(target=...) says where a step runs",
+    "device": "gc.compile(target=...) says where a step runs",
+    "copy": "tensors are values, which nothing changes: use {x} itself",
+    "clone": "tensors are values, which nothing changes: use {x} itself",
+    "contiguous": "tensors are values, without a layout: use {x} itself",
+    "fill": "tensors are values: gc.full_like({x}, value)",
+    "numel": "{x}.size",
+    "nelement": "{x}.size",
+    "dim": "{x}.ndim",
+    "view": "{x}.reshape(...)",
+    "expand": "gc.broadcast_to({x}, shape)",
+    "H": "{x}.mT",
+    "t": "{x}.T",
+    "real": "there are no complex numbers: use {x} itself",
+    "conj": "there are no complex numbers: use {x} itself",
+    "flat": "gc.ravel({x})",
+    "nonzero": "shapes do not depend on data: gc.where(condition, x, y), and reduce over that",
+    "map": "functions of tensors work on all elements: gc.exp({x}); gc.vmap(f) maps one of your own",
+    "apply": "functions of tensors work on all elements: gc.exp({x}); gc.vmap(f) maps one of your own",
+}
+
+
+def missing_attribute(self: Any, name: str) -> Any:
+    """``__getattr__`` of symbolic tensors: an `AttributeError` that says what stands in place of `name`."""
+    if name.startswith("_") or name in type(self).__slots__ or name in ("op", "inputs", "attrs", "avals"):
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+    error = MissingAttributeError(
+        message(
+            f"a symbolic tensor has no attribute {name!r}",
+            got=describe(self, inside=False),
+            at=user_line(),
+            created=False,
+            hint=attribute_hint(self, name),
+        )
+    )
+    error.name, error.obj = name, self  # for Python's "Did you mean"
+    raise error
+
+
+def attribute_hint(x: Any, name: str) -> str:
+    """What stands in place of the attribute `name`; "" where nothing is known."""
+    if name in _VALUES:
+        return value_hint(x)
+    if name in _MARKS:
+        return "gc.grad(y, wrt) differentiates by any tensor: none is marked for it, gc.stop_gradient excludes"
+    label = labels(x, inside=False)[0] or "x"
+    if name in _CASTS:
+        return f"{label}.astype({_CASTS[name]!r})"
+    if name in _INSTEAD:
+        return _INSTEAD[name].format(x=label)
+    own = own_name(name) or own_name(name.rstrip("_"))
+    if own is None:
+        return ""
+    parameters = list(inspect.signature(PUBLIC[own]).parameters.values())
+    more = any(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters[1:])
+    return f"it is a function: gc.{own}({label}{', ...' if more else ''})"
+
+
+# names of the package
+
+_LATER = "not there yet: an optimiser is a few lines of updates={...}, a layer a function of inputs and params"
+_RANDOM = "there are no random numbers in a graph yet: draw them with NumPy, and give them to the step as an input"
+_CONTROL = "no loops or branches on values in a graph: gc.where, a loop unrolled in Python, step.run, or gc.eager"
+_NAMES = {
+    "tensor": "gc.input is data, gc.param state, gc.constant a constant of a graph; gc.eager.tensor computes at once",
+    "placeholder": "gc.input(name, shape, dtype)",
+    **dict.fromkeys(("Variable", "variable", "Parameter", "parameter", "shared"), "gc.param(value, name) is state"),
+    "array": "gc.asarray(value)",
+    **dict.fromkeys(("jit", "function"), "gc.compile(f) compiles a function, gc.compile(inputs, outputs) a graph"),
+    **dict.fromkeys(("gradient", "gradients", "backward", "derivative"), "gc.grad(y, wrt), or gc.grad(f)"),
+    "no_grad": "gc.stop_gradient(x) cuts the derivative; gc.eager.no_grad() is PyTorch's",
+    **dict.fromkeys(("nn", "optim", "data", "save", "load"), _LATER),
+    **dict.fromkeys(("random", "rand", "randn", "normal", "uniform", "manual_seed"), _RANDOM),
+    **dict.fromkeys(("cond", "while_loop", "fori_loop", "scan", "switch"), _CONTROL),
+    **dict.fromkeys(("pi", "e", "inf", "nan"), "math has it, as a Python number"),
+    **dict.fromkeys([d.name for d in SUPPORTED], "dtypes are given by name, or as NumPy's: 'float32', np.float32"),
+}
+
+
+def missing_name(name: str) -> AttributeError:
+    """The error for a name that the package does not have."""
+    text = f"module 'graphc' has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(text, name=name)
+    own = ELSEWHERE.get(name)
+    hint = _NAMES.get(name) or (f"gc.{own}" if own else "python -m graphc ops lists the functions")
+    return MissingAttributeError(message(text, at=user_line(), created=False, hint=hint))

@@ -1,0 +1,292 @@
+"""Logarithms of sums and products of exponentials, computed from the exponents: no overflow, no underflow.
+
+Exponentials are positive, so that ``log(a * b) = log(a) + log(b)`` holds for all their values, and so does what follows
+from it. Factors that may be negative are left alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from ..ir.leaves import constant
+from ..ir.tensor import Tensor
+from ..ops.elementwise import add, multiply, negative, subtract
+from ..ops.exponential import log, log1p, xlogy
+from ..ops.movement import broadcast_to, reshape
+from ..ops.reduction import reduced_shape
+from ..ops.special import log1mexp, logaddexp, softplus
+from ..ops.statistics import log_softmax, log_total, logsumexp
+from .patterns import (
+    behind_views,
+    either,
+    is_spread_back,
+    minus,
+    operand_of,
+    plus_one,
+    review,
+    unview,
+    without_sign,
+)
+from .rules import Match, Rule, is_scalar, number
+
+_DEEPEST, _MOST_TERMS = 4, 32
+_TOPS = frozenset({"max", "supremum"})
+
+
+# the logarithm of a positive expression
+
+
+def log_of(node: Tensor, depth: int = _DEEPEST) -> Tensor | None:
+    """log(node) from the exponents of what it is made of; None where some of it is no exponential."""
+    inner, views = unview(node)
+    found = _FORMS.get(inner.op.name, _no_form)(inner, depth) if depth else None
+    return None if found is None else review(found, views)
+
+
+def _no_form(node: Tensor, depth: int) -> None:
+    return None
+
+
+def _exponent(node: Tensor, depth: int) -> Tensor:
+    return node.inputs[0]
+
+
+def _of_sigmoid(node: Tensor, depth: int) -> Tensor:
+    return negative(softplus(minus(node.inputs[0])))
+
+
+def _of_sum(node: Tensor, depth: int) -> Tensor | None:
+    terms = log_of(node.inputs[0], depth - 1)
+    axes = node.attrs["axes"]
+    return None if terms is None or is_shifted(terms) else logsumexp(terms, axis=axes)
+
+
+def _of_added(node: Tensor, depth: int) -> Tensor | None:
+    """Terms are exponentials and positive numbers."""
+    logs = []
+    constant_part = 0.0
+    waiting = list(node.inputs[::-1])
+    while waiting:
+        term = waiting.pop()
+        if term.op.name == "add" and len(waiting) < _MOST_TERMS:
+            waiting += term.inputs[::-1]
+            continue
+        value = number(term)
+        if value is not None:
+            constant_part += value
+            continue
+        found = log_of(term, depth - 1)
+        if found is None:
+            return None
+        logs.append(found)
+    if not logs or not 0.0 <= constant_part < np.inf or len(logs) > _MOST_TERMS:
+        return None
+    total = logs[0]
+    for found in logs[1:]:
+        total = logaddexp(total, found)
+    if constant_part == 1.0:
+        return softplus(total)
+    return total if constant_part == 0.0 else logaddexp(total, _number(np.log(constant_part), node))
+
+
+def _number(value: float, like: Tensor) -> Tensor:
+    return constant(np.asarray(value, like.dtype))
+
+
+def _of_product(node: Tensor, depth: int) -> Tensor | None:
+    return _combined(add, node, depth)
+
+
+def _of_quotient(node: Tensor, depth: int) -> Tensor | None:
+    found = _of_softmax(node)
+    return _combined(subtract, node, depth) if found is None else found
+
+
+def _combined(function: Callable[[Tensor, Tensor], Tensor], node: Tensor, depth: int) -> Tensor | None:
+    """`function` of the logarithms of both operands, one of which may be a positive number."""
+    if all(number(x) is not None for x in node.inputs):
+        return None
+    left, right = (_log_of_factor(x, depth - 1) for x in node.inputs)
+    return None if left is None or right is None else function(left, right)
+
+
+def _log_of_factor(x: Tensor, depth: int) -> Tensor | None:
+    value = number(x)
+    if value is None:
+        return log_of(x, depth)
+    return broadcast_to(_number(np.log(value), x), x.shape) if 0 < value < np.inf else None
+
+
+def _of_power(node: Tensor, depth: int) -> Tensor | None:
+    found = log_of(node.inputs[0], depth - 1)
+    exponent = node.attrs["exponent"]
+    return None if found is None or exponent == 0 else multiply(exponent, found)
+
+
+def _of_softmax(node: Tensor) -> Tensor | None:
+    """log_softmax(x) for ``exp(x) / sum(exp(x))``; one that is shifted by its maximum already stays so."""
+    powers, spread = node.inputs
+    total, views = unview(spread)
+    x = operand_of("exp", powers)
+    if x is None or total.op.name != "sum" or total.inputs[0] is not powers:
+        return None
+    if not is_spread_back(spread, total, powers):
+        return None
+    return subtract(x, review(log(total), views)) if is_shifted(x) else log_softmax(x, axis=total.attrs["axes"])
+
+
+_FORMS: dict[str, Callable[[Tensor, int], Tensor | None]] = {
+    "exp": _exponent,
+    "sigmoid": _of_sigmoid,
+    "sum": _of_sum,
+    "add": _of_added,
+    "multiply": _of_product,
+    "divide": _of_quotient,
+    "integer_pow": _of_power,
+}
+
+
+def is_shifted(x: Tensor) -> bool:
+    """Whether `x` is a difference to a maximum of its own: its exponentials do not overflow as it is."""
+    if x.op.name != "subtract":
+        return False
+    whole, waiting = x.inputs[0], [x.inputs[1]]
+    for _ in range(8):
+        if not waiting:
+            return False
+        top, _ = unview(waiting.pop())
+        if top.op.name in _TOPS:
+            return unview(top.inputs[0])[0] is unview(whole)[0]
+        if top.op.name in ("stop_gradient", "where"):
+            waiting += top.inputs[-2:]
+    return False
+
+
+# rules
+
+
+def _when(op: str) -> Match:
+    """The rule of log for operands of one op."""
+    return behind_views(lambda inner: log_of(inner) if inner.op.name == op else None)
+
+
+def _log_one_plus_exp(inner: Tensor) -> Tensor | None:
+    return log_of(inner) if plus_one(inner) is not None else None
+
+
+def _log_mean_exp(inner: Tensor) -> Tensor | None:
+    """The number of elements divides inside the logarithm, where the result may cancel to near 0."""
+    if inner.op.name != "divide":
+        return None
+    total, views = unview(inner.inputs[0])
+    count = _count(inner.inputs[1])
+    terms = log_of(total.inputs[0]) if total.op.name == "sum" and count is not None else None
+    if terms is None or is_shifted(terms):
+        return None
+    axes = total.attrs["axes"]
+    return review(reshape(log_total(terms, axes, count), reduced_shape(terms.shape, axes)), views)
+
+
+def _count(node: Tensor) -> Tensor | float | None:
+    """A positive number, or a runtime size, that `node` is everywhere."""
+    value = number(node)
+    if value is not None:
+        return value if 0 < value < np.inf else None
+    behind, _ = unview(node)
+    return behind if behind.op.name == "dim_value" else None
+
+
+def _log_one_minus_exp(inner: Tensor) -> Tensor | None:
+    """``1 - exp(x)`` has become ``0 - expm1(x)`` before its logarithm is looked at."""
+    if inner.op.name == "subtract" and is_scalar(inner.inputs[0], 0):
+        x = operand_of("expm1", inner.inputs[1])
+    else:
+        value, flipped = without_sign(inner)
+        x = operand_of("expm1", value) if flipped else None
+    return None if x is None else log1mexp(x)
+
+
+def _log_one_plus(inner: Tensor) -> Tensor | None:
+    x = plus_one(inner)
+    return None if x is None or number(x) is not None else log1p(x)
+
+
+def _log_one_minus(inner: Tensor) -> Tensor | None:
+    if inner.op.name != "subtract" or not is_scalar(inner.inputs[0], 1) or number(inner.inputs[1]) is not None:
+        return None
+    return log1p(minus(inner.inputs[1]))
+
+
+def _log1p_exp(inner: Tensor) -> Tensor | None:
+    found = log_of(inner)
+    return None if found is None else softplus(found)
+
+
+def _log1p_minus_exp(inner: Tensor) -> Tensor | None:
+    value, flipped = without_sign(inner)
+    if not flipped:
+        return None
+    x = operand_of("sigmoid", value)
+    if x is not None:
+        return negative(softplus(x))
+    found = log_of(value)
+    return None if found is None else log1mexp(found)
+
+
+# x * log(x)
+
+
+def _times_log(scale: float | None = None, name: str = "log") -> Match:
+    """x * log(y) for a y that is 0 with x; `scale` is what divides log(y) in another base."""
+
+    def match(x: Tensor, logarithm: Tensor) -> Tensor | None:
+        if logarithm.op.name != name:
+            return None
+        x, flipped = without_sign(x)
+        y = logarithm.inputs[0]
+        if y is not x and not (y.op.name == "divide" and y.inputs[0] is x):
+            return None
+        found = xlogy(x, y) if scale is None else multiply(scale, xlogy(x, y))
+        return negative(found) if flipped else found
+
+    return lambda node: either(node, match)
+
+
+def _times_log_ratio(node: Tensor) -> Tensor | None:
+    """x * (log(x) - y), and x * (y - log(x))."""
+
+    def match(x: Tensor, difference: Tensor) -> Tensor | None:
+        if difference.op.name != "subtract":
+            return None
+        x, flipped = without_sign(x)
+        if not any(part.op.name == "log" and part.inputs[0] is x for part in difference.inputs):
+            return None
+        left, right = (xlogy(x, y.inputs[0]) if y.op.name == "log" else multiply(x, y) for y in difference.inputs)
+        return subtract(right, left) if flipped else subtract(left, right)
+
+    return either(node, match)
+
+
+RULES = (
+    Rule("log(exp(x))", "log", _when("exp")),
+    Rule("log(sum(exp(x)))", "log", _when("sum")),
+    Rule("log(1 + exp(x))", "log", behind_views(_log_one_plus_exp)),
+    Rule("log(exp(x) + exp(y))", "log", _when("add")),
+    Rule("log(mean(exp(x)))", "log", behind_views(_log_mean_exp)),
+    Rule("log(exp(x) / sum(exp(x)))", "log", _when("divide")),
+    Rule("log(exp(x) * exp(y))", "log", _when("multiply")),
+    Rule("log(exp(x)**n)", "log", _when("integer_pow")),
+    Rule("log(sigmoid(x))", "log", _when("sigmoid")),
+    Rule("log(1 - exp(x))", "log", behind_views(_log_one_minus_exp)),
+    Rule("log(1 + x)", "log", behind_views(_log_one_plus)),
+    Rule("log(1 - x)", "log", behind_views(_log_one_minus)),
+    Rule("log1p(exp(x))", "log1p", behind_views(_log1p_exp)),
+    Rule("log1p(-exp(x))", "log1p", behind_views(_log1p_minus_exp)),
+    Rule("x * log(x)", "multiply", _times_log()),
+    Rule("x * log2(x)", "multiply", _times_log(1.0 / math.log(2.0), "log2")),
+    Rule("x * log10(x)", "multiply", _times_log(1.0 / math.log(10.0), "log10")),
+    Rule("x * (log(x) - y)", "multiply", _times_log_ratio),
+)

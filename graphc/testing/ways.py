@@ -1,0 +1,123 @@
+"""The ways to run a graph: kernels as plain Python or compiled, a step, an exported file; passes on and off.
+
+A way takes arrays, returns the outputs, leaves the new values of params in their memory, and raises graphc's errors.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+import graphc as gc
+
+from ..codegen.cpu import print_program
+from ..errors import InputError, OutOfBoundsError, ShapeError
+from ..inspect.export import export_text
+from ..inspect.views import Reading
+from ..ir.graph import Graph
+from ..ir.tree import flatten
+from ..passes import canonicalise as canonical
+from ..passes.contractions import contractions
+from ..passes.pipeline import PIPELINE, optimise
+from ..passes.rules import rewrite
+from ..schedule import fuse, singles, storage
+from ..schedule.plan import make_plan
+from .plain import Runner
+
+Way = Callable[[Sequence[np.ndarray]], Sequence[Any]]
+
+PLAIN = ("plain", "plain without passes", "plain in small kernels", "plain exported")
+"""Plain Python: milliseconds a graph."""
+COMPILED = ("compiled", "compiled without passes", "step", "exported")
+"""By numba: tenths of a second a graph."""
+MODES = (*PLAIN, *COMPILED)
+
+_REQUIRED = ("argmax along the last axis", "argmin along the last axis", "drop stop_gradient", "drop custom_gradient")
+
+
+def _lowerable(graph: Graph) -> tuple[Graph, Counter[str]]:
+    """What lowering asks for, and no more."""
+    return rewrite(graph, [r for r in canonical.RULES if r.name in _REQUIRED])
+
+
+WITHOUT_PASSES = (("lowerable", _lowerable), ("contractions", contractions))
+
+_SMALL = ((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (singles, "SMALL_DOT", 0))
+"""Limits of the schedule, set low: what large graphs do, done by small ones."""
+
+
+def way(graph: Graph, mode: str) -> Way:
+    """`graph` made ready to run in one of `MODES`."""
+    plain = mode in PLAIN
+    if mode == "step":
+        return _step(graph)
+    if mode.endswith("exported"):
+        return _exported(graph, plain)
+    lowered, _ = optimise(graph, WITHOUT_PASSES if mode.endswith("without passes") else PIPELINE)
+    with ExitStack() as stack:
+        if mode == "plain in small kernels":
+            for module, name, limit in _SMALL:
+                stack.enter_context(mock.patch.object(module, name, limit))
+        return Runner(lowered, plain)
+
+
+def _step(graph: Graph) -> Way:
+    """The step as users call it; every other call on arrays with gaps in memory."""
+    step = gc.compile(list(graph.inputs), list(graph.outputs), dict(graph.updates))
+    calls = [0]
+
+    def call(arrays: Sequence[np.ndarray]) -> Sequence[Any]:
+        calls[0] += 1
+        return list(step(*[a if calls[0] % 2 else _spread(a) for a in arrays]))
+
+    return call
+
+
+def _spread(array: np.ndarray) -> np.ndarray:
+    """The same values with gaps between them."""
+    wide = np.empty((*array.shape, 2), array.dtype)
+    wide[..., 0] = array
+    return wide[..., 0]
+
+
+def _exported(graph: Graph, plain: bool) -> Way:
+    """The file that `Step.export` writes, with params of its own kept equal to the graph's."""
+    import numba
+
+    plan = make_plan(optimise(graph)[0])
+    text = export_text(Reading(plan, print_program(plan), graph), flatten(list(graph.outputs))[0])
+    module = ModuleType("graphc_exported")
+    with tempfile.TemporaryDirectory(prefix="graphc-exported-") as folder:  # numba wants a file to cache beside
+        file = Path(folder) / "exported.py"
+        file.write_text(text, encoding="utf-8")
+        with mock.patch.object(numba.config, "DISABLE_JIT", plain):
+            exec(compile(text, str(file), "exec"), module.__dict__)
+    theirs = list(module.step.params.values())
+    ours = [p.attrs["state"].array for p in plan.graph.params]
+
+    def call(arrays: Sequence[np.ndarray]) -> Sequence[Any]:
+        for their, our in zip(theirs, ours, strict=True):
+            their[...] = our
+        try:
+            outputs = module.step(*arrays)
+        except IndexError as error:
+            raise OutOfBoundsError(str(error)) from error
+        except ValueError as error:
+            raise (ShapeError if str(error).startswith("sizes do not fit") else InputError)(str(error)) from error
+        finally:
+            for their, our in zip(theirs, ours, strict=True):
+                our[...] = their
+        return outputs
+
+    return call
+
+
+__all__ = ["COMPILED", "MODES", "PLAIN", "WITHOUT_PASSES", "Way", "way"]

@@ -1,0 +1,107 @@
+"""Chunks, lanes and threads: the same bits for any number of threads, and right at every edge of the cutting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.codegen import cpu
+from graphc.schedule import chunks
+from graphc.schedule.chunks import chunking
+
+
+def fused() -> tuple[list[gc.Tensor], list[gc.Tensor]]:
+    """Inputs and outputs with every kind of reduction over the outermost loop, maps, and row-wise stages."""
+    x, y = gc.input("x", ("n", 5), "float32"), gc.input("y", "n")
+    k = gc.input("k", "n", "int64")
+    soft = gc.exp(x - gc.logsumexp(x, axis=1, keepdims=True))
+    outputs = [
+        *[gc.sum(y), gc.prod(1 + y / 1000), gc.max(y), gc.min(y), gc.argmax(y), gc.argmin(y)],
+        *[gc.any(y > 2.5), gc.all(y < 9), gc.sum(k), gc.max(k), gc.sum(gc.tanh(y) * k)],
+        *[gc.sum(x, axis=0), gc.max(x, axis=0), gc.sum(x, axis=1), gc.sum(soft, axis=0), soft],
+        *[gc.sum(y * gc.arange(x.shape[0])), gc.take(y, k), gc.mean(x), gc.cumulative_sum(y)],
+    ]
+    return [x, y, k], outputs
+
+
+def data(n: int) -> list[np.ndarray]:
+    draw = np.random.default_rng(n)
+    x, y = draw.normal(size=(n, 5)).astype(np.float32), draw.normal(size=n)
+    return [x, y, draw.integers(-n, n, n)]
+
+
+SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 31, 32, 33, 63, 64, 65, 255, 257)
+
+
+@pytest.fixture(scope="module")
+def finely_cut() -> Any:
+    """A step whose chunks and lanes are so few elements that small arrays have many of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "GRAIN", 20)
+        patch.setattr(chunks, "ALIGNED", 4)
+        patch.setattr(chunks, "LEAST_ROWS", 2)
+        patch.setattr(cpu, "LANES", 4)
+        inputs, outputs = fused()
+        yield gc.compile(inputs, outputs, threads=2)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_cutting_keeps_the_meaning(finely_cut: gc.Step, n: int) -> None:
+    arrays = data(n)
+    x, y, k = arrays
+    soft = np.exp(x - x.max(1, keepdims=True).astype(float))
+    soft /= soft.sum(1, keepdims=True)
+    wanted = [
+        *[y.sum(), (1 + y / 1000).prod(), y.max(), y.min(), y.argmax(), y.argmin()],
+        *[(y > 2.5).any(), (y < 9).all(), k.sum(), k.max(), (np.tanh(y) * k).sum()],
+        *[x.sum(0), x.max(0), x.sum(1), soft.sum(0), soft],
+        *[(y * np.arange(n)).sum(), y[k], x.mean(), np.cumsum(y)],
+    ]
+    for got, want in zip(finely_cut(*arrays), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_same_bits_for_any_number_of_threads() -> None:
+    inputs, outputs = fused()
+    arrays = data(200_000)
+    results = []
+    for threads in (1, 2, 3, None):
+        step = gc.compile(inputs, outputs, threads=threads)
+        results.append([np.asarray(v).tobytes() for v in step(*arrays)])
+    assert results[0] == results[1] == results[2] == results[3]
+
+
+def test_several_threads_are_used_where_there_are_several() -> None:
+    from graphc.runtime.threads import available
+
+    x = gc.input("x", "n")
+    step = gc.compile([x], gc.sum(gc.exp(x)), threads=2)
+    step(np.ones(10))
+    step(np.ones(1_000_000))
+    small, large = (frames[0] for frames in step._caller.frames.values())
+    assert small.m[4] == 1 and large.m[4] == min(2, available())
+    assert (small.m[-1] != large.m[-1]) == (available() > 1)
+
+
+@pytest.mark.parametrize("extent", [1, 63, 64, 16384, 16385, 10**6, 10**8])
+@pytest.mark.parametrize("row", [1, 3, 1000, 10**6])
+@pytest.mark.parametrize("arrays", [False, True])
+def test_chunks_cover_everything_once(extent: int, row: int, arrays: bool) -> None:
+    found = chunking((extent, row), arrays)
+    if found is None:
+        return
+    assert 1 < found.count <= found.most
+    assert (found.count - 1) * found.length < extent <= found.count * found.length
+    named = chunking((gc.input("x", ("n", "m")).shape), arrays)
+    assert named is not None
+
+
+def test_loops_vectorise() -> None:
+    """Packed arithmetic in the machine code: of maps, and of sums and maxima in one loop with them."""
+    x, y = gc.input("x", "n", "float32"), gc.input("y", "n")
+    for outputs in ([gc.tanh(x)], [gc.sum(gc.exp(x))], [gc.sum(y * y)], [gc.max(y), gc.sum(y), gc.sqrt(y)]):
+        step = gc.compile([x, y], outputs)
+        assert all(k.vectors is not None and k.vectors >= 128 for k in step.kernels), str(step.kernels)

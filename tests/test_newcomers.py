@@ -1,0 +1,371 @@
+"""What newcomers do with functions, other libraries' names and two engines: it works, or the error says how."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.special
+from messages import text_of
+
+import graphc as gc
+from graphc.tracing import UNROLLED
+
+S = gc.input("s")
+X = gc.input("x", ("n", 3))
+M = gc.input("m", (3, 2), "float32")
+W = gc.param([1.0, 2.0], name="w")
+E = gc.eager.tensor([1.0, 2.0])
+
+Case = tuple[Callable[[], Any], type[Exception], str]
+
+
+def table(cases: dict[str, Case]) -> Any:
+    return pytest.mark.parametrize(("call", "error", "text"), cases.values(), ids=cases)
+
+
+def check(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+    with pytest.raises(Exception) as caught:
+        call()
+    assert (type(caught.value), text_of(caught.value)) == (error, text)
+
+
+# going along an axis in Python
+
+
+def decay(p: Any, t: Any) -> Any:
+    a, k, c = p
+    return gc.sum(a * gc.exp(-k * t) + c)
+
+
+def test_parameters_are_unpacked_from_a_vector() -> None:
+    p, t = np.array([2.0, 0.5, 1.0]), np.linspace(0, 1, 5)
+    f = gc.compile(decay)
+    assert f(p, t) == pytest.approx(np.sum(2 * np.exp(-0.5 * t) + 1))
+    assert f(p, t[:4]) == pytest.approx(np.sum(2 * np.exp(-0.5 * t[:4]) + 1))
+    assert len(f.steps) == 1  # the size of t is free, that of p is not
+    assert gc.grad(decay)(p, t)[2] == pytest.approx(5.0)
+    graph = gc.trace(decay, gc.input("p", (3,)), gc.input("t", ("n",)))
+    assert [str(i.aval) for i in graph.inputs] == ["float64[3]", "float64[n]"]
+
+
+def test_a_size_that_python_needs_is_fixed() -> None:
+    f = gc.compile(lambda rows: functools.reduce(lambda a, b: 2 * a + b, [gc.sum(r) for r in rows]))
+    assert f(np.ones((2, 4))) == 12.0 and f(np.ones((2, 3))) == 9.0 and len(f.steps) == 1
+    assert f(np.ones((3, 4))) == 28.0 and len(f.steps) == 2
+    assert f(np.ones((2, 4))) == 12.0 and len(f.steps) == 2
+    np.testing.assert_allclose(gc.vmap(decay, in_axes=(0, None))(np.eye(3), np.zeros(2)), [2.0, 0.0, 2.0])
+    check(
+        lambda: f(np.ones((UNROLLED + 1, 4))), gc.TraceError,
+        "cannot iterate over a tensor: got rows: float64[d0, d1], expected a first axis whose size is known while "
+        "building\n  at LINE\n  hint: take its parts by index, rows[0], rows[1], or declare the size as an int; a loop "
+        "over data is written for the whole axis at once",
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="too many values to unpack"):
+        gc.compile(decay)(np.ones(4), np.ones(2))
+
+
+# arguments that are no arrays
+
+
+@gc.compile
+def scaled(x: Any, twice: Any) -> Any:
+    return 2 * x if twice else x
+
+
+@gc.compile
+def powers(x: Any, k: Any) -> Any:
+    return [x**i for i in range(k)]
+
+
+def square(x: Any) -> Any:
+    return gc.sum(x**2)
+
+
+FIX = (
+    "the numbers that a compiled function is called with are traced: fix this one before, with "
+    "gc.compile(functools.partial({}, {}=...)), or pass it as a string or None"
+)
+LIST = (
+    "square failed while it was traced: unsupported operand type(s) for ** or pow(): 'list' and 'int': got a list of "
+    "scalars, each traced by itself, for x\n  at LINE\n"
+    "  hint: pass np.array(x) for a tensor; inside, gc.stack(x) makes one of a list"
+)
+RETURNED = (
+    "<lambda> returned what is no tensor: got {}, expected tensors and numbers, or lists, tuples and dicts of them"
+)
+ARGUMENTS: dict[str, Case] = {
+    "flag": (
+        lambda: scaled(1.0, True), gc.TraceError,
+        "a symbolic tensor has no truth value: got twice: bool[]\n  at LINE\n  hint: " + FIX.format("scaled", "twice")
+        + "; or choose with gc.where(condition, x, y)",
+    ),
+    "number": (
+        lambda: powers(1.0, 3), gc.TraceError,
+        "a symbolic tensor has no int value: got k: int64[]\n  at LINE\n  hint: " + FIX.format("powers", "k"),
+    ),
+    "axis": (
+        lambda: gc.compile(lambda x, axis: gc.sum(x, axis=axis))(np.ones(3), axis=0), gc.TraceError,
+        "a symbolic tensor has no int value: got axis: int64[]\n  at LINE\n  hint: " + FIX.format("<lambda>", "axis"),
+    ),
+    "value of an argument": (
+        lambda: gc.compile(lambda x: float(x))(1.0), gc.TraceError,
+        "a symbolic tensor has no float value: got x: float64[]\n  at LINE\n"
+        "  hint: values exist when the compiled <lambda> runs, not while it is traced: return it; or use gc.eager",
+    ),
+    "list": (lambda: gc.compile(square)([1.0, 2.0]), gc.TraceError, LIST),
+    "list of a derivative": (lambda: gc.grad(square)([1.0, 2.0]), gc.TraceError, LIST),
+    "list for a function of ours": (
+        lambda: gc.compile(lambda x: gc.exp(x))([1.0]), gc.DTypeError,
+        "cannot use as a tensor: got list [<Tensor 'x_0' input float64[]>], expected a number, an array of numbers, or "
+        "a tensor\n  at LINE\n  hint: gc.stack(x) makes one tensor of a list of them; where it is an argument of "
+        "<lambda>, pass np.array(x) instead of a list",
+    ),
+    "list of samples": (
+        lambda: gc.vmap(lambda x: x)([1.0, 2.0]), gc.ShapeError,
+        "cannot vmap over axis 0 of x_0: got x_0: float64[], expected an argument that has it\n  at LINE\n"
+        "  hint: give None in in_axes for what is the same for all samples; a list is one of scalars: pass np.array(x)",
+    ),
+    "no return": (
+        lambda: gc.compile(lambda x: None)(1.0), gc.TraceError,
+        RETURNED.format("None") + "\n  at LINE\n  hint: a function without return gives None",
+    ),
+    "no return, differentiated": (
+        lambda: gc.grad(lambda x: None)(1.0), gc.TraceError,
+        RETURNED.format("None") + "\n  at LINE\n  hint: a function without return gives None",
+    ),
+    "no return, of one sample": (
+        lambda: gc.vmap(lambda x: None)(np.ones(2)), gc.TraceError,
+        RETURNED.format("None") + "\n  at LINE\n  hint: a function without return gives None",
+    ),
+    "text": (
+        lambda: gc.compile(lambda x: {"x": x, "unit": "m"})(1.0), gc.TraceError, RETURNED.format("'m'") + "\n  at LINE",
+    ),
+    "set": (lambda: gc.compile(lambda x: {x})(1.0), gc.TraceError, RETURNED.format("a set") + "\n  at LINE"),
+    "gradient of nothing": (
+        lambda: gc.grad(lambda x: ())(1.0), gc.GradientError,
+        "gc.grad is of one tensor: got 0 tensors, expected a 0-d float tensor\n  at LINE",
+    ),
+}  # fmt: skip
+
+
+@table(ARGUMENTS)
+def test_arguments(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+    check(call, error, text)
+
+
+def test_what_the_hints_say_works() -> None:
+    assert gc.compile(functools.partial(scaled, twice=True))(3.0) == 6.0
+    assert gc.compile(functools.partial(powers, k=3))(2.0) == [1.0, 2.0, 4.0]
+    assert gc.grad(square)(np.array([1.0, 2.0])).tolist() == [2.0, 4.0]
+    assert gc.compile(lambda x: square(gc.stack(x)))([1.0, 2.0]) == 5.0
+    assert gc.compile(lambda x: (1.5, np.arange(2)))(1.0)[0] == 1.5  # constants
+
+
+def test_functions_of_scipy_are_ours() -> None:
+    for theirs, ours in (
+        (scipy.special.expit, gc.sigmoid), (scipy.special.gammaln, gc.lgamma), (scipy.special.digamma, gc.digamma),
+        (scipy.special.erf, gc.erf), (scipy.special.erfc, gc.erfc), (scipy.special.log1p, gc.log1p),
+        (scipy.special.log_expit, gc.log_sigmoid),
+    ):  # fmt: skip
+        assert theirs(X) is ours(X)
+    assert scipy.special.xlogy(X, 2.0) is gc.xlogy(X, 2.0)
+
+
+# names of other libraries
+
+EXIST = "values exist when a compiled step runs: gc.compile([s], y) called with arrays; or use gc.eager"
+MARKED = "gc.grad(y, wrt) differentiates by any tensor: none is marked for it, gc.stop_gradient excludes"
+ATTRIBUTES = {
+    "value": EXIST,
+    "numpy": EXIST,
+    "backward": "gc.grad(s, wrt) gives the gradients as tensors: outputs of a step, or part of its updates",
+    "grad": "gc.grad(loss, s) is the gradient, a tensor: an output of a step, or part of its updates",
+    "detach": "gc.stop_gradient(s) cuts the derivative",
+    "requires_grad": MARKED,
+    "requires_grad_": MARKED,
+    "clone": "tensors are values, which nothing changes: use s itself",
+    "long": "s.astype('int64')",
+    "view": "s.reshape(...)",
+    "exp": "it is a function: gc.exp(s)",
+    "relu_": "it is a function: gc.relu(s)",
+    "matmul": "it is a function: gc.matmul(s, ...)",
+    "astyp": "",
+}
+
+
+@pytest.mark.parametrize(("name", "hint"), ATTRIBUTES.items(), ids=ATTRIBUTES)
+def test_attributes(name: str, hint: str) -> None:
+    text = f"a symbolic tensor has no attribute {name!r}: got s: float64[]\n  at LINE"
+    check(lambda: getattr(S, name), gc.MissingAttributeError, text + (f"\n  hint: {hint}" if hint else ""))
+    assert not hasattr(S, name)
+
+
+def test_attributes_that_python_asks_for_are_missing_quietly() -> None:
+    for name in ("__array_interface__", "_repr_html_", "__deepcopy__"):
+        with pytest.raises(AttributeError) as caught:
+            getattr(S, name)
+        assert str(caught.value) == f"'Tensor' object has no attribute {name!r}"
+
+
+def test_params_show_their_values() -> None:
+    assert repr(W) == "<Param 'w' float64[2], value [1., 2.]>"
+    assert repr(gc.param(np.float32(1 / 3), name="r")) == "<Param 'r' float32[], value 0.3333>"
+    large = gc.param(np.zeros((784, 10)), name="large", trainable=False)
+    assert repr(large) == "<Param 'large' float64[784, 10], value [[0., ..., 0.], ..., [0., ..., 0.]], frozen>"
+    assert repr(gc.param(np.zeros((2,) * 6), name="deep")) == "<Param 'deep' float64[2, 2, 2, 2, 2, 2]>"
+
+
+NAMES = {
+    "tensor": "gc.input is data, gc.param state, gc.constant a constant of a graph; gc.eager.tensor computes at once",
+    "array": "gc.asarray(value)",
+    "jit": "gc.compile(f) compiles a function, gc.compile(inputs, outputs) a graph",
+    "expit": "gc.sigmoid",
+    "optim": "not there yet: an optimiser is a few lines of updates={...}, a layer a function of inputs and params",
+    "frobnicate": "python -m graphc ops lists the functions",
+}
+
+
+@pytest.mark.parametrize(("name", "hint"), NAMES.items(), ids=NAMES)
+def test_names_of_the_package(name: str, hint: str) -> None:
+    text = f"module 'graphc' has no attribute {name!r}\n  at LINE\n  hint: {hint}"
+    check(lambda: getattr(gc, name), gc.MissingAttributeError, text)
+    with pytest.raises(ImportError):
+        exec(f"from graphc import {name}")
+
+
+def test_classes_are_not_called() -> None:
+    for cls in (gc.Tensor, gc.Param):
+        with pytest.raises(TypeError) as caught:
+            cls([1.0])
+        text = f"{cls.__name__}(...): got list, expected gc.input, gc.param or gc.constant, which make tensors"
+        assert str(caught.value) == text
+
+
+def test_traced_functions_pickle_as_functions_do() -> None:
+    assert pickle.loads(pickle.dumps(scaled)) is scaled and copy.deepcopy(scaled) is scaled
+    twin = pickle.loads(pickle.dumps(gc.compile(square, name="again")))
+    assert twin(np.ones(2)) == 2.0 and twin.name == "again"
+
+
+# two engines
+
+MIXED = "symbolic and eager tensors cannot be mixed: got symbolic {}, beside an eager tensor\n  at LINE\n  hint: " + (
+    "data in a graph is a gc.input or a constant, e.numpy() of an eager tensor e; to compute at once, make all of them "
+    "with gc.eager.tensor"
+)
+ENGINES: dict[str, Case] = {
+    "operator": (lambda: E + S, gc.TraceError, MIXED.format("s: float64[]")),
+    "function": (lambda: gc.where(S > 0, E, 1.0), gc.TraceError, MIXED.format("S > 0: bool[]")),
+    "param": (lambda: W * E, gc.TraceError, MIXED.format("w: float64[2]")),
+    "gradient of": (
+        lambda: gc.grad(S * 2, E), gc.GradientError,
+        "gc.grad of symbolic and eager tensors together: got symbolic S * 2: float64[], beside an eager tensor\n  at "
+        "LINE\n  hint: a graph is built of gc.input, gc.param and constants; eager tensors come from eager tensors",
+    ),
+    "output": (
+        lambda: gc.compile([S], [S, E]), gc.InputError,
+        "an output is an eager tensor: got float32[2], expected a symbolic tensor, or data\n  at LINE\n"
+        "  hint: e.numpy() of an eager tensor e is a constant",
+    ),
+    "update": (
+        lambda: gc.compile([], [], {W: gc.eager.tensor([1.0, 2.0])}), gc.InputError,
+        "the update of param 'w' is an eager tensor: got float32[2], expected a symbolic tensor, or data\n  at LINE\n"
+        "  hint: e.numpy() of an eager tensor e is a constant",
+    ),
+}  # fmt: skip
+
+
+@table(ENGINES)
+def test_engines(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+    check(call, error, text)
+
+
+# sizes
+
+SHAPES: dict[str, Case] = {
+    "matmul": (
+        lambda: X @ gc.ones((4, 2)), gc.ShapeError,
+        "cannot matmul: got x: float64[n, 3], gc.ones((4, 2)): float64[4, 2], expected the last axis of x, which is 3, "
+        "to equal the second last axis of gc.ones((4, 2)), which is 4\n  at LINE",
+    ),
+    "dot": (
+        lambda: gc.dot(M, W[:1]), gc.ShapeError,
+        "cannot dot: got m: float32[3, 2], W[:1]: float64[1], expected axis 1 of m, which is 2, to equal the axis "
+        "of W[:1], which is 1\n  at LINE",
+    ),
+    "inner": (
+        lambda: gc.inner(M, X), gc.ShapeError,
+        "cannot inner: got m: float32[3, 2], x: float64[n, 3], expected axis 1 of m, which is 2, to equal axis 1 of "
+        "x, which is 3\n  at LINE",
+    ),
+    "tensordot": (
+        lambda: gc.tensordot(X, M, axes=([0, 1], [1, 1])), gc.ShapeError,
+        "cannot tensordot: got x: float64[n, 3], m: float32[3, 2], expected as many distinct axes of x as of m, not "
+        "[0, 1] and [1, 1]\n  at LINE",
+    ),
+}  # fmt: skip
+
+
+@table(SHAPES)
+def test_shapes(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+    check(call, error, text)
+
+
+def test_sizes_that_do_not_fit_name_inputs_and_both_lines() -> None:
+    x, y = gc.input("x", ("n",)), gc.input("y", ("m",))
+    total = gc.sum(x[1:] * y)
+    step = gc.compile([x, y], [total, gc.grad(total, x)])
+    assert step(np.ones(3), np.ones(2))[0] == 2.0
+    text = (
+        "sizes do not fit: got max(0, n - 1) = 2, m = 4 (axis 0 of 'y'), n = 3 (axis 0 of 'x'), expected size m to be "
+        "max(0, n - 1) (or declared as 1)\n  at LINE\n  created at LINE"
+    )
+    for call in (
+        lambda: step(np.ones(3), np.ones(4)),
+        lambda: step.run(np.ones(3), np.ones(4), steps=2),
+        lambda: step.bind(np.ones(3), np.ones(4)),
+    ):
+        check(call, gc.ShapeError, text)
+    with pytest.raises(gc.ShapeError) as caught:
+        step(np.ones(3), np.ones(4))
+    assert "created at" in str(caught.value) and str(caught.value).endswith("total = gc.sum(x[1:] * y)")
+    check(
+        lambda: gc.compile([x, y], x @ y)(np.ones(3), np.ones(4)), gc.ShapeError,
+        "sizes do not fit: got n = 3 (axis 0 of 'x'), m = 4 (axis 0 of 'y'), expected n to equal m in the product "
+        "k,k-> of float64[n] and float64[m]\n  at LINE",
+    )  # fmt: skip
+
+
+# one expression at two places
+
+
+def test_a_step_names_its_own_lines() -> None:
+    x, w = gc.input("x", ("n",)), gc.param(1.0, name="w")
+    gap = w * x - 1.0
+    before = gc.mean(gap**2)
+    first = gc.compile([x], before, {w: w - 0.1 * gc.grad(before, w)})
+    residual = w * x - 1.0
+    loss = gc.mean(residual**2)
+    second = gc.compile([x], loss, {w: w - 0.1 * gc.grad(loss, w)})
+    assert before is loss
+    for step, own, other in ((first, ("gap", "before"), "residual"), (second, ("residual", "loss"), "gap")):
+        for text in (step.source, str(step.graph), str(step.traced)):
+            assert all(name in text for name in own) and other not in text
+    here = {line.line for node in second.traced.nodes if node.inputs for line in second.traced.origin[node].lines}
+    there = {line.line for node in first.traced.nodes if node.inputs for line in first.traced.origin[node].lines}
+    assert not here & there
+
+
+def test_lines_of_one_graph_are_kept_together() -> None:
+    x = gc.input("x")
+    shared = gc.exp(x)
+    graph = gc.trace(lambda: shared * 2 + gc.exp(x) * 3)
+    ((node, lines),) = [(n, graph.origin[n].lines) for n in graph.nodes if n.op.name == "exp"]
+    assert node is shared and [line.line for line in lines] == sorted(line.line for line in lines)
+    assert len(lines) == 2 and lines[0].text == "shared = gc.exp(x)"
