@@ -32,8 +32,8 @@ def compile(
     outputs  what the step returns, nested as you like to have it back
     updates  {param: new value}: applied together, after everything was read
     target   "cpu"
-    threads  the most threads a step may use, an int >= 1, or None for graphc to choose. It is kept as `Step.threads`;
-             kernels are serial so far, so it changes nothing yet
+    threads  the most threads a step may use, an int >= 1, or None for one per core; it changes no bit of a result.
+             Small steps use one, and so do all where no threading layer can be loaded (see `runtime.threads`)
     check    "nan": outputs and new values of params are tested for nan and inf before anything is committed, and
              `NonFiniteError` names the op, line and operands they came from; see `Step.__call__`. None: no test
     name     what reports and the generated source call it

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import signal
 import sys
@@ -208,6 +209,35 @@ def row_is_flat(op: Op) -> bool:
     return op.name == "stop_gradient" or (isinstance(op.vjp, tuple) and set(named) <= {"zero_almost_everywhere"})
 
 
+# the cotangent algebra, the transformations, and the passes
+
+_MODULES = {
+    "ops.cotangent": ("test_conventions",),
+    "autodiff.vjp": ("test_conventions", "test_ops_structure", "test_derivatives"),
+    "autodiff.jvp": ("test_conventions", "test_ops_structure", "test_derivatives"),
+    "passes.rules": ("test_passes",),
+    "passes.algebra": ("test_passes",),
+    "passes.canonicalise": ("test_passes",),
+    "passes.contractions": ("test_passes",),
+    "passes.fold": ("test_passes",),
+    "passes.squeeze": ("test_passes",),
+}
+"""Modules all of whose functions are changed, and the files of tests that should notice, in this order."""
+
+
+def module_cases(name: str, files: Sequence[str]) -> Iterator[Case]:
+    """Every mutant of the functions of a module, those of its rewrite rules among them."""
+    module = importlib.import_module(f"graphc.{name}")
+    own = [f for f in vars(module).values() if isinstance(f, FunctionType) and f.__module__ == module.__name__]
+    rules = [rule.apply for rule in getattr(module, "RULES", ())]
+    fields = [f for row in getattr(module, "ROWS", ()) for f in (row.numpy,)]
+    found = functions_below([*own, *rules, *fields], module.__name__, lambda name, _: True)
+    tests = tuple(suite(file) for file in files)
+    for group in same_code(found).values():
+        for mutant in mutants_of(group, label(group[0])):
+            yield Case(mutant.name, name, partial(_itself, mutant), tests)
+
+
 # running
 
 
@@ -290,11 +320,14 @@ def report(verdicts: Sequence[Verdict]) -> str:
 def all_cases(only: Sequence[str] = ()) -> Iterator[Case]:
     """Every mutant there is, or those of some subjects."""
     yield from row_cases([op for op in OPS.values() if "leaf" not in op.traits and (not only or op.name in only)])
+    for name, files in _MODULES.items():
+        if not only or name in only:
+            yield from module_cases(name, files)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", default="", help="rows, separated by commas")
+    parser.add_argument("--only", default="", help="rows and modules, separated by commas")
     parser.add_argument("--every", type=int, default=1, help="take each so-manieth mutant")
     chosen = parser.parse_args(arguments)
     verdicts = []

@@ -58,6 +58,20 @@ def test_derivatives_at_points_of_choice(name: str, point: tuple[float, ...], wa
         assert found is not ZERO or value == 0
 
 
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_equal_extrema_share_the_cotangent(name: str) -> None:
+    x, t = gc.input("x", (2, 4)), gc.input("t", (2, 4))
+    values = np.array([[1.0, 5.0, 5.0, 0.0], [2.0, 2.0, 2.0, 3.0]]) * (1 if name == "max" else -1)
+    values[1] = [7.0] * 4
+    out = apply(OPS[name], x, axes=(1,))
+    share = np.array([[0.0, 0.5, 0.5, 0.0], [0.25] * 4])
+    (bar,) = evaluate(vjp([out], [x], [gc.constant([2.0, 4.0])]), {x: values})
+    np.testing.assert_array_equal(bar, share * [[2.0], [4.0]])
+    dots = np.array([[1.0, 2.0, 4.0, 8.0], [1.0, 2.0, 3.0, 6.0]])
+    found = evaluate([jvp_rules(out.op, [t], out, [x], {"axes": (1,)})], {x: values, t: dots})[0]
+    np.testing.assert_array_equal(found, (dots * share).sum(1))
+
+
 # the cotangent algebra
 
 PRODUCTS = (
@@ -74,7 +88,7 @@ def test_products_of_cotangents(ct: float, d: float, want: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "g,ct,d", [(0.0, 2.0, INF), (0.0, INF, 3.0), (0.0, NAN, NAN), (2.0, 0.0, 5.0), (3.0, 2.0, 7.0)]
+    "g,ct,d", [(0.0, 2.0, INF), (0.0, INF, 3.0), (0.0, NAN, NAN), (2.0, 0.0, 5.0), (3.0, 2.0, 7.0), (INF, 0.0, 5.0)]
 )
 def test_derivatives_of_products_of_cotangents(g: float, ct: float, d: float) -> None:
     """By the cotangent it is `d`, by the derivative `ct`: also where the product itself was annihilated."""

@@ -174,8 +174,9 @@ def test_symbolic_constants_beside_eager_tensors():
     with pytest.raises(TraceError) as info:
         eager.add(x, symbolic.input("s", (2,), "float32"))
     assert text_of(info) == (
-        "symbolic and eager tensors cannot be mixed: got <Tensor 's' input float32[2]>\n"
-        "  hint: pass data in as an input, or use .numpy() of the eager tensor as a constant"
+        "symbolic and eager tensors cannot be mixed: got symbolic s: float32[2], beside an eager tensor\n"
+        "  hint: data in a graph is a gc.input or a constant, e.numpy() of an eager tensor e; to compute at once, make "
+        "all of them with gc.eager.tensor"
     )
 
 

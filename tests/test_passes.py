@@ -225,7 +225,7 @@ MATRIX = (
 
 
 def test_products_of_matrices() -> None:
-    assert set(MATRIX) == matrices._MATRIX
+    assert set(MATRIX) == matrices.MATRIX
 
 
 SPECS = (

@@ -14,6 +14,7 @@ addresses, and kernels and `step` run as plain Python.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ..ir.dims import DimLike, product
@@ -386,12 +387,8 @@ def print_program(plan: Plan) -> ProgramText:
         kernels.append((names[text.text], text))
         rows += _row(text, dims, first_buffer, errors, finite)
     size = max(first_row + len(rows), 1)
-    functions = {key: name for text in printed for key, name in text.functions.items()}
-    helpers = {h for text in printed for h in text.helpers} | ({"wrap"} if len(errors) > len(finite) else set())
-    parts = [HEADER, *[HELPERS[h] for h in sorted(helpers)]]
-    parts += [_functions(functions), *definitions]
-    parts.append(_step(calls, plan.commit))
-    source = "\n\n".join(p.rstrip("\n") for p in parts if p) + "\n"
+    parts = [support(printed), *definitions, _step(calls, plan.commit)]
+    source = "\n\n".join(p.rstrip("\n") for p in parts) + "\n"
     return ProgramText(
         source,
         size,
@@ -406,6 +403,17 @@ def print_program(plan: Plan) -> ProgramText:
         frozenset(finite),
         kernels,
     )
+
+
+def support(printed: Iterable[KernelText]) -> str:
+    """What stands before the kernels of a file: its header, and the functions that they call."""
+    printed = list(printed)
+    functions = {key: name for text in printed for key, name in text.functions.items()}
+    helpers = {h for text in printed for h in text.helpers}
+    if any(kind == "check" for text in printed for kind, _ in text.arguments):
+        helpers.add("wrap")
+    parts = [HEADER, *[HELPERS[h] for h in sorted(helpers)], _functions(functions)]
+    return "\n\n".join(p.rstrip("\n") for p in parts if p)
 
 
 def _step(calls: list[tuple[str, int, int]], commit: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..codegen.cpu import KernelPrinter, KernelText, ProgramText
+from ..codegen.cpu import KernelPrinter, KernelText, ProgramText, support
 from ..ir.graph import Graph
 from ..runtime import files
 from ..schedule.plan import Plan
@@ -36,7 +36,8 @@ class Reading:
         for (name, _), kernel in zip(self.text.kernels, self.plan.plainly, strict=True):
             if name not in printed:
                 printed[name] = KernelPrinter(kernel, plainly=True).print()
-        return replace(self.text, kernels=[(name, printed[name]) for name, _ in self.text.kernels])
+        kernels = [(name, printed[name]) for name, _ in self.text.kernels]
+        return replace(self.text, source=support(printed.values()), kernels=kernels)
 
     @cached_property
     def names(self) -> ProgramNames:
@@ -58,7 +59,7 @@ class Reading:
 
     @cached_property
     def kernels(self) -> KernelReports:
-        return report_kernels(self.plain_plan, self.plain_text, self.views, self.names, self.plan.kernels)
+        return report_kernels(self.plain_plan, self.text, self.views, self.names, self.plan.kernels)
 
     def memory(self, sizes: Mapping[str, int]) -> MemoryReport:
         """The memory plan; with offsets if `sizes` has every runtime dim."""

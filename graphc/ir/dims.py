@@ -176,11 +176,8 @@ def as_dim(value: Any) -> DimLike:
         return symbol(value)
     size = value.__index__() if hasattr(value, "__index__") and not isinstance(value, bool) else value
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise _bad("size", size, "an int >= 0 or a dim name", _ANY_SIZE if size is None or size == -1 else "")
+        raise _bad("size", size, "an int >= 0 or a dim name")
     return size
-
-
-_ANY_SIZE = "a name stands for a size that only a call knows: 'n'"
 
 
 def as_shape(spec: Any) -> Shape:
@@ -195,9 +192,8 @@ def as_shape(spec: Any) -> Shape:
         raise _bad("shape", spec, "a tuple of ints and dim names") from None
 
 
-def _bad(what: str, value: Any, expected: str, hint: str = "") -> ShapeError:
-    got = repr(value)[:80]
-    return ShapeError(message(f"bad {what}", got=got, expected=expected, at=user_line(), created=False, hint=hint))
+def _bad(what: str, value: Any, expected: str) -> ShapeError:
+    return ShapeError(message(f"bad {what}", got=repr(value)[:80], expected=expected, at=user_line(), created=False))
 
 
 def _terms(value: DimLike) -> tuple[tuple[Monomial, int], ...]:

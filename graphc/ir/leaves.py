@@ -213,8 +213,13 @@ def input(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
         )
     try:
         declared = {"shape": dims.as_shape(shape), "dtype": as_dtype(dtype)}
-    except (ShapeError, DTypeError) as error:
-        raise type(error)(f"input {name!r}: {error}") from None
+    except ShapeError as error:
+        sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+        unknown = any(size is None or (type(size) is int and size == -1) for size in sizes)
+        hint = "\n  hint: a name stands for a size that only a call knows: 'n'" if unknown and shape is not None else ""
+        raise ShapeError(f"input {name!r}: {error}{hint}") from None
+    except DTypeError as error:
+        raise DTypeError(f"input {name!r}: {error}") from None
     return build(INPUT, (), {"name": name, "uid": Uid(), **declared})
 
 

@@ -4,7 +4,8 @@ Every workload is computed by graphc and by its peers, on the same data, each in
 
 - one with empty cache folders: seconds to the first result ("cold");
 - one with the folders that the first has left: seconds to the first result ("warm"), the time of a step (least and
-  median of many), the peak of memory, and the results, which are compared with a float64 NumPy reference.
+  median of many), the peak of memory, and the results, which are compared with a float64 NumPy reference. Where
+  nothing is cached, it is the only one.
 
 "cold" and "warm" count from after the import of the library, which has a column of its own, and with the data in
 memory. The process is pinned to as many cores as it may use threads. With ``--busy``, another process spins on the
@@ -91,7 +92,7 @@ def process(python: str, options: dict[str, Any], settings: dict[str, str], time
 
 
 def measure(workload: Workload, way: str, threads: int, files: tuple[Path, Path], options: Any) -> Line:
-    """Both processes of one way."""
+    """The processes of one way: two, or one where nothing is cached."""
     arrays, expected = files
     line = Line(workload.name, way, threads)
     python = options.python.get(way, sys.executable)
@@ -101,22 +102,21 @@ def measure(workload: Workload, way: str, threads: int, files: tuple[Path, Path]
         settings = environment(threads, Path(folder), float64)
         results = Path(folder) / "results.npz"
         task = {"workload": workload.name, "way": way, "threads": threads, "data": str(arrays), "results": None}
-        cold = process(python, task, settings, options.timeout)
-        if "note" in cold:
-            line.note = cold["note"]
-            return line
-        line.cold, line.imported = cold["first"], cold["import"]
-        options.versions[way] = cold["version"]
-        task |= {"results": str(results), "seconds": options.seconds}
-        warm = process(python, task, settings, options.timeout)
-        if "note" in warm:
-            line.note = warm["note"]
-            return line
-        line.warm = None if way in NO_CACHE else warm["first"]
-        line.imported = min(line.imported, warm["import"])
-        line.least, line.median, line.memory = warm["least"], warm["median"], warm["memory"]
-        with np.load(results) as found, np.load(expected) as right:
-            line.error = worst_error(list(found.values()), list(right.values()))
+        full = {**task, "results": str(results), "seconds": options.seconds}
+        for step in (full,) if way in NO_CACHE else (task, full):
+            found = process(python, step, settings, options.timeout)
+            if "note" in found:
+                line.note = found["note"]
+                return line
+            line.imported = min(found["import"], line.imported or found["import"])
+            if line.cold is None:
+                line.cold = found["first"]
+            else:
+                line.warm = found["first"]
+        options.versions[way] = found["version"]
+        line.least, line.median, line.memory = found["least"], found["median"], found["memory"]
+        with np.load(results) as got, np.load(expected) as right:
+            line.error = worst_error(list(got.values()), list(right.values()))
         line.wrong = line.error > workload.tolerance
     return line
 
@@ -179,7 +179,8 @@ def main() -> int:
     if options.worker:
         worker(options.worker)
         return 0
-    print(machine() + (", second core busy" if options.busy else ""))
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    print(machine() + load + (", second core busy" if options.busy else ""))
     print(text_row(HEAD))
     lines: list[Line] = []
     with tempfile.TemporaryDirectory() as folder, busy(options.busy):
