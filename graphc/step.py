@@ -42,7 +42,8 @@ from .verify.entry import verify_step
 class Step:
     """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
 
-    Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`, `check`.
+    Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`, `check`,
+    `certificate` (of the last `verify`; None before).
 
     A step pickles as graph and values of its params and finds its code in the cache; steps pickled together go on
     sharing their params. ``copy.deepcopy(step)`` has params of its own.
@@ -69,6 +70,7 @@ class Step:
         self.graph, self.passes = optimise(graph)
         self.plan = make_plan(self.graph, check)
         self.text = print_program(self.plan)
+        self.certificate: Certificate | None = None
         self._caller = Caller(Program(self.plan, self.text, self.threads), outputs)
         self._count = len(inputs.children) if all(c.kind is None for c in inputs.children) else -1
 
@@ -224,8 +226,9 @@ class Step:
         ``from file import step`` is then this step, with the present values of its params as ``step.params``; on the
         same kind of machine it gives the same bits. An index out of range is an `IndexError` there; if the step was
         compiled with ``check="nan"``, a nan or inf is a `FloatingPointError` that names the output or new value.
+        ``step.certificate`` there is the JSON text of this step's certificate, or None if it has not been verified.
         """
-        return export(self._reading, self._out, path)
+        return export(self._reading, self._out, path, self.certificate)
 
     def verify(
         self, values: Mapping[Any, Any] | None = None, *, seconds: float = 60.0, terms: int = 2000
@@ -233,6 +236,8 @@ class Step:
         """Check every gradient in this step, and the compiled step itself; see `gc.verify` for how.
 
         values  {input: array} to check at; random ones otherwise. Params are as they are, and stay so
+
+        The certificate stays with the step, as `Step.certificate`: pickled and exported with it.
 
         Raises `VerificationError` naming the op, the line and both values where something disagrees.
 
@@ -249,14 +254,16 @@ class Step:
                 twin = Step(twin.traced, twin._in, twin._out, self.name, self.threads)
             return flatten(twin._caller(list(arrays)))[1], [p.value for p, _ in twin.graph.updates]
 
-        return verify_step(self.traced, run, self.name, values, seconds, terms)
+        self.certificate = verify_step(self.traced, run, self.name, values, seconds, terms)
+        return self.certificate
 
     def __reduce__(self) -> Any:
         graph = self.traced
         pairs = [t for pair in graph.updates for t in pair]
         packed = pack([*graph.inputs, *graph.outputs, *pairs])
         counts = (len(graph.inputs), len(graph.outputs))
-        return _restore, (packed, counts, self._in, self._out, self.name, self.threads, self.check)
+        found = self.certificate
+        return _restore, (packed, counts, self._in, self._out, self.name, self.threads, self.check, found)
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
@@ -271,13 +278,16 @@ def _restore(
     name: str,
     threads: int | None,
     check: str | None = None,
+    certificate: Certificate | None = None,
 ) -> Step:
     """The step that was pickled."""
     roots = unpack(packed)
     first, last = counts[0], sum(counts)
     pairs = zip(roots[last::2], roots[last + 1 :: 2], strict=True)
     graph = Graph(roots[:first], roots[first:last], list(pairs), name)
-    return Step(mark_updates(graph), inputs, outputs, name, threads, check)
+    step = Step(mark_updates(graph), inputs, outputs, name, threads, check)
+    step.certificate = certificate
+    return step
 
 
 def whole(value: Any, name: str, least: int) -> int:

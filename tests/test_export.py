@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -142,3 +144,16 @@ def test_exported_text_is_deterministic_and_self_contained(tmp_path: Path) -> No
     other = softmax_row().export(tmp_path / "other.py").read_text()
     assert one == other
     assert "import graphc" not in one and "from graphc" not in one and "scipy" not in one
+
+
+def test_certificate_goes_with_the_step(tmp_path: Path) -> None:
+    """It is pickled and exported with the step it was made for; a step that was not verified says None."""
+    step = line_fit()
+    print_it = "from exported import step; print(step.certificate, end='')"
+    step.export(tmp_path / "exported.py")
+    assert step.certificate is None and run(print_it, tmp_path).stdout == "None"
+    made = step.verify(terms=200)
+    assert step.certificate is made and pickle.loads(pickle.dumps(step)).certificate == made
+    step.export(tmp_path / "exported.py")
+    text = run(print_it, tmp_path).stdout
+    assert type(made).from_json(text) == made and json.loads(text) == json.loads(made.to_json())

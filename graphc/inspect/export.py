@@ -22,6 +22,7 @@ from ..ir.naming import Unique
 from ..ir.tensor import Tensor
 from ..ir.tree import Tree
 from ..schedule import memory
+from ..verify.certificate import Certificate
 from .export_runtime import RUNTIME
 from .views import Reading
 
@@ -31,14 +32,16 @@ _LINE = 100
 DTYPE_NAMES = ("bool_", *[f"{kind}{bits}" for kind in ("int", "uint", "float") for bits in (8, 16, 32, 64)])
 
 
-def export(reading: Reading, outputs: Tree, path: str | os.PathLike[str]) -> Path:
+def export(
+    reading: Reading, outputs: Tree, path: str | os.PathLike[str], certificate: Certificate | None = None
+) -> Path:
     """Write a step as one Python file; see `Step.export`."""
     target = Path(path)
-    target.write_text(export_text(reading, outputs), encoding="utf-8")
+    target.write_text(export_text(reading, outputs, certificate), encoding="utf-8")
     return target
 
 
-def export_text(reading: Reading, outputs: Tree) -> str:
+def export_text(reading: Reading, outputs: Tree, certificate: Certificate | None = None) -> str:
     """The exported file."""
     kernels = reading.text.source.split('"""', 2)[2].strip("\n")  # without its docstring
     scipy = " and scipy" if re.search(r"^def dot", kernels, re.M) else ""
@@ -54,9 +57,18 @@ def export_text(reading: Reading, outputs: Tree) -> str:
         _results(reading, outputs),
         f"ALIGNMENT = {memory.ALIGNMENT}\nPACKED_WELL = {memory.PACKED_WELL}",
         *[inspect.getsource(f).rstrip() for f in (memory.place, memory.first_fit, memory.sweep)],
+        _certified(certificate),
         RUNTIME.strip("\n"),
     ]
     return "\n\n\n".join(parts) + "\n"
+
+
+def _certified(certificate: Certificate | None) -> str:
+    """What was checked of the derivatives, as JSON."""
+    if certificate is None:
+        return "CERTIFICATE = None  # the step was not verified before it was exported"
+    lines = [f"    {line + chr(10)!r}" for line in certificate.to_json().split("\n")]
+    return "CERTIFICATE = (\n" + "\n".join(lines) + "\n)"
 
 
 def _arguments(reading: Reading) -> str:

@@ -4,6 +4,8 @@ RUNTIME = '''
 class Step:
     """The exported step: call it with the inputs, by position or by name."""
 
+    certificate = CERTIFICATE
+
     def __init__(self):
         self.params = {name: np.array(value, order="C") for name, value in PARAMS.items()}
         self._frames = {}
