@@ -260,7 +260,7 @@ class Step:
     def __reduce__(self) -> Any:
         graph = self.traced
         pairs = [t for pair in graph.updates for t in pair]
-        packed = pack([*graph.inputs, *graph.outputs, *pairs])
+        packed = pack([*graph.inputs, *graph.outputs, *pairs], graph.origin)
         counts = (len(graph.inputs), len(graph.outputs))
         found = self.certificate
         return _restore, (packed, counts, self._in, self._out, self.name, self.threads, self.check, found)
@@ -281,10 +281,11 @@ def _restore(
     certificate: Certificate | None = None,
 ) -> Step:
     """The step that was pickled."""
-    roots = unpack(packed)
+    origins: dict[Tensor, Origin] = {}
+    roots = unpack(packed, origins=origins)
     first, last = counts[0], sum(counts)
     pairs = zip(roots[last::2], roots[last + 1 :: 2], strict=True)
-    graph = Graph(roots[:first], roots[first:last], list(pairs), name)
+    graph = Graph(roots[:first], roots[first:last], list(pairs), name, origins)
     step = Step(mark_updates(graph), inputs, outputs, name, threads, check)
     step.certificate = certificate
     return step

@@ -7,20 +7,20 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
-import io
+import inspect
+import itertools
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from pathlib import Path
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
-import pytest
 import test_op_table as table
 from mutants import Mutant, functions_below, mutants_of, same_code
 from survivors import EXPLAINED
@@ -107,15 +107,39 @@ _FILES = {
 
 
 def suite(*files: str) -> Test:
-    """Whole files of tests, in this process, up to the first failure."""
+    """All tests of files, called one by one without pytest's care, but for those that ask for a fixture."""
 
     def run() -> None:
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore"]
-        with redirect_stdout(io.StringIO()):
-            status = pytest.main([*options, *[str(Path(__file__).parent / f"{name}.py") for name in files]])
-        assert status == 0, f"pytest ended with status {status}"
+        for file in files:
+            for test in calls_of(importlib.import_module(file)):
+                test()
 
     return Test("tests of single rows", " ".join(files), run)
+
+
+@functools.cache
+def calls_of(module: ModuleType) -> tuple[Callable[[], None], ...]:
+    """The test functions of a module, each with every combination of its parameters."""
+    found: list[Callable[[], None]] = []
+    for name, test in vars(module).items():
+        if not name.startswith("test_") or not isinstance(test, FunctionType) or test.__module__ != module.__name__:
+            continue
+        marks = [m for m in getattr(test, "pytestmark", ()) if m.name == "parametrize"]
+        rows = []
+        for mark in marks:
+            names = [n.strip() for n in mark.args[0].split(",")] if isinstance(mark.args[0], str) else mark.args[0]
+            values = [v.values if _is_param(v) else v for v in mark.args[1]]
+            rows.append([dict(zip(names, v if len(names) > 1 or _is_param(o) else (v,), strict=True))
+                         for v, o in zip(values, mark.args[1], strict=True)])  # fmt: skip
+        for combination in itertools.product(*rows):
+            options = {k: v for row in combination for k, v in row.items()}
+            if set(inspect.signature(test).parameters) == set(options):
+                found.append(functools.partial(test, **options))
+    return tuple(found)
+
+
+def _is_param(value: Any) -> bool:
+    return type(value).__name__ == "ParameterSet"
 
 
 def other_tests(function: FunctionType) -> tuple[Test, ...]:
@@ -211,29 +235,37 @@ def row_is_flat(op: Op) -> bool:
 
 # the cotangent algebra, the transformations, and the passes
 
-_MODULES = {
-    "ops.cotangent": ("test_conventions",),
-    "autodiff.vjp": ("test_conventions", "test_ops_structure", "test_derivatives"),
-    "autodiff.jvp": ("test_conventions", "test_ops_structure", "test_derivatives"),
-    "passes.rules": ("test_passes",),
-    "passes.algebra": ("test_passes",),
-    "passes.canonicalise": ("test_passes",),
-    "passes.contractions": ("test_passes",),
-    "passes.fold": ("test_passes",),
-    "passes.squeeze": ("test_passes",),
+_MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "ops.cotangent": ((), ("test_conventions",)),
+    "autodiff.vjp": (("multiply", "where", "concat", "sum"), ("test_conventions", "test_ops_structure")),
+    "autodiff.jvp": (("multiply", "where", "concat", "sum"), ("test_conventions", "test_ops_structure")),
+    "passes.rules": ((), ("test_passes",)),
+    "passes.algebra": ((), ("test_passes",)),
+    "passes.canonicalise": ((), ("test_passes",)),
+    "passes.contractions": ((), ("test_passes",)),
+    "passes.fold": ((), ("test_passes",)),
+    "passes.squeeze": ((), ("test_passes",)),
+    "passes.patterns": ((), ("test_stable",)),
+    "passes.stable_exp": ((), ("test_stable",)),
+    "passes.stable_log": ((), ("test_stable",)),
+    "passes.stable_norm": ((), ("test_stable",)),
+    "passes.stable_power": ((), ("test_stable",)),
 }
-"""Modules all of whose functions are changed, and the files of tests that should notice, in this order."""
+"""Modules all of whose functions are changed: the rows and the files whose tests should notice, in this order."""
+_ABOUT_ERRORS = frozenset({"_refused", "labels", "check_scalar", "check_floats", "records_of", "note"})
+"""Functions that make messages; `test_errors` holds their texts."""
 
 
-def module_cases(name: str, files: Sequence[str]) -> Iterator[Case]:
+def module_cases(name: str) -> Iterator[Case]:
     """Every mutant of the functions of a module, those of its rewrite rules among them."""
     module = importlib.import_module(f"graphc.{name}")
     own = [f for f in vars(module).values() if isinstance(f, FunctionType) and f.__module__ == module.__name__]
     rules = [rule.apply for rule in getattr(module, "RULES", ())]
     fields = [f for row in getattr(module, "ROWS", ()) for f in (row.numpy,)]
     found = functions_below([*own, *rules, *fields], module.__name__, lambda name, _: True)
-    tests = tuple(suite(file) for file in files)
-    for group in same_code(found).values():
+    rows, files = _MODULES[name]
+    tests = (*[t for row in rows for t in row_tests(OPS[row])[:3]], *[suite(file) for file in files])
+    for group in same_code([f for f in found if f.__name__ not in _ABOUT_ERRORS]).values():
         for mutant in mutants_of(group, label(group[0])):
             yield Case(mutant.name, name, partial(_itself, mutant), tests)
 
@@ -320,9 +352,9 @@ def report(verdicts: Sequence[Verdict]) -> str:
 def all_cases(only: Sequence[str] = ()) -> Iterator[Case]:
     """Every mutant there is, or those of some subjects."""
     yield from row_cases([op for op in OPS.values() if "leaf" not in op.traits and (not only or op.name in only)])
-    for name, files in _MODULES.items():
+    for name in _MODULES:
         if not only or name in only:
-            yield from module_cases(name, files)
+            yield from module_cases(name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

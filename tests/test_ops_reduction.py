@@ -97,7 +97,7 @@ def test_extrema_of_nothing() -> None:
     assert "cannot max: got size 0, expected at least one element along axis 1 of float64[3, 0]" in str(error.value)
     x = symbolic("x", ("n", 3))
     for y in (r.max(x, axis=0), r.argmin(x, axis=0), r.argmax(x)):
-        with pytest.raises(ShapeError, match=r"sizes do not fit: got n = 0"):
+        with pytest.raises(ShapeError, match=r"sizes do not fit: got .*n = 0"):
             evaluate([y], {x: np.zeros((0, 3))})
     assert run(lambda x: r.max(x, axis=1), np.zeros((0, 3))).shape == (0,)
 

@@ -116,7 +116,7 @@ def evaluate(
     if env is None:
         leaves = [n for n in order if n.op is INPUT and n in given]
         env = bind_dims(leaves, [np.asarray(given[n]) for n in leaves])
-    check_sizes({c: node.origin.lines for node in order for c in node.checks}, env)
+    check_sizes({c: n.origin.lines for n in order for c in n.checks}, env, [n for n in order if n.op is INPUT])
     results: dict[Tensor, Any] = {}
     with np.errstate(all="ignore"):
         for node in order:

@@ -45,7 +45,9 @@ class Graph:
         self.outputs = tuple(outputs)
         self.updates = tuple(updates)
         self.nodes = tuple(topological([*self.inputs, *self.outputs, *[v for _, v in self.updates]]))
-        self.origin = _own(self.nodes) if origin is None else {n: origin.get(n, n.origin) for n in self.nodes}
+        known = origin or {}
+        own = {} if all(n in known for n in self.nodes) else _own(self.nodes)
+        self.origin = {n: known[n] if n in known else own[n] for n in self.nodes}
         self.checks = {**(checks or {})}
         for node in self.nodes:
             for check in node.checks:
@@ -157,12 +159,14 @@ def _own(nodes: Sequence[Tensor]) -> dict[Tensor, Origin]:
         for operand in node.inputs:
             if operand.origin.section != "backward" and operand.origin.lines:
                 lines.setdefault(operand, set()).update(_found(operand.origin.lines, line.when) for line in own)
-    found = {}
+    found, among = {}, set(nodes)
     for node in nodes:
-        of = node.origin.of if node.origin.section == "backward" else node
+        rules = [other for other in node.origin.made_for if other in among]
+        origin = node.origin._replace(of=rules[0] if rules else node.origin.of, also=())
+        of = origin.of if origin.section == "backward" else node
         kept = tuple([line for line in node.origin.lines if line in lines.get(of, ())]) if of is not None else ()
         newest = node.origin.latest
-        found[node] = node.origin._replace(lines=kept or (() if newest is None else (newest,)))
+        found[node] = origin._replace(lines=kept or (() if newest is None else (newest,)))
     return found
 
 
@@ -192,8 +196,11 @@ def merge_origins(first: Origin | None, second: Origin) -> Origin:
 Packed = tuple[tuple[Any, ...], ...]
 
 
-def pack(roots: Iterable[Tensor]) -> tuple[Packed, tuple[int, ...]]:
-    """Tensors as one flat list of rows, so that pickling a deep graph does not recurse."""
+def pack(roots: Iterable[Tensor], origins: Mapping[Tensor, Origin] | None = None) -> tuple[Packed, tuple[int, ...]]:
+    """Tensors as one flat list of rows, so that pickling a deep graph does not recurse.
+
+    origins  provenance, as a graph has it; otherwise it is that of the nodes, whatever graphs they are in
+    """
     order = topological(roots)
     position = {node: k for k, node in enumerate(order)}
     rows = tuple(
@@ -203,14 +210,15 @@ def pack(roots: Iterable[Tensor]) -> tuple[Packed, tuple[int, ...]]:
             node.attrs,
             isinstance(node, Param),
             (
-                node.origin.section,
-                node.origin.lines,
-                node.origin.order,
-                None if node.origin.of is None else position.get(node.origin.of),
-                tuple(position[other] for other in node.origin.bars if other in position),
+                origin.section,
+                origin.lines,
+                origin.order,
+                next((position[n] for n in origin.made_for if n in position), None),
+                tuple(position[other] for other in origin.bars if other in position),
             ),
         )
         for node in order
+        for origin in [(origins or {}).get(node, node.origin)]
     )
     return rows, tuple(position[r] for r in roots)
 
@@ -223,8 +231,10 @@ def set_op_lookup(lookup: Callable[[str], Op]) -> None:
     _op_named[:] = [lookup]
 
 
-def unpack(packed: tuple[Packed, tuple[int, ...]], which: int | None = None) -> Any:
-    """The tensors that `pack` flattened: all roots, or root number `which`."""
+def unpack(
+    packed: tuple[Packed, tuple[int, ...]], which: int | None = None, origins: dict[Tensor, Origin] | None = None
+) -> Any:
+    """The tensors that `pack` flattened: all roots, or root number `which`; `origins` gets their provenance."""
     rows, positions = packed
     nodes: list[Tensor] = []
     for name, operands, attrs, is_param, (section, lines, order, of, bars) in rows:
@@ -233,6 +243,10 @@ def unpack(packed: tuple[Packed, tuple[int, ...]], which: int | None = None) -> 
         with tracing_origin(origin):
             op = _op_named[0](name)
             nodes.append(build(op, tuple([nodes[k] for k in operands]), attrs, Param if is_param else Tensor))
+    if origins is not None:
+        for node, (*_, (section, lines, order, of, bars)) in zip(nodes, rows, strict=True):
+            made_for = None if of is None else nodes[of]
+            origins[node] = Origin(section, lines, made_for, tuple(nodes[k] for k in bars), order)
     roots = [nodes[k] for k in positions]
     return roots if which is None else roots[which]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..errors import ShapeError, message
+from ..errors import ShapeError, message, user_line
 from . import dims
 from .dims import DimLike, Shape, shape_text
 from .dtypes import DType
@@ -44,16 +44,19 @@ class Require:
         """`left` must equal `right`; `what` says of which operands and axes they are the sizes."""
         decided = dims.equal(left, right)
         if decided is False:
-            raise ShapeError(message(f"cannot {self.op_name}", got=f"sizes {left} and {right}", expected=what))
+            raise self._refused(f"sizes {left} and {right}", what)
         if decided is None:
             self.checks.append(Check(left, right, what))
 
     def at_least(self, left: DimLike, least: int, what: str) -> None:
         if isinstance(left, int):
             if left < least:
-                raise ShapeError(message(f"cannot {self.op_name}", got=f"size {left}", expected=what))
+                raise self._refused(f"size {left}", what)
         else:
             self.checks.append(Check(left, least, what, ">="))
+
+    def _refused(self, got: str, expected: str) -> ShapeError:
+        return ShapeError(message(f"cannot {self.op_name}", got=got, expected=expected, at=user_line(), created=False))
 
 
 class Batching(NamedTuple):

@@ -39,6 +39,7 @@ class Origin(NamedTuple):
     of       the node whose derivative rule made it
     bars     the nodes it is the cotangent of
     order    of the derivative: 1 in a backward pass, 2 in that of a graph with a backward pass in it
+    also     further nodes whose derivative rules made it: equal expressions are one node, of several graphs perhaps
     """
 
     section: str = "forward"
@@ -46,6 +47,12 @@ class Origin(NamedTuple):
     of: Tensor | None = None
     bars: tuple[Tensor, ...] = ()
     order: int = 0
+    also: tuple[Tensor, ...] = ()
+
+    @property
+    def made_for(self) -> tuple[Tensor, ...]:
+        """The nodes whose derivative rules made it."""
+        return self.also if self.of is None else (self.of, *self.also)
 
     @property
     def latest(self) -> UserLine | None:
@@ -216,12 +223,14 @@ def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[T
 
 def _remember_line(node: Tensor) -> None:
     origin = node.origin
-    section, new, *_ = _current_origin()
+    section, new, of, *_ = _current_origin()
     if section == "forward" != origin.section:  # a constant that another graph's backward part made first
         node.origin = Origin(section, new)
     elif new:
-        lines = union(origin.lines, new)[-_MAX_LINES:]
-        node.origin = Origin(origin.section, lines, origin.of, origin.bars, origin.order)
+        lines, also = union(origin.lines, new)[-_MAX_LINES:], origin.also
+        if of is not None and all(other is not of for other in origin.made_for):
+            also = (*also, of)[-_MAX_LINES:]
+        node.origin = Origin(origin.section, lines, origin.of, origin.bars, origin.order, also)
 
 
 def latest(lines: Iterable[UserLine]) -> UserLine | None:
