@@ -254,6 +254,8 @@ _MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 """Modules all of whose functions are changed: the rows and the files whose tests should notice, in this order."""
 _ABOUT_ERRORS = frozenset({"_refused", "labels", "check_scalar", "check_floats", "records_of", "note"})
 """Functions that make messages; `test_errors` holds their texts."""
+_AT_IMPORT = frozenset({"_rules"})
+"""Functions that have done their work before a mutant could be put in place."""
 
 
 def module_cases(name: str) -> Iterator[Case]:
@@ -265,7 +267,7 @@ def module_cases(name: str) -> Iterator[Case]:
     found = functions_below([*own, *rules, *fields], module.__name__, lambda name, _: True)
     rows, files = _MODULES[name]
     tests = (*[t for row in rows for t in row_tests(OPS[row])[:3]], *[suite(file) for file in files])
-    for group in same_code([f for f in found if f.__name__ not in _ABOUT_ERRORS]).values():
+    for group in same_code([f for f in found if f.__name__ not in _ABOUT_ERRORS | _AT_IMPORT]).values():
         for mutant in mutants_of(group, label(group[0])):
             yield Case(mutant.name, name, partial(_itself, mutant), tests)
 

@@ -101,7 +101,7 @@ def declared(inputs: Sequence[Tensor]) -> dict[str, str]:
 
 
 def value_of(node: Tensor, operands: Sequence[Any], env: Mapping[str, int]) -> Any:
-    """The value of one node, given those of its operands: an array, or a tuple of them if its op has several outputs."""
+    """The value of one node, given those of its operands: an array, or a tuple of them where its op has several."""
     attrs = {k: concrete(v, env) for k, v in node.attrs.items()}
     value = node.op.numpy(*operands, **attrs)
     return value if node.op.multi else np.asarray(value, dtype=node.dtype)

@@ -10,7 +10,7 @@ from . import dims
 from .leaves import INPUT, PARAM, Param
 from .op import Check, Op
 from .tensor import Origin, Tensor, build, latest, tracing_origin, union
-from .traversal import rebuild, topological
+from .traversal import depends_on, rebuild, topological
 
 if TYPE_CHECKING:
     from .python_text import Leaves
@@ -148,7 +148,8 @@ def _own(nodes: Sequence[Tensor]) -> dict[Tensor, Origin]:
 
     Equal expressions are one node as long as somebody holds it, and it knows the lines of all of them. Those of this
     graph are the last one of a node that nothing reads, and those that its readers' lines found when they were run; an
-    adjoint has the lines of what it is the gradient of.
+    adjoint has the lines of what it is the gradient of; and what depends on constants alone, which any graph may have
+    made, those of its readers.
     """
     lines: dict[Tensor, set[UserLine]] = {}
     for node in reversed(nodes):
@@ -167,6 +168,13 @@ def _own(nodes: Sequence[Tensor]) -> dict[Tensor, Origin]:
         kept = tuple([line for line in node.origin.lines if line in lines.get(of, ())]) if of is not None else ()
         newest = node.origin.latest
         found[node] = origin._replace(lines=kept or (() if newest is None else (newest,)))
+    varying = depends_on(nodes, [node for node in nodes if node.op is INPUT or node.op is PARAM])
+    read: dict[Tensor, dict[UserLine, None]] = {}
+    for node in reversed(nodes):
+        if node not in varying and node in read:
+            found[node] = found[node]._replace(lines=tuple(read[node]))
+        for operand in node.inputs:
+            read.setdefault(operand, {}).update(dict.fromkeys(found[node].lines))
     return found
 
 

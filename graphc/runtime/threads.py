@@ -13,9 +13,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from numba import config as numba_config
-from numba import threading_layer
-
 from . import drivers, files
 
 _NEVER = ("workqueue", "threadsafe", "safe", "forksafe")
@@ -31,23 +28,27 @@ def available(wanted: int | None = None) -> int:
         return 1
     if wanted is not None:
         return wanted
+    from numba import config
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(numba_config.NUMBA_NUM_THREADS, cores)  # type: ignore[attr-defined]  # set when it is imported
+    return min(config.NUMBA_NUM_THREADS, cores)  # type: ignore[attr-defined]  # set when it is imported
 
 
 @functools.cache
 def layer() -> str:
     """The threading layer for steps: "tbb", "omp" (only where the user chose it), or "" for none."""
+    from numba import config, threading_layer
+
     try:
         running: str = threading_layer()
     except ValueError:  # none has been started
         running = ""
-    chosen = running or numba_config.THREADING_LAYER  # type: ignore[attr-defined]  # likewise
+    chosen = running or config.THREADING_LAYER  # type: ignore[attr-defined]  # likewise
     if chosen in ("tbb", "omp"):
         return str(chosen) if chosen == "omp" or _tbb() else ""
     if chosen in _NEVER or not _tbb():
         return ""
-    numba_config.THREADING_LAYER = "tbb"  # type: ignore[attr-defined]  # likewise
+    config.THREADING_LAYER = "tbb"  # type: ignore[attr-defined]  # likewise
     return "tbb"
 
 
