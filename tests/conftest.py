@@ -18,6 +18,7 @@ if _OWN_CACHE:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="write tests/golden anew instead of comparing")
+    parser.addoption("--all-mutants", action="store_true", help="test_mutations: every mutant, not a sample")
 
 
 _WATCH = watch()

@@ -275,7 +275,7 @@ def mutants_of(functions: tuple[FunctionType, ...], label: str) -> Iterator[Muta
         for after in _changes(before, known):
             if place.field == "slice" and isinstance(after, ast.Constant) and after.value == -1:
                 continue  # of the one element there is
-            place.put(ast.copy_location(after, before))
+            place.put(ast.copy_location(copy.deepcopy(after), before))
             text = ast.unparse(unit.node)
             restore = _keep_free_variables(unit.node, right)
             try:

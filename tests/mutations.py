@@ -15,12 +15,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import test_op_table as table
 from mutants import Mutant, functions_below, mutants_of, same_code
 from survivors import EXPLAINED
@@ -112,7 +113,8 @@ def suite(*files: str) -> Test:
     def run() -> None:
         for file in files:
             for test in calls_of(importlib.import_module(file)):
-                test()
+                with suppress(pytest.skip.Exception):
+                    test()
 
     return Test("tests of single rows", " ".join(files), run)
 
@@ -237,8 +239,8 @@ def row_is_flat(op: Op) -> bool:
 
 _MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ops.cotangent": ((), ("test_conventions",)),
-    "autodiff.vjp": (("multiply", "where", "concat", "sum"), ("test_conventions", "test_ops_structure")),
-    "autodiff.jvp": (("multiply", "where", "concat", "sum"), ("test_conventions", "test_ops_structure")),
+    "autodiff.vjp": (("multiply", "concat"), ("test_transformations", "test_conventions", "test_ops_structure")),
+    "autodiff.jvp": (("multiply", "concat"), ("test_transformations", "test_conventions", "test_ops_structure")),
     "passes.rules": ((), ("test_passes",)),
     "passes.algebra": ((), ("test_passes",)),
     "passes.canonicalise": ((), ("test_passes",)),
@@ -311,7 +313,7 @@ def fails(test: Test) -> bool:
     try:
         with limited(SECONDS), np.errstate(all="ignore"):
             test.run()
-    except Exception:
+    except (Exception, pytest.fail.Exception):
         return True
     return False
 

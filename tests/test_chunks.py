@@ -45,7 +45,7 @@ def finely_cut() -> Any:
         patch.setattr(chunks, "LEAST_ROWS", 2)
         patch.setattr(cpu, "LANES", 4)
         inputs, outputs = fused()
-        yield gc.compile(inputs, outputs, threads=2)
+        return gc.compile(inputs, outputs, threads=2)
 
 
 @pytest.mark.parametrize("n", SIZES)

@@ -72,6 +72,14 @@ def test_equal_extrema_share_the_cotangent(name: str) -> None:
     np.testing.assert_array_equal(found, (dots * share).sum(1))
 
 
+def test_second_derivatives_of_hypot_at_the_origin_are_zero() -> None:
+    x, y = gc.input("x"), gc.input("y")
+    given: dict[Any, Any] = {x: np.asarray(0.0), y: np.asarray(0.0)}
+    one = gc.constant(1.0)
+    for first in vjp([gc.hypot(x, y)], [x, y], [one]):
+        assert evaluate(vjp([first], [x, y], [one]), given) == [0.0, 0.0]
+
+
 # the cotangent algebra
 
 PRODUCTS = (

@@ -166,6 +166,8 @@ FIRES: tuple[tuple[str, Callable[..., Any], Callable[[], Tensor], Callable[[], T
      lambda: gathered(M, gc.asarray([[0, 1]]), gc.asarray([[2, 0]])),
      lambda: gc.reshape(gathered(M, gc.reshape(gc.asarray([[0, 1]]), (2,)), gc.reshape(gc.asarray([[2, 0]]), (2,))),
                         (1, 2))),
+    ("take without axes of size 1", squeeze, lambda: gc.take(V, gc.asarray([[0, 1, 1]])),
+     lambda: gc.reshape(gc.take(V, gc.reshape(gc.asarray([[0, 1, 1]]), (3,))), (1, 3))),
     ("take without axes of size 1", squeeze, lambda: gc.take(V, gc.asarray([[0], [1]])),
      lambda: gc.reshape(gc.take(V, gc.reshape(gc.asarray([[0], [1]]), (2,))), (2, 1))),
 )  # fmt: skip

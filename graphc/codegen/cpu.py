@@ -211,17 +211,16 @@ class KernelPrinter:
         """Memory for the lanes of accumulators that the next loop fills, with their neutral elements."""
         for s in started:
             assert isinstance(s.expr, Lit)
-            memory = f"lanes({lane_count(self.lanes[s.name])}, {s.expr.dtype.name})"
-            self.line(depth, f"{s.name}_ = filled({memory}, {self.printer.literal(s.expr, typed=True)})", s.node)
+            count, value = lane_count(self.lanes[s.name]), self.printer.literal(s.expr, typed=True)
+            self.line(depth, f"{s.name}_ = lanes({count}, {value})", s.node)
             if _is_widened(combines[s.name]):
-                self.line(depth, f"{s.name}_narrow = lanes({lane_count(self.lanes[s.name])}, float32)", s.node)
+                self.line(depth, f"{s.name}_narrow = lanes({count}, float32(0.0))", s.node)
 
     def fold_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
         """Behind that loop, the lanes of each accumulator become one value."""
         for s in started:
             fold = f"fold_{combines[s.name].op}"
-            self.helpers.add(fold)
-            self.line(depth, f"{s.name} = {fold}({s.name}_)", s.node)
+            self.line(depth, f"{s.name} = {fold}({s.name}_, {lane_count(self.lanes[s.name])})", s.node)
 
     def print_chunks(self, s: Chunks, depth: int) -> None:
         count, length, extent = (self.printer.size(d) for d in (s.count, s.length, s.extent))

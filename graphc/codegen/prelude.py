@@ -39,18 +39,33 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where th
     def select(condition, x, y):
         return x if condition else y
 
-    def lanes(count, dtype):
-        return np.empty(count, dtype)
+    def lanes(count, value):
+        return np.full(count, value)
+
+    def fold(lanes, count, combine):
+        values = list(lanes)
+        while len(values) > 1:
+            half = len(values) // 2
+            values = [combine(values[k + half], values[k]) for k in range(half)]
+        return values[0]
+
+    def fold_add(lanes, count):
+        return fold(lanes, count, lambda x, y: x + y)
+
+    def fold_mul(lanes, count):
+        return fold(lanes, count, lambda x, y: x * y)
+
+    def fold_max(lanes, count):
+        return fold(lanes, count, maximum)
+
+    def fold_min(lanes, count):
+        return fold(lanes, count, minimum)
 
     def position(start, k):
         return start + k
 
     def up_to(k, most):
         return min(k, most)
-
-    def filled(lanes, value):
-        lanes[:] = value
-        return lanes
 
     def ct_mul(ct, d):
         return ct * d if ct != 0 else type(ct)(0)
@@ -190,29 +205,32 @@ else:
         return types.unliteral(x)(types.boolean, types.unliteral(x), types.unliteral(x)), codegen
 
     @intrinsic(prefer_literal=True)
-    def lanes(typingctx, count, dtype):
-        """`count` elements on the stack, a literal number."""
-        element = dtype.instance_type
+    def lanes(typingctx, count, value):
+        """A literal number of elements on the stack, each with the given value."""
+        element, number = types.unliteral(value), count.literal_value
         result = types.Array(element, 1, "C")
 
         def codegen(context, builder, signature, args):
             data_type = context.get_data_type(element)
             with builder.goto_entry_block():
-                memory = builder.alloca(ir.ArrayType(data_type, count.literal_value))
+                memory = builder.alloca(ir.ArrayType(data_type, number))
             memory.align = 64
+            data = builder.bitcast(memory, data_type.as_pointer())
+            for k in range(number):
+                builder.store(args[1], builder.gep(data, [ir.IntType(64)(k)]))
             width = context.get_constant(types.intp, context.get_abi_sizeof(data_type))
             made = context.make_array(result)(context, builder)
             arrayobj.populate_array(
                 made,
-                data=builder.bitcast(memory, data_type.as_pointer()),
-                shape=cgutils.pack_array(builder, [context.get_constant(types.intp, count.literal_value)]),
+                data=data,
+                shape=cgutils.pack_array(builder, [context.get_constant(types.intp, number)]),
                 strides=cgutils.pack_array(builder, [width]),
                 itemsize=width,
                 meminfo=None,
             )
             return made._getvalue()
 
-        return result(count, dtype), codegen
+        return result(count, element), codegen
 
     @intrinsic
     def position(typingctx, start, k):
@@ -239,56 +257,51 @@ else:
         return ct(ct, ct), codegen
 
     def extremum(sign):
+        def choose(builder, x, y):
+            beyond = builder.fcmp_ordered(sign, x, y)
+            return builder.select(builder.or_(beyond, builder.fcmp_unordered("!=", x, x)), x, y)
+
         @intrinsic
         def chosen(typingctx, x, y):
             """The larger (or smaller) of two floats; nan wins."""
+            return x(x, x), lambda context, builder, signature, args: choose(builder, *args)
+
+        return chosen, folded(choose)
+
+    def folded(combine):
+        @intrinsic(prefer_literal=True)
+        def fold(typingctx, lanes, count):
+            """The lanes combined: the upper half with the lower one, until one is left."""
 
             def codegen(context, builder, signature, args):
-                beyond = builder.fcmp_ordered(sign, *args)
-                wins = builder.or_(beyond, builder.fcmp_unordered("!=", args[0], args[0]))
-                return builder.select(wins, *args)
+                data = context.make_array(lanes)(context, builder, args[0]).data
+                values = [builder.load(builder.gep(data, [ir.IntType(64)(k)])) for k in range(count.literal_value)]
+                while len(values) > 1:
+                    half = len(values) // 2
+                    values = [combine(builder, values[k + half], values[k]) for k in range(half)]
+                return values[0]
 
-            return x(x, x), codegen
+            return lanes.dtype(lanes, count), codegen
 
-        return chosen
+        return fold
 
-    maximum, minimum = extremum(">"), extremum("<")
+    @intrinsic
+    def up_to(typingctx, k, most):
+        """The smaller of two integers."""
+
+        def codegen(context, builder, signature, args):
+            return builder.select(builder.icmp_signed("<", *args), *args)
+
+        return types.int64(types.int64, types.int64), codegen
+
+    (maximum, fold_max), (minimum, fold_min) = extremum(">"), extremum("<")
+    fold_add = folded(lambda builder, x, y: builder.fadd(x, y))
+    fold_mul = folded(lambda builder, x, y: builder.fmul(x, y))
     kernel = numba.cfunc("void(int64, int64, int64, int64)", error_model="numpy", no_rewrites=True, cache=True)
     helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-
-    @helper
-    def up_to(k, most):
-        """The smaller of two integers."""
-        return k if k < most else most
-
-    @helper
-    def filled(lanes, value):
-        """`lanes`, each with the given value."""
-        for l in range(lanes.size):
-            lanes[l] = value
-        return lanes
 '''
-
-_FOLD = '''\
-@helper
-def fold_NAME(lanes):
-    """The lanes combined, the upper half with the lower one until one is left."""
-    half = lanes.size // 2
-    while half > 0:
-        for l in range(half):
-            lanes[l] = COMBINED
-        half //= 2
-    return lanes[0]
-'''
-_COMBINED = {
-    "add": "lanes[l] + lanes[l + half]",
-    "mul": "lanes[l] * lanes[l + half]",
-    "max": "maximum(lanes[l + half], lanes[l])",
-    "min": "minimum(lanes[l + half], lanes[l])",
-}
 
 HELPERS = {
-    **{f"fold_{name}": _FOLD.replace("NAME", name).replace("COMBINED", text) for name, text in _COMBINED.items()},
     "wrap": '''\
 @helper
 def wrap(k, n, code, m):

@@ -6,6 +6,7 @@ comes out may differ from the reference by a small multiple of what the disturba
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from ..ir.graph import Graph
 from ..ir.leaves import PARAM, Param
 from ..ir.tensor import Tensor
 from ..passes.stable import stable
-from .random_programs import EAGER, RandomProgram, eager_tensor
+from .random_programs import EAGER, RandomProgram, Traced, eager_tensor
 from .ways import MODES, Way, way
 
 
@@ -194,7 +195,7 @@ def check_program(program: RandomProgram, modes: Sequence[str] = MODES, eager: b
     traced = program.trace()
     names = [leaf.name for leaf in program.leaves if leaf.kind == "input"]
     calls = [[call[n] for n in names] for call in program.calls]
-    good = _eager(program, traced.inputs, traced.outputs, traced.updates, calls) if eager else 0
+    good = _eager(program, traced, calls) if eager else 0
     try:
         return good + check(traced.inputs, traced.outputs, traced.updates, calls, modes)
     except Exception as error:
@@ -217,14 +218,21 @@ def check_eager(program: Callable[..., list[Any]], arrays: Sequence[Any]) -> boo
     return _compare_eager("eager", want, lambda: program(EAGER, *map(eager_tensor, given)))
 
 
-def _eager(program: RandomProgram, inputs: Any, outputs: Any, updates: Any, calls: list[list[np.ndarray]]) -> int:
-    graph = Graph(inputs, outputs, list(updates.items()))
+def _eager(program: RandomProgram, traced: Traced, calls: list[list[np.ndarray]]) -> int:
+    graph = Graph(traced.inputs, traced.outputs, list(traced.updates.items()))
+    everything = Graph(
+        traced.inputs, traced.named
+    )  # sizes are checked of tensors, too, of which only the shape is used
     good = 0
     for position, arrays in enumerate(calls):
-        named = {n.name: a for n, a in zip(inputs, arrays, strict=True)}
+        named = {n.name: a for n, a in zip(traced.inputs, arrays, strict=True) if n.name}
+        try:
+            check_sizes(everything.checks, bind_dims(graph.inputs, arrays))
+        except GraphcError:
+            continue
         try:
             want = reference(graph, arrays)
-            good += _compare_eager(f"eager, call {position}", want, lambda named=named: program.eager(named))  # type: ignore[misc]
+            good += _compare_eager(f"eager, call {position}", want, functools.partial(program.eager, named))
         except Exception as error:
             error.add_note(f"reproduce with\n\n{program.eager_text(position)}")
             raise

@@ -84,11 +84,12 @@ def array_text(array: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class Traced:
-    """A program as a graph: what `gc.compile` takes."""
+    """A program as a graph: what `gc.compile` takes; and every tensor that has a name in it."""
 
     inputs: list[Tensor]
     outputs: list[Tensor]
     updates: dict[Any, Tensor]
+    named: list[Tensor]
 
 
 def eager_tensor(data: np.ndarray) -> Any:
@@ -152,6 +153,7 @@ class RandomProgram:
             [space[leaf.name] for leaf in self.leaves if leaf.kind == "input"],
             [space[name] for name in self.outputs],
             {space[p]: space[v] for p, v in self.updates},
+            [value for value in space.values() if isinstance(value, Tensor)],
         )
 
     def eager(self, call: Mapping[str, np.ndarray]) -> list[np.ndarray]:
