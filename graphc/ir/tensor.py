@@ -39,7 +39,8 @@ class Origin(NamedTuple):
     of       the node whose derivative rule made it
     bars     the nodes it is the cotangent of
     order    of the derivative: 1 in a backward pass, 2 in that of a graph with a backward pass in it
-    also     further nodes whose derivative rules made it: equal expressions are one node, of several graphs perhaps
+    also     further nodes whose derivative rules made it, held weakly: equal expressions are one node, of several graphs
+             perhaps, which should not keep each other alive
     """
 
     section: str = "forward"
@@ -47,12 +48,13 @@ class Origin(NamedTuple):
     of: Tensor | None = None
     bars: tuple[Tensor, ...] = ()
     order: int = 0
-    also: tuple[Tensor, ...] = ()
+    also: tuple[weakref.ref[Tensor], ...] = ()
 
     @property
     def made_for(self) -> tuple[Tensor, ...]:
         """The nodes whose derivative rules made it."""
-        return self.also if self.of is None else (self.of, *self.also)
+        alive = [node for ref in self.also if (node := ref()) is not None]
+        return tuple(alive) if self.of is None else (self.of, *alive)
 
     @property
     def latest(self) -> UserLine | None:
@@ -229,7 +231,7 @@ def _remember_line(node: Tensor) -> None:
     elif new:
         lines, also = union(origin.lines, new)[-_MAX_LINES:], origin.also
         if of is not None and all(other is not of for other in origin.made_for):
-            also = (*also, of)[-_MAX_LINES:]
+            also = (*also, weakref.ref(of))[-_MAX_LINES:]
         node.origin = Origin(origin.section, lines, origin.of, origin.bars, origin.order, also)
 
 

@@ -80,6 +80,8 @@ def _sum_of_one(node: Tensor) -> Tensor | None:
     axis, places = here.inputs[0].attrs["axis"], here.inputs[1].inputs[0]
     if node.attrs["axes"] != (axis,) or places.op.name != "gather" or places.inputs[0].op.name != "iota":
         return None
+    if places.inputs[0].shape != (x.shape[axis],):
+        return None  # a place beyond the axis is nowhere in the row
     if places.shape != value.shape or len(value.shape) != len(x.shape) or value.shape[axis] != 1:
         return None
     found = where(greater_equal(places, 0), value, zeros_like(value))

@@ -110,7 +110,9 @@ class _EagerLibrary:
         return made
 
     def vjp(self, y: Any, wrt: Sequence[Any], ct: Any) -> list[Any]:
-        """`gc.vjp`, by the tape."""
+        """`gc.vjp`, by the tape. By leaves only: a graph takes equal steps for one, a tape keeps them apart."""
+        if any(not x.is_leaf for x in wrt):
+            raise GradientError("by a computed tensor")
         if not y.requires_grad or not all(x.requires_grad for x in wrt):
             raise GradientError("computed from integers alone: the tape does not know it")
         return list(gc.eager.grad(y, wrt, ct, create_graph=True))
