@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -107,7 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.command == "demo":
         demo(None if chosen.no_plot else chosen.output)
     elif chosen.command == "ops":
-        print(listing(chosen.part))
+        found = listing(chosen.part)
+        if "\n\n" not in found:
+            print(f"no function has {chosen.part!r} in its name; python -m graphc ops lists them all", file=sys.stderr)
+            return 1
+        with contextlib.suppress(BrokenPipeError):  # piped into head
+            print(found, flush=True)
+            return 0
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python says so once more as it ends
     else:
         parser.print_help()
     return 0

@@ -705,6 +705,8 @@ INTERNAL = {
     "stored into": "checks of the tests' own plain memory",
     "memory seen as": "the same",
     "computed from integers alone: the tape does not know it": "caught by the random programs of the tests",
+    "by a computed tensor": "the same",
+    "was written by another generator, whose seeds are other programs: use a new file": "of the tests' own journal",
     "a slice beyond the smaller size": "caught by the verifier, which then reports what it skipped",
     "the graph cannot be rebuilt with small sizes": "the same",
 }

@@ -1,22 +1,39 @@
-"""Random graphs: every way to run one against the reference, and gradients against finite differences.
+"""Random graphs: every way to run one against the reference, and derivatives against finite differences.
 
-``GRAPHC_RANDOM_GRAPHS=5000`` sets how many; the default is what a quick run can afford. Seeds are fixed.
+Here are some hundred, with fixed seeds; ``GRAPHC_RANDOM_GRAPHS=5000`` sets how many. ``python -m graphc.testing`` runs
+them by the thousand, see `test_volume`.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from wrong_rules import broken
 
 import graphc as gc
+from graphc.ir.graph import Graph
 from graphc.ops.table import OPS
-from graphc.testing import PLAIN, Mismatch, check, check_gradients, check_program, minimise, programs
-from graphc.testing.random_programs import Leaf, RandomProgram
+from graphc.testing import (
+    COMPILED,
+    PLAIN,
+    Mismatch,
+    check,
+    check_batch_program,
+    check_derivatives,
+    check_eager,
+    check_gradients,
+    check_program,
+    minimise,
+    programs,
+)
+from graphc.testing.random_programs import EAGER, Leaf, RandomProgram
+from graphc.testing.texts import check_text
 
-COUNT = int(os.environ.get("GRAPHC_RANDOM_GRAPHS", "300"))
+COUNT = int(os.environ.get("GRAPHC_RANDOM_GRAPHS", "200"))
 FIXED = {"derandomize": True, "deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
 FIXED["phases"] = [Phase.explicit, Phase.generate]  # `minimise` shrinks better than hypothesis, which knows no graphs
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -49,7 +66,19 @@ def test_plain_python_equals_reference(program):
 @settings(max_examples=max(COUNT // 50, 2), **FIXED)
 @given(programs())
 def test_compiled_equals_reference(program):
-    smaller(program, lambda p: check_program(p, ["compiled"], eager=False))
+    smaller(program, lambda p: check_program(p, COMPILED, eager=False))
+
+
+@settings(max_examples=COUNT // 2, **FIXED)
+@given(programs())
+def test_many_samples_at_once_equal_one_by_one(program):
+    smaller(program, check_batch_program)
+
+
+@settings(max_examples=COUNT // 2, **FIXED)
+@given(programs())
+def test_graphs_are_built_again_from_text(program):
+    smaller(program, check_text)
 
 
 @settings(max_examples=COUNT, **FIXED)
@@ -58,9 +87,12 @@ def test_gradients_equal_finite_differences(program):
     smaller(program, check_gradients)
 
 
+X = np.array([0.3, 1.7])
+
+
 def program_of(line):
     leaf = Leaf("x", "input", (2,), np.dtype("float64"))
-    return RandomProgram((leaf,), (line,), ("y",), (), ({"x": np.array([0.3, 1.7])},))
+    return RandomProgram((leaf,), (line,), ("y",), (), ({"x": X},))
 
 
 def test_a_wrong_derivative_is_found_and_the_failure_runs():
@@ -74,6 +106,49 @@ def test_a_wrong_derivative_is_found_and_the_failure_runs():
         object.__setattr__(sin, "vjp", rule)
     (note,) = failure.value.__notes__
     exec(note.split("\n\n", 1)[1], {})  # a whole program, right in itself
+
+
+def test_a_wrong_forward_rule_is_found():
+    with broken(OPS["sin"], "jvp"), pytest.raises(Mismatch, match="jvp along a line"):
+        check_gradients(program_of("y = gc.sin(x)"))
+    with broken(OPS["sign"], "jvp", lambda _: gc.constant([1.0, 1.0])), pytest.raises(Mismatch, match="jvp along"):
+        check_gradients(program_of("y = gc.sign(x)"))
+
+
+def test_forward_and_reverse_mode_must_agree_where_differences_say_nothing():
+    """At a kink: half the cotangent one way, all of the tangent the other."""
+    x, y = gc.input("x", (1,)), gc.input("y", (1,))
+    at = [[2.0], [2.0]]
+    assert check_derivatives([x, y], [gc.maximum(x, y)], at) == 0
+    with broken(OPS["maximum"], "jvp"), pytest.raises(Mismatch, match="vjp along a line: .*, jvp"):
+        check_derivatives([x, y], [gc.maximum(x, y)], at)
+
+
+def test_a_wrong_batch_rule_is_found():
+    flip = OPS["flip"]
+    rule = flip.batch
+    object.__setattr__(flip, "batch", lambda how, x, axes: x)
+    try:
+        with pytest.raises(Mismatch, match=r"batched, root 0 at \(0, 0\)") as failure:
+            check_batch_program(replace(program_of("y = gc.flip(x)"), calls=({"x": X}, {"x": X * 2})))
+    finally:
+        object.__setattr__(flip, "batch", rule)
+    exec(failure.value.__notes__[0].split("\n\n", 1)[1], {})
+
+
+def test_a_wrong_eager_op_is_found_and_the_failure_runs():
+    program = program_of("y = gc.sin(x)")
+    text = program.eager_text()
+    exec(text, {})
+    with pytest.raises(Mismatch, match="eager, root 0"):
+        check_eager(lambda gc, x: [x if gc is EAGER else gc.sin(x)], [X])
+
+
+def test_a_text_of_another_graph_is_found(monkeypatch):
+    right = Graph.to_python
+    monkeypatch.setattr(Graph, "to_python", lambda self, names=True: right(self, names).replace("'sin'", "'cos'"))
+    with pytest.raises(Mismatch, match="another node on the same leaves"):
+        check_text(program_of("y = gc.sin(x)"))
 
 
 def test_a_wrong_kernel_is_found():

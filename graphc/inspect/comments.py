@@ -30,23 +30,23 @@ class Comments:
     def __init__(self, names: ProgramNames):
         self.names = names
         self._said: set[str] = set()
-        self._last = ""
+        self._last: str | None = None
 
     def start(self) -> None:
         """Forget what was said: a new kernel begins."""
-        self._said, self._last = set(), ""
+        self._said, self._last = set(), None
 
     def statement(self, node: Tensor) -> str:
-        """``fit.py:14  r = a * x - y + b`` or ``grad of: a * x``; ``"`` for the same again."""
+        """``fit.py:14  r = a * x - y + b`` or ``grad of: a * x``, which is not said twice."""
         origin = self.names.origin(node)
         if origin.section == "backward":
             what = short(self.names.expression(node))
             again, self._last = what == self._last, what
-            return 'grad of: "' if again else f"grad of: {what}"
+            return "grad of: the same" if again else f"grad of: {what}"
         if not origin.lines:
             return ""
         line = origin.lines[0]
-        self._last = ""
+        self._last = None
         if str(line) in self._said:
             return str(line)
         self._said.add(str(line))

@@ -109,7 +109,7 @@ class ProgramNames:
         origin = self.origin(node)
         if origin.section == "backward" and origin.of is not None:
             origin = self.origin(origin.of)
-        return expression_text(origin.lines[0]) if origin.lines else node.op.name
+        return (expression_text(origin.lines[0]) if origin.lines else "") or node.op.name
 
     def _dim(self, dim: DimLike) -> str:
         """The dim's own name, or ``n_name`` where an input or param has it."""

@@ -320,7 +320,7 @@ def header(plan: Plan, names: ProgramNames, key: str) -> list[str]:
         *textwrap.wrap(f"returns  {returned}", _WIDTH, subsequent_indent=" " * 9, break_long_words=False),
         f"ops      {sum(counts)} ({ops or 'none'}) in {len(plan.kernels)} kernel{'s' * (len(plan.kernels) != 1)}",
         f"memory   {names.size(bytes_moved(plan))} bytes read and written a step",
-        *(["names    w_bar is the derivative of the result by w, for any w"] if counts[1] else []),
+        *(["names    w_bar is the derivative of the result with respect to w, whatever w is"] if counts[1] else []),
         f"key      {key}",
         '"""',
     ]

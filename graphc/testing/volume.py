@@ -32,6 +32,8 @@ TRIES = 40, 400
 """Candidates that a failing program is made smaller by: where they are compiled, and where not."""
 LONGER = 20
 """How many times more programs a process takes that compiles nothing."""
+WORKER = (sys.executable, "-W", "ignore", "-m", "graphc.testing", "--work")
+"""The process that runs programs: it reads tasks, and writes a line (JSON) for each beginning and outcome."""
 
 
 class Outcome(NamedTuple):
@@ -186,8 +188,15 @@ class Run:
     progress  called after each outcome
     """
 
-    def __init__(self, journal: Journal, pieces: list[list[Task]], limit: float, progress: Callable[[], None]):
-        self.journal, self.limit, self.progress = journal, limit, progress
+    def __init__(
+        self,
+        journal: Journal,
+        pieces: list[list[Task]],
+        limit: float,
+        progress: Callable[[], None],
+        command: Sequence[str] = WORKER,
+    ):
+        self.journal, self.limit, self.progress, self.command = journal, limit, progress, command
         self.pieces: queue.SimpleQueue[list[Task]] = queue.SimpleQueue()
         for piece in pieces:
             self.pieces.put(piece)
@@ -222,9 +231,8 @@ class Run:
         count = 0
         with tempfile.TemporaryDirectory(prefix="graphc-volume-") as folder:
             environment = {**os.environ, "GRAPHC_CHECK": "1", "GRAPHC_CACHE_DIR": folder}
-            command = [sys.executable, "-W", "ignore", "-m", "graphc.testing", "--work"]
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            with subprocess.Popen(command, env=environment, text=True, **pipes) as process:
+            with subprocess.Popen(self.command, env=environment, text=True, **pipes) as process:
                 self._processes.add(process)
                 try:
                     lines, errors = _lines(process, json.dumps(tasks))
