@@ -39,8 +39,8 @@ class Origin(NamedTuple):
     of       the node whose derivative rule made it
     bars     the nodes it is the cotangent of
     order    of the derivative: 1 in a backward pass, 2 in that of a graph with a backward pass in it
-    also     further nodes whose derivative rules made it, held weakly: equal expressions are one node, of several graphs
-             perhaps, which should not keep each other alive
+    also     further nodes whose derivative rules made it, held weakly: equal expressions are one node, perhaps of
+             several graphs, which should not keep each other alive
     """
 
     section: str = "forward"

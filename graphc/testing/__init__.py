@@ -2,8 +2,9 @@
 
 `programs` is a hypothesis strategy of random programs over the whole op table; `check_program` runs one by the
 reference interpreter, eagerly, as plain Python kernels (passes on and off, kernels large and small, the exported file)
-and compiled, and `check` does so for a graph of your own; `check_gradients` compares `vjp` and `jvp` with finite differences. A failure
-names the call and the element, and carries a program that reproduces it; `minimise` makes that short.
+and compiled, and `check` does so for a graph of your own; `check_gradients` compares `vjp` and `jvp` with finite
+differences. A failure names the call and the element, and carries a program that reproduces it; `minimise` makes that
+short.
 
 ``python -m graphc.testing --graphs 20000 --compiled 1500`` does so by the thousand, in processes that are renewed; with
 ``--journal FILE`` a run that was stopped goes on where it was, and ``--seed`` gives other machines other graphs.
