@@ -11,12 +11,14 @@ import functools
 import importlib
 import inspect
 import itertools
+import resource
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
@@ -31,6 +33,7 @@ from graphc.ir.lowering import Refused
 from graphc.ir.op import Op
 from graphc.ops.cotangent import ZERO
 from graphc.ops.table import OPS
+from graphc.passes import stable
 from graphc.verify.rows import certify_row
 
 SECONDS = 60.0
@@ -257,19 +260,22 @@ _MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 _ABOUT_ERRORS = frozenset({"_refused", "labels", "check_scalar", "check_floats", "records_of", "note"})
 """Functions that make messages; `test_errors` holds their texts."""
 _AT_IMPORT = frozenset({"_rules"})
-"""Functions that have done their work before a mutant could be put in place."""
+"""Functions that did their work before a mutant could be put in place; so did those that made other functions."""
 
 
 def module_cases(name: str) -> Iterator[Case]:
     """Every mutant of the functions of a module, those of its rewrite rules among them."""
     module = importlib.import_module(f"graphc.{name}")
     own = [f for f in vars(module).values() if isinstance(f, FunctionType) and f.__module__ == module.__name__]
-    rules = [rule.apply for rule in getattr(module, "RULES", ())]
-    fields = [f for row in getattr(module, "ROWS", ()) for f in (row.numpy,)]
-    found = functions_below([*own, *rules, *fields], module.__name__, lambda name, _: True)
+    rules = [rule.apply for rule in getattr(module, "RULES", stable.RULES if name.startswith("passes.") else ())]
+    fields = [row.numpy for row in getattr(module, "ROWS", ())]
+    below = functions_below([*own, *rules, *fields], module.__name__.rpartition(".")[0], lambda name, _: False)
+    found = [f for f in below if f.__module__ == module.__name__]
     rows, files = _MODULES[name]
     tests = (*[t for row in rows for t in row_tests(OPS[row])[:3]], *[suite(file) for file in files])
-    for group in same_code([f for f in found if f.__name__ not in _ABOUT_ERRORS | _AT_IMPORT]).values():
+    makers = {f.__qualname__.rpartition(".<locals>.")[0] for f in found}
+    found = [f for f in found if f.__name__ not in _ABOUT_ERRORS | _AT_IMPORT and f.__qualname__ not in makers]
+    for group in same_code(found).values():
         for mutant in mutants_of(group, label(group[0])):
             yield Case(mutant.name, name, partial(_itself, mutant), tests)
 
@@ -278,19 +284,27 @@ def module_cases(name: str) -> Iterator[Case]:
 
 
 @contextmanager
-def limited(seconds: float) -> Iterator[None]:
-    """`TimeoutError` in this block after so many seconds."""
+def limited(seconds: float, nbytes: int = 4 << 30) -> Iterator[None]:
+    """`TimeoutError` in this block after so many seconds, `MemoryError` where it takes so much more memory."""
 
     def stop(signum: int, frame: Any) -> None:
         raise TimeoutError
 
     before = signal.signal(signal.SIGALRM, stop)
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (address_space() + nbytes, hard))
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
         signal.signal(signal.SIGALRM, before)
+
+
+def address_space() -> int:
+    """Bytes of this process's address space."""
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 _passes: dict[str, bool] = {}

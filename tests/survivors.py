@@ -41,6 +41,7 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "autodiff.vjp._total: tuple((found.get(k, ZERO) for k in range(len(node.avals)))) -> "
         "(found.get(k, ZERO) for k in range(len(node.avals)))",
         "autodiff.jvp.jvp_rules: tuple(tangents) -> tangents",
+        "passes.patterns.unview: tuple(views) -> views",
     ),
     "forward mode gives ZERO, never None": ("ops.indexing._scatter_tangents: t is ZERO or t is None -> t is ZERO",),
     "of one update, the long way says too that it has stayed": ("ops.indexing._scatter_set_vjp: 1 -> 0",),
@@ -136,6 +137,48 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
     "without an axis of size 1 the node comes out as it went in": (
         "passes.squeeze._reduced: 1 not in x.shape or not any((x.shape[a] != 1 for a in axes)) -> "
         "not any((x.shape[a] != 1 for a in axes))",
+    ),
+    "both operands are the same": (
+        "passes.patterns.square_root_of: 0 -> 1 (2)",
+        "passes.stable_power._whole_power: 0 -> 1 (3)",
+    ),
+    "even and more than 0 is even and more than 1": (
+        "passes.patterns._is_even_power: 0 -> 1 (2)",
+        "passes.stable_norm._even_power_of_quotient: 0 -> 1",
+        "passes.stable_norm._root_of_even_power: 2 -> 3",
+    ),
+    "squares are taken by the rule before, and come out alike": (
+        "passes.stable_norm._root_of_even_power: exponent > 2 -> exponent >= 2",
+        "passes.stable_norm._root_of_even_power: 2 -> 1",
+    ),
+    "any number that is not more than 2 says that it is no power": (
+        "passes.stable_norm._root_of_even_power: 0 -> 1",
+        "passes.stable_norm._root_of_even_power: 0 -> -1",
+    ),
+    "None is neither number": (
+        "passes.stable_norm._half_power: value is None or value not in (0.5, -0.5) or (not is_not_negative(base)) -> "
+        "value not in (0.5, -0.5) or not is_not_negative(base)",
+    ),
+    "it is 0.5 or -0.5": ("passes.stable_norm._half_power: value > 0 -> value >= 0",),
+    "what is not found is not what was looked for": (
+        "passes.stable_exp._exp_share: x is None or inner.op.name != 'add' -> inner.op.name != 'add'",
+    ),
+    "log_of looks for it too": ("passes.stable_exp._over_sum_of_exp: y is None or is_shifted(y) -> y is None",),
+    "another bound stops the search": (
+        "passes.stable_log._of_added: term.op.name == 'add' and len(waiting) < _MOST_TERMS -> term.op.name == 'add'",
+        "passes.stable_log._of_added: len(waiting) < _MOST_TERMS -> len(waiting) <= _MOST_TERMS",
+    ),
+    "the condition is no maximum": ("passes.stable_log.is_shifted: 2 -> 3",),
+    "a factor that is the base itself is set to the power 1 after": (
+        "passes.stable_power._whole_power: 1 -> 2 (2)",
+        "passes.stable_power._whole_power: 1 -> 0 (2)",
+    ),
+    "of whole numbers only 1 * 1 and -1 * -1 are 1: the same node twice, which is left alone before": (
+        "passes.stable_power._product_of_powers: 0 -> 1",
+    ),
+    "a quotient has the sign of the product": (
+        "passes.stable_power._product_of_powers: m * n -> m / n",
+        "passes.stable_power._product_of_real_powers: a * b -> a / b",
     ),
 }
 

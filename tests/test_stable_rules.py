@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.ir.apply import apply
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph
 from graphc.ir.tensor import Tensor
-from graphc.passes import patterns
+from graphc.ops.table import OPS
+from graphc.passes import patterns, stable_log
 from graphc.passes.patterns import is_not_negative, is_sum_of_squares
 from graphc.passes.rules import rewrite
 from graphc.passes.stable import RULES
@@ -25,7 +27,8 @@ V = gc.input("v", (4,))
 S = gc.input("s", (4, 4))
 N = gc.input("n", ("m",))
 I = gc.input("i", (3,), "int64")
-LEAVES = (X, Y, Z, V, S, N, I)
+B, F = gc.input("b", (3,), "bool"), gc.input("f", (3,), "float32")
+LEAVES = (X, Y, Z, V, S, N, I, B, F)
 
 
 def rewritten(node: Tensor, name: str | None = None) -> tuple[Tensor, set[str]]:
@@ -37,7 +40,8 @@ def rewritten(node: Tensor, name: str | None = None) -> tuple[Tensor, set[str]]:
 
 def values(*nodes: Tensor) -> list[np.ndarray]:
     rng = np.random.default_rng(5)
-    given = {leaf: rng.uniform(0.3, 2.0, leaf.shape if leaf is not N else (5,)) for leaf in LEAVES if leaf is not I}
+    floats = [leaf for leaf in LEAVES if leaf.dtype == np.float64]
+    given = {leaf: rng.uniform(0.3, 2.0, leaf.shape if leaf is not N else (5,)) for leaf in floats}
     given[X] = given[X] * rng.choice([-1, 1], (3, 4))
     given[I] = np.array([2, 0, 1])
     return evaluate(nodes, given)
@@ -49,6 +53,14 @@ def sumexp(x: Tensor, axis: int = 1, keepdims: bool = False) -> Tensor:
 
 def shares(x: Tensor, axis: int = 1) -> Tensor:
     return gc.exp(x) / sumexp(x, axis, True)
+
+
+def to_power(x: Tensor, exponent: int) -> Tensor:
+    return apply(OPS["integer_pow"], x, exponent=exponent)
+
+
+def shifted(x: Tensor) -> Tensor:
+    return x - gc.max(x, axis=1, keepdims=True)
 
 
 FIRES: tuple[tuple[str, Callable[[], Tensor]], ...] = (
@@ -69,11 +81,13 @@ FIRES: tuple[tuple[str, Callable[[], Tensor]], ...] = (
     ("log(mean(exp(x)))", lambda: gc.log(gc.mean(gc.exp(X), axis=1))),
     ("log(mean(exp(x)))", lambda: gc.log(gc.mean(gc.exp(N)))),
     ("log(mean(exp(x)))", lambda: gc.log(sumexp(X, 0, True) / 7.0)),
+    ("log(mean(exp(x)))", lambda: gc.log(sumexp(X, 0, True) / 0.5)),
     ("log(exp(x) / sum(exp(x)))", lambda: gc.log(shares(X))),
     ("log(exp(x) / sum(exp(x)))", lambda: gc.log(shares(X, 0)[:, 1])),
     ("log(exp(x) / sum(exp(x)))", lambda: gc.log(gc.softmax(X, axis=1))),
     ("log(exp(x) / sum(exp(x)))", lambda: gc.log(gc.exp(X) / gc.exp(Y))),
     ("log(exp(x) / sum(exp(x)))", lambda: gc.log(3.0 / gc.exp(Y))),
+    ("exp(x) / sum(exp(y))", lambda: gc.log(gc.exp(X) / sumexp(Y, 1, True))),
     ("log(exp(x) * exp(y))", lambda: gc.log(gc.exp(X) * gc.exp(Y))),
     ("log(exp(x) * exp(y))", lambda: gc.log(gc.exp(X) * 0.25)),
     ("log(exp(x) * exp(y))", lambda: gc.log(gc.sigmoid(X) * gc.exp(Y))),
@@ -102,6 +116,7 @@ FIRES: tuple[tuple[str, Callable[[], Tensor]], ...] = (
     ("x * log(x)", lambda: gc.log(Y) * -Y),
     ("x * log(x)", lambda: Y * gc.log(Y / Z)),
     ("x * log2(x)", lambda: Y * gc.log2(Y)),
+    ("x * log2(x)", lambda: Y * gc.log2(Y / Z)),
     ("x * log10(x)", lambda: gc.log10(Y) * Y),
     ("x * (log(x) - y)", lambda: Y * (gc.log(Y) - X)),
     ("x * (log(x) - y)", lambda: Y * (X - gc.log(Y))),
@@ -143,6 +158,8 @@ FIRES: tuple[tuple[str, Callable[[], Tensor]], ...] = (
     ("x**n", lambda: gc.pow(X, gc.asarray(3.0))),
     ("x**n", lambda: gc.pow(X, gc.asarray(-2.0))),
     ("x**n", lambda: gc.pow(I, gc.asarray(3))),
+    ("x**n", lambda: gc.pow(I, gc.asarray(0))),
+    ("x**n", lambda: gc.pow(Y, gc.asarray(-1.0))),
     ("x**n", lambda: gc.pow(Y, gc.asarray(-1024.0))),
     ("x**m * x**n", lambda: X**2 * X**3),
     ("x**m * x**n", lambda: X**-2 * X**-3),
@@ -158,6 +175,7 @@ FIRES: tuple[tuple[str, Callable[[], Tensor]], ...] = (
     ("(x**m)**n", lambda: (X**2) ** 3),
     ("(x**m)**n", lambda: (X**-2) ** 3),
     ("(x**m)**n", lambda: (X**4) ** 2),
+    ("(x**m)**n", lambda: (X**-1) ** -1),
     ("sqrt(x * x)", lambda: gc.sqrt(X * X)),
     ("sqrt(x * x)", lambda: gc.sqrt(X**2)),
     ("sqrt(x**2n)", lambda: gc.sqrt(X**4)),
@@ -201,6 +219,55 @@ def test_every_rule_has_an_example() -> None:
     assert {rule.name for rule in RULES} == {name for name, _ in FIRES}
 
 
+FORMS: tuple[tuple[Callable[[], Tensor], Callable[[], Tensor]], ...] = (
+    (lambda: gc.log(gc.exp(X)), lambda: X),
+    (lambda: gc.log(sumexp(X)), lambda: gc.logsumexp(X, axis=1)),
+    (lambda: gc.log(1.0 + gc.exp(X)), lambda: gc.softplus(X)),
+    (lambda: gc.log(gc.exp(X) + gc.exp(Y)), lambda: gc.logaddexp(X, Y)),
+    (lambda: gc.log(gc.exp(X) + gc.exp(Y) + gc.exp(Z)), lambda: gc.logaddexp(gc.logaddexp(X, Y), Z)),
+    (lambda: gc.log(gc.exp(X) + 2.0), lambda: gc.logaddexp(X, np.log(2.0))),
+    (lambda: gc.log(gc.exp(X) * gc.exp(Y)), lambda: X + Y),
+    (lambda: gc.log(gc.exp(X) / gc.exp(Y)), lambda: X - Y),
+    (lambda: gc.log(gc.sigmoid(-X)), lambda: -gc.softplus(X)),
+    (lambda: gc.log(1.0 - -Y * Z), lambda: gc.log1p(Y * Z)),
+    (lambda: gc.log(1.0 - -Y / Z), lambda: gc.log1p(Y / Z)),
+    (lambda: 1.0 / (1.0 + gc.exp(-X)), lambda: gc.sigmoid(X)),
+    (lambda: gc.exp(X) / (1.0 + gc.exp(X)), lambda: gc.sigmoid(X)),
+    (lambda: 1.0 / (1.0 + gc.exp(-X)) ** 3, lambda: gc.sigmoid(X) ** 3),
+    (lambda: gc.exp(X) / (1.0 + gc.exp(X)) ** 2, lambda: gc.sigmoid(X) * gc.sigmoid(-X)),
+    (lambda: 1.0 - gc.sigmoid(X), lambda: gc.sigmoid(-X)),
+    (lambda: shares(X), lambda: gc.softmax(X, axis=1)),
+    (lambda: gc.exp(X) - 1.0, lambda: gc.expm1(X)),
+    (lambda: X**2 * X**3, lambda: X**5),
+    (lambda: X * X * X, lambda: X**3),
+    (lambda: Y**0.75 * Y**0.5, lambda: Y**1.25),
+    (lambda: (X**2) ** 3, lambda: X**6),
+    (lambda: gc.sqrt(X * X), lambda: gc.abs(X)),
+    (lambda: gc.sqrt(X**6), lambda: gc.abs(X) ** 3),
+    (lambda: gc.sqrt(X * X + Y**2), lambda: gc.hypot(X, Y)),
+    (lambda: (X * X) ** 0.5, lambda: gc.abs(X)),
+    (lambda: (X * X) ** -0.5, lambda: 1.0 / gc.abs(X)),
+    (lambda: gc.sqrt(gc.exp(X)) ** 2, lambda: gc.exp(X)),
+    (lambda: gc.abs(X) * gc.abs(X), lambda: X**2),
+)
+
+
+def test_logarithms_of_softmax() -> None:
+    """One that is shifted by its maximum already stays so; one of other exponentials is no softmax."""
+    of_softmax = stable_log._of_softmax
+    assert of_softmax(shares(X)) is gc.log_softmax(X, axis=1)
+    hand = shifted(X)
+    found = of_softmax(shares(hand))
+    assert found is not None and found.op.name == "subtract" and found.inputs[0] is hand
+    assert of_softmax(gc.exp(X) / sumexp(Y, 1, True)) is None
+    assert of_softmax(Y / gc.sum(Y, axis=1, keepdims=True)) is None
+
+
+@pytest.mark.parametrize("build,want", FORMS)
+def test_forms(build: Callable[[], Tensor], want: Callable[[], Tensor]) -> None:
+    assert rewritten(build())[0] is want()
+
+
 STAYS: tuple[Callable[[], Tensor], ...] = (
     lambda: gc.log(X),
     lambda: gc.log(gc.sum(X, axis=1)),
@@ -217,6 +284,21 @@ STAYS: tuple[Callable[[], Tensor], ...] = (
     lambda: gc.log(gc.expm1(Y)),
     lambda: gc.log(gc.mean(Y, axis=1)),
     lambda: gc.log(sumexp(X) / Y[:, 0]),
+    lambda: gc.log(gc.exp(X) * 0.0),
+    lambda: gc.log(gc.exp(X) * np.inf),
+    lambda: gc.log(gc.exp(X) * -0.5),
+    lambda: gc.log(sumexp(X) / -0.5),
+    lambda: gc.log(sumexp(X) / 0.0),
+    lambda: gc.log(sumexp(X) / np.inf),
+    lambda: gc.log(gc.max(gc.exp(X), axis=1) / 3.0),
+    lambda: gc.log(Y**3),
+    lambda: gc.log(to_power(gc.exp(X), 0)),
+    lambda: gc.log(Y / gc.sum(Y, axis=1, keepdims=True)),
+    lambda: gc.log(sumexp(shifted(X))),
+    lambda: gc.log(gc.mean(gc.exp(shifted(X)), axis=1)),
+    lambda: gc.log(Z - gc.expm1(-Y)),
+    lambda: gc.log(gc.asarray(1.0) + 3.0),
+    lambda: gc.log(gc.asarray(1.0) - 0.5),
     lambda: gc.log1p(X),
     lambda: gc.log1p(-Y),
     lambda: gc.log1p(Y * -2.0),
@@ -238,6 +320,12 @@ STAYS: tuple[Callable[[], Tensor], ...] = (
     lambda: Y / (2.0 + gc.exp(X)) ** 2,
     lambda: gc.exp(X) / (gc.exp(Y) + gc.exp(Z)),
     lambda: gc.exp(X) / (gc.exp(X) * gc.exp(Y)),
+    lambda: gc.exp(X) / (gc.exp(X) + Y),
+    lambda: gc.exp(X)[0] / (Y + gc.exp(X))[0],
+    lambda: gc.exp(X)[0] / (Y + Z)[0],
+    lambda: Y / gc.sum(Y, axis=1, keepdims=True),
+    lambda: gc.exp(X[:, 0]) / sumexp(shifted(X)),
+    lambda: to_power(1.0 + gc.exp(X), 0),
     lambda: 2.0 - gc.sigmoid(X),
     lambda: gc.sigmoid(X) - 2.0,
     lambda: gc.exp(X) / gc.sum(Y, axis=1, keepdims=True),
@@ -253,6 +341,11 @@ STAYS: tuple[Callable[[], Tensor], ...] = (
     lambda: gc.pow(Y, gc.asarray(-1025.0)),
     lambda: gc.pow(Y, gc.asarray(np.nan)),
     lambda: gc.pow(I, gc.asarray(-2)),
+    lambda: gc.pow(I, gc.asarray(-1)),
+    lambda: gc.pow(Y, gc.asarray(np.inf)),
+    lambda: gc.pow(Y, gc.asarray(-np.inf)),
+    lambda: X * Y * X,
+    lambda: X * Y * (X * Y * Z),
     lambda: X**3 * X**-1,
     lambda: X**-1 * X,
     lambda: X**2 * Y**2,
@@ -262,6 +355,11 @@ STAYS: tuple[Callable[[], Tensor], ...] = (
     lambda: Y**0.5 * Y**-0.25,
     lambda: Y**0.5 * Y**1.5,
     lambda: Y**0.1 * Y**0.7,
+    lambda: Y**0.7 * Y**0.1,
+    lambda: F**0.5 * F ** float(2.0**-26),
+    lambda: to_power(X, 0) * X**2,
+    lambda: to_power(X**2, 0),
+    lambda: B * (B * B),
     lambda: Y**0.5 * Z**0.25,
     lambda: (X**3) ** 3,
     lambda: gc.pow(gc.exp(X), 2),
@@ -284,6 +382,9 @@ STAYS: tuple[Callable[[], Tensor], ...] = (
     lambda: gc.abs(X) * gc.abs(Y),
     lambda: gc.abs(I) * gc.abs(I),
     lambda: (X / gc.sqrt(Y)) ** 3,
+    lambda: (X / gc.sqrt(gc.exp(Y))) ** 3,
+    lambda: to_power(X / gc.sqrt(gc.exp(Y)), 0),
+    lambda: to_power(gc.sqrt(gc.exp(Y)), 0),
     lambda: (X / gc.hypot(X, Y)) ** 2,
     lambda: (X / gc.abs(Y)) ** 2,
     lambda: (X / gc.sqrt(gc.exp(Y))) ** -2,
@@ -301,7 +402,7 @@ def test_what_no_rule_is_for_stays(build: Callable[[], Tensor]) -> None:
 # what rules look for
 
 EVEN = (
-    lambda: X * X, lambda: X**2, lambda: X**4, lambda: X * X + Y**2, lambda: gc.sum(X * X, axis=0), lambda: 3.0 * X**2,
+    lambda: X * X, lambda: X**2, lambda: X**4, lambda: X * X + Y**2, lambda: gc.sum(X * X, axis=0), lambda: 0.5 * X**2,
     lambda: X**2 * 3.0, lambda: X**2 / 3.0, lambda: gc.mean(X * X), lambda: V @ V, lambda: (X * X)[0],
     lambda: gc.einsum("ij,ij->i", X, X), lambda: gc.mean(N * N),
     lambda: gc.flip(X) ** 2 + gc.sum(Y**6),
@@ -310,7 +411,7 @@ NOT_EVEN = (
     lambda: X, lambda: X * Y, lambda: X**3, lambda: X**-2, lambda: X * X - Y * Y, lambda: X * X + Y,
     lambda: X * X + 1.0, lambda: -3.0 * X**2, lambda: X**2 / -3.0, lambda: X**2 / Y, lambda: Y * X**2,
     lambda: 3.0 / X**2, lambda: V @ S @ V, lambda: gc.einsum("ij,ji->", S, S), lambda: gc.max(X * X),
-    lambda: gc.exp(X), lambda: 0.0 * X**2,
+    lambda: gc.exp(X), lambda: 0.0 * X**2, lambda: to_power(X, 0),
 )  # fmt: skip
 
 
@@ -341,10 +442,10 @@ def test_searches_are_bounded() -> None:
     found = X * X
     for k in range(patterns._MOST_NODES // 2 - 1):
         found = found + (X + float(k)) ** 2
-    assert is_sum_of_squares(found)
-    assert is_not_negative(found)
-    found = found + Y * Y
-    assert not is_sum_of_squares(found)
+    assert is_sum_of_squares(gc.sum(found)), "as many nodes as are looked at"
+    assert is_not_negative(gc.sum(found))
+    assert not is_sum_of_squares(gc.sum(gc.sum(found, axis=0)))
+    assert not is_sum_of_squares(found + Y * Y)
     node = gc.exp(S)
     for _ in range(patterns._MOST_VIEWS):
         node = gc.permute_dims(node, (1, 0))[::-1]
@@ -358,6 +459,9 @@ def test_signs() -> None:
     for node, want in cases:
         np.testing.assert_array_equal(*values(patterns.minus(node), want))
         assert patterns.minus(node) is not gc.negative(node)
+    assert patterns.minus(-X) is X
+    assert patterns.minus(-X * Y) is X * Y
+    assert patterns.minus(-X / Y) is X / Y
     for node in (X, X * Y, gc.exp(X), X * -2.0, X + Y):
         assert patterns.minus(node) is gc.negative(node)
     assert [patterns.without_sign(n) for n in (-X, X, -1.0 * X, X * -1.0, X * 2.0)] == [
@@ -375,3 +479,82 @@ def test_sums_spread_back() -> None:
     assert patterns.is_spread_back(gc.broadcast_to(first, (4, 4)), first, S)
     assert not patterns.is_spread_back(gc.broadcast_to(gc.reshape(first, (4, 1)), (4, 4)), first, S)
     assert not patterns.is_spread_back(total, total, S)
+
+
+def test_norms_made_safe_at_zero() -> None:
+    """``where(s == 0, 0, sqrt(where(s == 0, 1, s)))`` and nothing that looks like it."""
+    s, zero = Y, Y == 0.0
+    safe = gc.where(zero, 1.0, s)
+    assert patterns.inside_zero_safe(gc.where(zero, 0.0, gc.sqrt(safe))) is s
+    near = (
+        gc.where(Y > 0.0, 0.0, gc.sqrt(gc.where(Y > 0.0, 1.0, Y))),
+        gc.where(Y > 0.0, 0.0, gc.sqrt(safe)),
+        gc.where(zero, 0.0, gc.exp(safe)),
+        gc.where(zero, 1.0, gc.sqrt(safe)),
+        gc.where(zero, 0.0, gc.sqrt(s)),
+        gc.where(zero, 0.0, gc.sqrt(s + gc.where(zero, 1.0, s))),
+        gc.where(zero, 0.0, gc.sqrt(gc.where(Z == 0.0, 1.0, s))),
+        gc.where(zero, 0.0, gc.sqrt(gc.where(zero, 1.0, Z))),
+        gc.where(Y == 2.0, 0.0, gc.sqrt(gc.where(Y == 2.0, 1.0, s))),
+        gc.where(gc.exp(Y) > 0.0, 0.0, gc.exp(gc.where(gc.exp(Y) > 0.0, 1.0, s))),
+    )
+    assert [patterns.inside_zero_safe(node) for node in near] == [None] * len(near)
+
+
+def test_what_is_shifted_by_its_own_maximum() -> None:
+    top = gc.max(X, axis=1, keepdims=True)
+    held = top
+    for _ in range(7):
+        held = gc.stop_gradient(gc.reshape(held, (3, 1)))
+    yes = (X - top, X - gc.stop_gradient(top), X - gc.where(gc.isfinite(top), top, 0.0), X - held)
+    yes += (X[1:] - top[1:], X - gc.where(gc.isfinite(top), 0.0, top))
+    no = (X, X + top, Y - top, X - gc.min(X, axis=1, keepdims=True), X - Y, X - 1.0, X - gc.stop_gradient(held))
+    assert [stable_log.is_shifted(x) for x in yes] == [True] * len(yes)
+    assert [stable_log.is_shifted(x) for x in no] == [False] * len(no)
+
+
+def nested(kind: str, depth: int) -> Tensor:
+    """exp, inside so many sums, products, powers or sums of two."""
+    node = gc.exp(gc.input("w", (2,) * 6) if kind == "sum" else X)
+    for k in range(depth):
+        other = gc.exp(Y + float(k))
+        node = {
+            "sum": lambda n: gc.sum(n, axis=0),
+            "product": lambda n, o=other: n * o,
+            "quotient": lambda n, o=other: n / o,
+            "power": lambda n: to_power(n, 3),
+            "terms": lambda n, o=other: (n + o) * o,
+        }[kind](node)
+    return node
+
+
+@pytest.mark.parametrize("kind,deepest", [("sum", 3), ("product", 3), ("quotient", 3), ("power", 3), ("terms", 1)])
+def test_logarithms_are_looked_for_so_deep(kind: str, deepest: int) -> None:
+    assert stable_log.log_of(nested(kind, deepest)) is not None
+    assert stable_log.log_of(nested(kind, deepest + 1)) is None
+
+
+def test_terms_are_counted() -> None:
+    def total(count: int) -> Tensor:
+        node = gc.exp(X)
+        for k in range(count - 1):
+            node = node + gc.exp(Y + float(k))
+        return node
+
+    assert stable_log.log_of(total(stable_log._MOST_TERMS)) is not None
+    assert stable_log.log_of(total(stable_log._MOST_TERMS + 1)) is None
+
+
+ALONE: tuple[tuple[str, Callable[[], Tensor]], ...] = (
+    ("1 / (1 + exp(-x))**n", lambda: Y / (1.0 + gc.exp(X)) ** -2),
+    ("1 / (1 + exp(-x))**n", lambda: Y / to_power(1.0 + gc.exp(X), 1)),
+    ("x**a * x**b", lambda: gc.pow(Y, gc.asarray(0.0)) * Y**0.5),
+    ("x**a * x**b", lambda: Y**0.5 * gc.pow(Y, gc.asarray(0.0))),
+)
+
+
+@pytest.mark.parametrize("name,build", ALONE)
+def test_what_one_rule_leaves_to_others(name: str, build: Callable[[], Tensor]) -> None:
+    node = build()
+    found, fired = rewritten(node, name)
+    assert found is node and not fired

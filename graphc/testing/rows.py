@@ -19,7 +19,7 @@ _ATTRS = {"polygamma": "2, ", "astype": None}
 """What the public function of a row with attrs wants before the operands; None where it is another statement."""
 
 
-class Callable(NamedTuple):
+class RowFunction(NamedTuple):
     """A row as a function: its name, what comes before the operands, and a sample of each."""
 
     name: str
@@ -27,10 +27,10 @@ class Callable(NamedTuple):
     operands: tuple[Arr, ...]
 
 
-def _callables() -> tuple[Callable, ...]:
+def _callables() -> tuple[RowFunction, ...]:
     rows = [op for op in OPS.values() if isinstance(op.lower, Map) and op.name in PUBLIC]
     return tuple(
-        Callable(op.name, _first(op), op.samples[0].operands) for op in rows if _ATTRS.get(op.name, "") is not None
+        RowFunction(op.name, _first(op), op.samples[0].operands) for op in rows if _ATTRS.get(op.name, "") is not None
     )
 
 
@@ -43,7 +43,11 @@ CALLABLES = _callables()
 
 def row(d: Any) -> Any:
     """One row, each as likely as the others."""
-    chosen: Callable = d.choose(CALLABLES)
+    return row_statement(d, d.choose(CALLABLES))
+
+
+def row_statement(d: Any, chosen: RowFunction) -> str | None:
+    """A call of this row; None where nothing there can be its operand."""
     kinds = [_kinds(spec) for spec in chosen.operands]
     x = d.pick(lambda v: v.dtype.kind in kinds[0])
     if x is None:
@@ -75,4 +79,4 @@ def _inside(d: Any, name: str, spec: Arr) -> str:
     return f"(gc.sigmoid({name}) * {spec.high - spec.low:.4g} + {spec.low})"
 
 
-__all__ = ["CALLABLES", "row"]
+__all__ = ["CALLABLES", "row", "row_statement"]
