@@ -64,7 +64,7 @@ def test_a_second_process_compiles_nothing(filled: Path) -> None:
     assert finish(start(filled)) == (ANSWER, 0)
     assert finish(start(filled, NUMBA_CACHE_DIR="/nonexistent", PYTHONHASHSEED="7")) == (ANSWER, 0)
     kinds = {p.suffix for e in entries(filled) for p in e.rglob("*") if p.is_file()}
-    assert len(entries(filled)) == 3 and kinds == {".py", "", ".json", ".nbi", ".nbc"}
+    assert len(entries(filled)) == 4 and kinds == {".py", "", ".json", ".nbi", ".nbc"}
 
 
 def test_names_and_lines_do_not_recompile(filled: Path) -> None:
@@ -115,7 +115,7 @@ def test_what_is_broken_is_made_again(cache: Path, pattern: str, damage: Callabl
 
 
 def test_broken_entries_are_replaced(cache: Path) -> None:
-    first, second, third = entries(cache)
+    first, second, third, _ = entries(cache)
     flip(next(first.rglob("*.nbc")))
     cut_short(second / TEXT)
     shutil.rmtree(third / "__pycache__")
@@ -131,7 +131,7 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
     processes = [start(tmp_path / "cache") for _ in range(4)]
     assert [finish(p)[0] for p in processes] == [ANSWER] * 4
     assert finish(start(tmp_path / "cache")) == (ANSWER, 0)
-    assert len(entries(tmp_path / "cache")) == 3
+    assert len(entries(tmp_path / "cache")) == 4
     assert not [p for e in entries(tmp_path / "cache") for p in e.parent.iterdir() if "." in p.name]
 
 

@@ -23,7 +23,7 @@ _HEADER = '''\
 
 import numba
 from llvmlite import ir
-from numba import boolean, carray, float32, float64, int8, int16, int32, int64, types, uint8, uint16, uint32, uint64
+from numba import boolean, float32, float64, int8, int16, int32, int64, types, uint8, uint16, uint32, uint64
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -39,17 +39,31 @@ def invoke(typingctx, entry, table):
     return types.int64(types.int64, types.int64), codegen
 '''
 
-_WALK = '''
+_MEMORY = '''
+
+def place(builder, address, k):
+    """A pointer to the int64 number `k` behind an address."""
+    return builder.gep(builder.inttoptr(address, ir.IntType(64).as_pointer()), [k])
+
 
 @intrinsic
-def pointer(typingctx, address):
-    """An int64 address as a pointer."""
+def load(typingctx, address, k):
+    """The int64 number `k` behind an address. (Not an array: numba takes ten times as long to compile those.)"""
+    return types.int64(types.int64, types.int64), lambda c, builder, s, args: builder.load(place(builder, *args))
+
+
+@intrinsic
+def store(typingctx, address, k, value):
+    """Set the int64 number `k` behind an address."""
 
     def codegen(context, builder, signature, args):
-        return builder.inttoptr(args[0], cgutils.voidptr_t)
+        builder.store(args[2], place(builder, *args[:2]))
+        return context.get_dummy_value()
 
-    return types.voidptr(types.int64), codegen
+    return types.void(types.int64, types.int64, types.int64), codegen
+'''
 
+_CALL = '''
 
 @intrinsic
 def call_kernel(typingctx, kernel, table, row, first, last):
@@ -63,9 +77,29 @@ def call_kernel(typingctx, kernel, table, row, first, last):
     return types.void(*[types.int64] * 5), codegen
 '''
 
+RUN = (
+    _HEADER
+    + _MEMORY
+    + _CALL
+    + '''
+
+@numba.cfunc("int64(int64)", no_rewrites=True, cache=True)
+def run(m):
+    """One step: the kernels before the error check, then, if no error is flagged, those that commit."""
+    before, calls, first = load(m, 1), load(m, 2), load(m, 3)
+    for k in range(calls):
+        if k == before and load(m, 0) != 0:
+            break
+        call = first + 3 * k
+        call_kernel(load(m, call), m, load(m, call + 1), 0, load(m, call + 2) + 1)
+    return load(m, 0)
+'''
+)
+
 TEAM = (
     _HEADER
-    + _WALK
+    + _MEMORY
+    + _CALL
     + '''
 
 @intrinsic
@@ -73,8 +107,8 @@ def take(typingctx, counter):
     """The number at address `counter`, which becomes one more: each caller gets its own."""
 
     def codegen(context, builder, signature, args):
-        place = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("add", place, ir.IntType(64)(1), "monotonic")
+        counter = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
+        return builder.atomic_rmw("add", counter, ir.IntType(64)(1), "monotonic")
 
     return types.int64(types.int64), codegen
 
@@ -90,30 +124,28 @@ def spread(kernel, table, row, chunks, threads, counter):
 
 
 @numba.cfunc("int64(int64)", cache=True)
-def run(address):
-    """One step, as `run` of the loops has it, with several threads."""
-    m = carray(pointer(address), (6,), int64)
-    before, calls, first = m[1], m[2], m[3]
-    table = carray(pointer(address), (first + 3 * calls,), int64)
+def run(m):
+    """One step, as the other `run` has it, with several threads."""
+    before, calls, first = load(m, 1), load(m, 2), load(m, 3)
     for k in range(calls):
-        if k == before and m[0] != 0:
+        if k == before and load(m, 0) != 0:
             break
         call = first + 3 * k
-        chunks = table[call + 2]
+        kernel, row, chunks = load(m, call), load(m, call + 1), load(m, call + 2)
         if chunks > 1:
-            m[5] = 0
-            spread(table[call], address, table[call + 1], chunks, min(m[4], chunks), address + 40)
-            call_kernel(table[call], address, table[call + 1], chunks, chunks + 1)
+            store(m, 5, 0)
+            spread(kernel, m, row, chunks, min(load(m, 4), chunks), m + 40)
+            call_kernel(kernel, m, row, chunks, chunks + 1)
         else:
-            call_kernel(table[call], address, table[call + 1], 0, chunks + 1)
-    return m[0]
+            call_kernel(kernel, m, row, 0, chunks + 1)
+    return load(m, 0)
 '''
 )
 """The same step with several threads: compiled and loaded only where sizes are large enough."""
 
-LOOPS = (
+LOOP = (
     _HEADER
-    + _WALK
+    + _MEMORY
     + '''
 
 @intrinsic
@@ -128,45 +160,34 @@ def copy(typingctx, target, source, count):
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
-@numba.cfunc("int64(int64)", cache=True)
-def run(address):
-    """One step: the kernels before the error check, then, if no error is flagged, those that commit."""
-    m = carray(pointer(address), (4,), int64)
-    before, calls, first = m[1], m[2], m[3]
-    table = carray(pointer(address), (first + 3 * calls,), int64)
-    for k in range(calls):
-        if k == before and m[0] != 0:
-            break
-        call = first + 3 * k
-        call_kernel(table[call], address, table[call + 1], 0, table[call + 2] + 1)
-    return m[0]
-
-
-@numba.njit(["int64(int64[::1], int64, int64, int64, int64, int64, int64[::1], int64[:, ::1], int64[:, ::1])"],
-            nogil=True, cache=True)
-def loop(m, steps, first, every, start, rows, order, sources, moves):
+@numba.cfunc("int64(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)",
+             no_rewrites=True, cache=True)
+def loop(m, entry, steps, first, every, start, rows, order, sources, n_sources, moves, n_moves):
     """Run `steps` steps; `first` were done before. Returns how many were done: fewer where m[0] is an error code.
 
-    Step k reads rows start + k * rows, ... of the datasets; `order`, if it is not empty, are the row numbers.
+    Step k reads rows start + k * rows, ... of the datasets; `order`, if it is not 0, is the address of the row numbers.
 
-    sources  per dataset: (position in m, address of the data, bytes a row, address of a staging buffer)
-    moves    per output: (position in m, bytes by which its address advances after every `every`-th step)
+    entry    address of `run`
+    sources  address of a row per dataset: (position in m, address of the data, bytes a row, address of staging memory)
+    moves    the same per output: (position in m, bytes by which its address advances after every `every`-th step)
     """
-    m[0] = 0
+    store(m, 0, 0)
     for k in range(steps):
-        for j in range(sources.shape[0]):
-            position, data, width, staging = sources[j, 0], sources[j, 1], sources[j, 2], sources[j, 3]
-            if order.size == 0:
-                m[position] = data + (start + k * rows) * width
+        for j in range(n_sources):
+            position, data, width = load(sources, 4 * j), load(sources, 4 * j + 1), load(sources, 4 * j + 2)
+            if order == 0:
+                store(m, position, data + (start + k * rows) * width)
                 continue
+            staging = load(sources, 4 * j + 3)
             for r in range(rows):
-                copy(staging + r * width, data + order[start + k * rows + r] * width, width)
-            m[position] = staging
-        if invoke(m[m.size - 1], m.ctypes.data) != 0:
+                copy(staging + r * width, data + load(order, start + k * rows + r) * width, width)
+            store(m, position, staging)
+        if invoke(entry, m) != 0:
             return k
         if (first + k + 1) % every == 0:
-            for j in range(moves.shape[0]):
-                m[moves[j, 0]] += moves[j, 1]
+            for j in range(n_moves):
+                position = load(moves, 2 * j)
+                store(m, position, load(m, position) + load(moves, 2 * j + 1))
     return steps
 '''
 )

@@ -92,7 +92,7 @@ class History:
         return (self.steps + steps) // self.every - self.steps // self.every
 
     def moves(self, first_output: int, rows: int | None) -> np.ndarray:
-        """Pairs (position in `m`, bytes to advance) for `drivers.LOOPS`."""
+        """Pairs (position in `m`, bytes to advance) for `drivers.LOOP`."""
         pairs = [(first_output + k, track.stride(rows)) for k, track in enumerate(self.tracks)]
         return np.array(pairs, np.int64).reshape(-1, 2)
 

@@ -13,13 +13,14 @@ import numpy as np
 
 from ..ir.dims import DimLike
 from ..ir.evaluate import bind_dims, check_sizes
+from . import drivers, files
 from .batches import Batches, Segment, batch_dim, is_dataset
 from .blame import Rows
 from .calls import Caller
 from .failures import failure
 from .history import History
 from .inputs import as_inputs
-from .program import Frame, loops
+from .program import Frame
 from .supply import address
 
 STRETCH = 0.1
@@ -149,11 +150,14 @@ class Run:
             m[program.first_output + k] = track.address()
         moves = self.history.moves(program.first_output, segment.rows)
         table = np.array(sources, np.int64).reshape(-1, 4)
-        loop = loops().loop
+        loop, entry = files.load(drivers.LOOP).loop.ctypes, int(m[-1])
+        order = address(segment.order) if segment.order.size else 0
 
         def advance(frame: Frame, segment: Segment, done: int, count: int) -> int:
-            start, before = segment.start + done * rows, self.history.steps
-            return loop(frame.m, count, before, self.history.every, start, rows, segment.order, table, moves)
+            start, before, every = segment.start + done * rows, self.history.steps, self.history.every
+            tables = (address(table), len(table), address(moves), len(moves))
+            assert isinstance(frame.m, np.ndarray)  # it is a list where jit is disabled only
+            return int(loop(address(frame.m), entry, count, before, every, start, rows, order, *tables))
 
         return advance
 

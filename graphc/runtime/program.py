@@ -24,9 +24,9 @@ MAX_TYPED = 12
 
 
 @functools.cache
-def loops() -> Any:
-    """The compiled loops around steps."""
-    return files.load(drivers.LOOPS)
+def walk() -> Any:
+    """The compiled function that runs the kernels of a step, see `drivers`."""
+    return files.load(drivers.RUN).run
 
 
 @functools.cache
@@ -67,7 +67,7 @@ class Program:
         self.graph = graph = plan.graph
         self.plain = config.jit_disabled()
         self.module = files.load(text.source)
-        self.entry = 0 if self.plain else loops().run.address
+        self.entry = 0 if self.plain else walk().address
         self.outputs = [b.number for b in plan.buffers if b.kind == "output"]
         self.first_input = text.first_buffer
         self.first_output = text.first_buffer + (self.outputs[0] if self.outputs else 0)
@@ -155,14 +155,11 @@ class Program:
         for position, array in entries:
             m[position] = array if self.plain else address(array)
         if not self.plain:
-            return 0 if loops().loop(m, 1, 0, 1, 0, 0, _NO_ORDER, _NO_ROWS, _NO_MOVES) == 1 else int(m[0])
+            m[0] = 0
+            return int(walk().ctypes(address(m)) if m[-1] == self.entry else team().run.ctypes(address(m)))
         m[0] = 0
         with np.errstate(all="ignore"):
             return int(self.module.step(m))
-
-
-_NO_ORDER = np.zeros(0, np.int64)
-_NO_ROWS, _NO_MOVES = np.zeros((0, 4), np.int64), np.zeros((0, 2), np.int64)
 
 
 def _kind(aval: Aval) -> Aval:
