@@ -195,16 +195,27 @@ class KernelPrinter:
                 self.line(depth, f"for {s.var} in range({bounds}):")
             self.block(s.body, depth + 1)
             return
-        start, stop = ("start", "stop") if s.chunked else ("0", size)
         count = lane_count(s)
-        self.line(depth, f"for j in range({start}, {stop}, {count}):")
-        self.line(depth + 1, f"for l in range(up_to({stop} - j, {count})):")
-        self.line(depth + 2, f"{s.var} = position(j, l)")
-        self.block(s.body, depth + 2)
+        if s.chunked or not isinstance(s.extent, int):
+            start, stop = ("start", "stop") if s.chunked else ("0", size)
+            self.line(depth, f"for j in range({start}, {stop}, {count}):")
+            self.lanes_of_one(s, depth + 1, "j", f"up_to({stop} - j, {count})")
+            return
+        whole = s.extent // count * count  # loops of known length become vectors without a test
+        self.line(depth, f"for j in range(0, {whole}, {count}):")
+        self.lanes_of_one(s, depth + 1, "j", str(count))
+        if whole < s.extent:
+            self.lanes_of_one(s, depth, str(whole), str(s.extent - whole))
+
+    def lanes_of_one(self, s: For, depth: int, start: str, length: str) -> None:
+        """One element for each of the first `length` lanes."""
+        self.line(depth, f"for l in range({length}):")
+        self.line(depth + 1, f"{s.var} = position({start}, l)")
+        self.block(s.body, depth + 1)
         if self.widened:  # apart, or every operation of the loop would run at half its width
-            self.line(depth + 1, f"for l in range(up_to({stop} - j, {count})):")
+            self.line(depth, f"for l in range({length}):")
             for one, narrow in self.widened:
-                self.line(depth + 2, combine_text(self.printer, f"{one.name}_[l]", one.op, narrow), one.node)
+                self.line(depth + 1, combine_text(self.printer, f"{one.name}_[l]", one.op, narrow), one.node)
             self.widened = []
 
     def start_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
@@ -316,16 +327,23 @@ def _is_widened(s: Combine) -> bool:
 
 
 _IN_LANES = frozenset({"add", "mul", "max", "min"})
-LANES, FEW_LANES = 32, 8
-"""Accumulators of a reduction (powers of 2): enough for vectors to overlap; of a short one, a vector."""
-_LONG, _SHORT = 256, 16
+LANES = 32
+"""Accumulators of a long reduction: enough for vectors to overlap."""
+_FEWER = ((256, 32), (64, 16), (16, 8))
+"""Those of a shorter one, of at least so many elements: powers of 2; more where they divide its length evenly."""
 
 
 def lane_count(loop: For) -> int:
-    """How many accumulators a reduction over a loop gets; the same for all sizes of a runtime dim."""
-    if not isinstance(loop.extent, int) or loop.extent >= _LONG:
+    """How many accumulators a reduction over a loop gets; the same for all sizes of a runtime dim.
+
+    >>> [lane_count(For("i", n, "reduce")) for n in (10, 20, 32, 100, 128, 1000)]
+    [1, 8, 16, 16, 32, 32]
+    """
+    n = loop.extent
+    if not isinstance(n, int):
         return LANES
-    return FEW_LANES if loop.extent >= _SHORT else 1
+    least = next((count for size, count in _FEWER if n >= size), 1)
+    return next((count for count in (32, 16) if least > 1 and n % count == 0 and n >= 2 * count), least)
 
 
 @dataclass
