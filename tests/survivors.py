@@ -22,6 +22,25 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "ops.power._share: 1.0 -> 1.75",
         "ops.power._share: 1.0 -> -1.0",
     ),
+    "any number whose squares are as small does": (
+        "ops.power._scaled: 2.0 -> 3.25",
+        "ops.power._scaled: 2 -> 1",
+        "ops.power._scaled: 1 -> 2",
+    ),
+    "where it matters both operands are equal": (
+        "ops.special.logaddexp.vjp[0]: _unless_infinite(x, y, sigmoid(subtract(x, y))) -> "
+        "_unless_infinite(y, x, sigmoid(subtract(x, y)))",
+        "ops.special.logaddexp.vjp[1]: _unless_infinite(x, y, sigmoid(subtract(y, x))) -> "
+        "_unless_infinite(y, x, sigmoid(subtract(y, x)))",
+        "ops.special.logaddexp.jvp[0]: _unless_infinite(x, y, exp(negative(softplus(subtract(y, x))))) -> "
+        "_unless_infinite(y, x, exp(negative(softplus(subtract(y, x)))))",
+        "ops.special.logaddexp.jvp[1]: _unless_infinite(x, y, exp(negative(softplus(subtract(x, y))))) -> "
+        "_unless_infinite(y, x, exp(negative(softplus(subtract(x, y)))))",
+    ),
+    "it is compared with what is inf or -inf": (
+        "ops.special._unless_infinite: greater(x, 0.0) -> _mutant_greater_equal(x, 0.0)",
+        "ops.special._unless_infinite: 0.0 -> 1.0",
+    ),
     "0 divided by it is 0": (
         "ops.exponential._ratio: 1.0 -> 1.75",
         "ops.exponential._ratio: 1.0 -> -1.0",

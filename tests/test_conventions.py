@@ -27,8 +27,17 @@ CHOSEN: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = (
     ("logaddexp", (-INF, -INF), (0.0, 0.0)),
     ("logaddexp", (-INF, 1.0), (0.0, 1.0)),
     ("logaddexp", (1000.0, -1000.0), (1.0, 0.0)),
+    ("logaddexp", (INF, INF), (0.5, 0.5)),
+    ("logaddexp", (INF, 1.0), (1.0, 0.0)),
+    ("logaddexp", (-INF, INF), (0.0, 1.0)),
     ("hypot", (0.0, 0.0), (0.0, 0.0)),
     ("hypot", (3.0, 0.0), (1.0, 0.0)),
+    ("hypot", (INF, 3.0), (1.0, 0.0)),
+    ("hypot", (-INF, 0.0), (-1.0, 0.0)),
+    ("hypot", (0.0, -INF), (0.0, -1.0)),
+    ("hypot", (INF, -INF), (np.sqrt(0.5), -np.sqrt(0.5))),
+    ("hypot", (1.5e308, -1.5e308), (np.sqrt(0.5), -np.sqrt(0.5))),
+    ("hypot", (0.9e308, 1.7e308), (9 / np.sqrt(370.0), 17 / np.sqrt(370.0))),
     ("pow", (0.0, 0.0), (0.0, 0.0)),
     ("pow", (0.0, 2.0), (0.0, 0.0)),
     ("pow", (2.0, 0.0), (0.0, np.log(2.0))),
@@ -58,6 +67,20 @@ def test_derivatives_at_points_of_choice(name: str, point: tuple[float, ...], wa
         assert found is not ZERO or value == 0
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_eager_gradients_at_infinite_operands(dtype: str) -> None:
+    x, y = (np.array(v, dtype) for v in ([INF, -INF, INF, 0.0, -INF, 3.0], [INF, 3.0, -INF, INF, -INF, INF]))
+    root = np.sqrt(0.5)
+    for function, want in (
+        (gc.eager.hypot, ([root, -1.0, root, 0.0, -root, 0.0], [root, 0.0, -root, 1.0, -root, 1.0])),
+        (gc.eager.logaddexp, ([0.5, 0.0, 1.0, 0.0, 0.0, 0.0], [0.5, 1.0, 0.0, 1.0, 0.0, 1.0])),
+    ):
+        a, b = (gc.eager.tensor(v, requires_grad=True) for v in (x, y))
+        gc.sum(function(a, b)).backward()
+        assert a.grad.dtype == b.grad.dtype == np.dtype(dtype)
+        np.testing.assert_allclose([a.grad.numpy(), b.grad.numpy()], want, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", ["max", "min"])
 def test_equal_extrema_share_the_cotangent(name: str) -> None:
     x, t = gc.input("x", (2, 4)), gc.input("t", (2, 4))
@@ -72,11 +95,16 @@ def test_equal_extrema_share_the_cotangent(name: str) -> None:
     np.testing.assert_array_equal(found, (dots * share).sum(1))
 
 
-def test_second_derivatives_of_hypot_at_the_origin_are_zero() -> None:
+@pytest.mark.parametrize("name,point", [
+    ("hypot", (0.0, 0.0)), ("hypot", (INF, 3.0)), ("hypot", (-3.0, -INF)), ("hypot", (INF, INF)),
+    ("hypot", (1.5e308, 1.5e308)), ("logaddexp", (INF, INF)), ("logaddexp", (-INF, -INF)), ("logaddexp", (INF, 1.0)),
+])  # fmt: skip
+def test_second_derivatives_are_zero(name: str, point: tuple[float, float]) -> None:
+    """At the origin, and where the result is infinite."""
     x, y = gc.input("x"), gc.input("y")
-    given: dict[Any, Any] = {x: np.asarray(0.0), y: np.asarray(0.0)}
+    given: dict[Any, Any] = {x: np.asarray(point[0]), y: np.asarray(point[1])}
     one = gc.constant(1.0)
-    for first in vjp([gc.hypot(x, y)], [x, y], [one]):
+    for first in vjp([apply(OPS[name], x, y)], [x, y], [one]):
         assert evaluate(vjp([first], [x, y], [one]), given) == [0.0, 0.0]
 
 

@@ -154,6 +154,12 @@ CASES: dict[str, Case] = {
     "log(-expm1)": Case(
         lambda x: gc.log(-gc.expm1(x)), lambda t: sp.log(1 - sp.exp(t)), NEGATIVE, ("log(1 - exp(x))",)
     ),
+    "log(exp - 1)": Case(
+        lambda x: gc.log(gc.exp(x) - 1),
+        lambda t: sp.log(sp.exp(t) - 1),
+        (1e-300, 1e-10, 0.5, 0.6875, 3.0, 40.0, 709.0, 710.0, 1e3, 1e100),
+        ("exp(x) - 1", "log(exp(x) - 1)"),
+    ),
     "exp - 1": Case(lambda x: gc.exp(x) - 1, lambda t: sp.exp(t) - 1, TO_OVERFLOW, ("exp(x) - 1",)),
     "-1 + exp": Case(lambda x: -1 + gc.exp(x), lambda t: sp.exp(t) - 1, TO_OVERFLOW, ("exp(x) - 1",)),
     "1 - exp": Case(lambda x: 1 - gc.exp(x), lambda t: 1 - sp.exp(t), TO_OVERFLOW, ("1 - exp(x)",)),
@@ -273,6 +279,35 @@ CASES: dict[str, Case] = {
     ),
 }
 
+OF_EXPONENTIALS: dict[str, Case] = {
+    "exp(x)": Case(gc.exp, sp.exp, FAR, ()),
+    "sum(exp(x))": Case(lambda x: gc.sum(gc.exp(rows(x)), axis=1), total, FAR, ()),
+    "1 + exp(x)": Case(lambda x: 1 + gc.exp(x), lambda t: 1 + sp.exp(t), FAR, ()),
+    "exp(x) + exp(y)": Case(
+        lambda x: gc.exp(x) + gc.exp(2 - x), lambda t: sp.exp(t) + sp.exp(2 - t), (*FAR, -710.0, 709.5, 711.0), ()
+    ),
+    "mean(exp(x))": Case(lambda x: gc.mean(gc.exp(rows(x)), axis=1), lambda t: total(t) / 3, FAR, ()),
+    "exp(x) / sum(exp(x))": Case(lambda x: gc.softmax(rows(x))[:, 0], lambda t: sp.exp(t) / total(t), FAR, (), 1.0),
+    "exp(x) * exp(y)": Case(lambda x: 0.25 * gc.exp(-3 * x), lambda t: QUARTER * sp.exp(-3 * t), FAR, ()),
+    "exp(x)**n": Case(lambda x: gc.exp(x) ** 3, lambda t: sp.exp(3 * t), FAR, ()),
+    "sigmoid(x)": Case(gc.sigmoid, lambda t: 1 / (1 + sp.exp(-t)), FAR, ()),
+    "1 - exp(x)": Case(lambda x: -gc.expm1(x), lambda t: 1 - sp.exp(t), NEGATIVE, ()),
+    "exp(x) - 1": Case(gc.expm1, lambda t: sp.exp(t) - 1, (1e-300, 0.5, 3.0, 709.0, 710.0, 1e3, 1e100), ()),
+}
+"""What the rules of log2 and log10 are for."""
+
+
+def in_base(base: int, name: str) -> Case:
+    inner, log = OF_EXPONENTIALS[name], {2: gc.log2, 10: gc.log10}[base]
+    return inner._replace(
+        written=lambda x: log(inner.written(x)),
+        meaning=lambda t: sp.log(inner.meaning(t), base),
+        rules=(f"log{base}({name})",),
+    )
+
+
+CASES.update({f"log{base} of {name}": in_base(base, name) for base in (2, 10) for name in OF_EXPONENTIALS})
+
 
 def points_of(case: Case, dtype: str) -> np.ndarray:
     wide = dtype == "float64"
@@ -366,6 +401,10 @@ LIMITS = {
     "sigmoid": ([1.0, 0.0], [0.0, 0.0]),
     "sigmoid of exp": ([1.0, 0.0], [0.0, 0.0]),
     "logaddexp": ([np.inf, np.inf], [1.0, -1.0]),
+    "log(exp - 1)": ([np.inf, np.nan], [1.0, 0.0]),
+    "log2 of 1 + exp(x)": ([np.inf, 0.0], [1 / np.log(2.0), 0.0]),
+    "log10 of 1 + exp(x)": ([np.inf, 0.0], [1 / np.log(10.0), 0.0]),
+    "log10 of exp(x) + exp(y)": ([np.inf, np.inf], [1 / np.log(10.0), -1 / np.log(10.0)]),
     "log1p(-sigmoid)": ([-np.inf, 0.0], [-1.0, 0.0]),
     "share of two": ([1.0, 0.0], [0.0, 0.0]),
 }
@@ -379,6 +418,29 @@ def test_limits_at_infinity(name: str) -> None:
     graph, _ = optimise(Graph([x], [y, gc.grad(gc.sum(y), x)]))
     found = evaluate(graph.outputs, {x: np.array([np.inf, -np.inf])})
     np.testing.assert_array_equal(found, [values, slopes])
+
+
+def test_hypot_and_logaddexp_of_infinite_operands() -> None:
+    """Gradients have the limit, inf where that is inf; of two terms that are inf, each counts for a half."""
+    x = gc.input("x", (6,))
+    far = np.array([-np.inf, -1e3, 709.0, 800.0, 1e308, np.inf])
+    root, terms = gc.sqrt(x**2 + gc.exp(x) ** 2), gc.log(gc.exp(x) + gc.exp(2 * x))
+    first = [gc.grad(gc.sum(y), x) for y in (root, terms)]
+    graph, _ = optimise(Graph([x], [root, *first, gc.grad(gc.sum(first[1]), x)]))
+    value, slope, terms_slope, terms_second = evaluate(graph.outputs, {x: far})
+    np.testing.assert_allclose(value, [np.inf, 1e3, np.exp(709.0), np.inf, np.inf, np.inf], rtol=1e-15)
+    np.testing.assert_allclose(slope, [-1.0, -1.0, np.exp(709.0), np.inf, np.inf, np.inf], rtol=1e-15)
+    np.testing.assert_array_equal(terms_slope, [0.0, 1.0, 2.0, 2.0, 2.0, 1.5])
+    np.testing.assert_allclose(terms_second, np.zeros(6), atol=1e-300)
+
+
+def test_whole_logarithms_stay_whole() -> None:
+    """log2(1 + 7.0) is 3, and log1p(7.0) / log(2) is not."""
+    x = gc.input("x", (4,))
+    y = [gc.log2(1 + x), gc.log10(1 + x), gc.log2(1 - x)]
+    forms, fired = stable(Graph([x], y))
+    assert not fired and list(forms.outputs) == y
+    np.testing.assert_array_equal(evaluate(y[:1], {x: np.array([1.0, 7.0, 63.0, 127.0])})[0], [1, 3, 6, 7])
 
 
 def test_empty_and_infinite_lines() -> None:
@@ -405,6 +467,9 @@ def test_compiled() -> None:
         "log-softmax",
         "log(1 + exp)",
         "log(1 - exp)",
+        "log(exp - 1)",
+        "log2 of 1 + exp(x)",
+        "log10 of sum(exp(x))",
         "logistic density",
         "entropy",
         "hypot",

@@ -156,12 +156,147 @@ def test_a_small_budget_is_said_to_be_spent() -> None:
     assert {c.how for c in none.skipped} == {"no time left"}
 
 
-def test_a_custom_gradient_is_the_users() -> None:
+# derivatives of the users' own
+
+
+def clip_rule(ct: Any, x: Any) -> Any:
+    return gc.clip(ct, -1.0, 1.0)
+
+
+def test_a_surrogate_is_named_and_left_alone() -> None:
     x = gc.input("x", ("n",))
-    clipped = gc.custom_gradient(lambda x: x, lambda ct, x: gc.clip(ct, -1.0, 1.0))
-    found = gc.verify(gc.sum(clipped(x) ** 2), x)
+    clipped = gc.custom_gradient(lambda x: x, clip_rule, surrogate=True)
+    y = gc.sum(clipped(x) ** 2)
+    found = gc.verify(y, x)
     assert [c.status for c in found.checks] == ["skipped", "skipped", "passed", "skipped", "skipped", "passed"]
-    assert found.skipped[0].how.startswith("custom_gradient at test_verify.py:")
+    assert found.skipped[0].how.startswith("clip_rule (custom_gradient) at test_verify.py:")
+    assert found.skipped[0].how.endswith(" is declared a surrogate: its derivative is not that of its value")
+    (line,) = [line for line in str(found).splitlines() if line.startswith("  custom  ")]
+    start, end = line.split(" at test_verify.py:")
+    assert start == "  custom  clip_rule"
+    assert end.endswith(": NOT compared with SymPy, nor with differences: it is declared a surrogate")
+    step = gc.compile([x], gc.grad(y, x))
+    assert step.verify().custom == pickle.loads(pickle.dumps(step)).certificate.custom == found.custom
+    assert gc.Certificate.from_json(found.to_json()) == found
+
+
+def test_a_surrogate_is_none_of_a_gradient_that_does_not_pass_through_it() -> None:
+    x, w = gc.input("x", ("n",)), gc.param(0.5, name="w")
+    clipped = gc.custom_gradient(lambda x: x * 3.0, clip_rule, surrogate=True)
+    all_passed(gc.verify(gc.sum(w**2 * clipped(x)), w))
+    held = gc.verify(gc.sum(w**2 * gc.stop_gradient(clipped(w * x))), w)
+    assert [c.what for c in held.skipped] == ["forward mode against reverse mode"] and held.custom == ()
+    inside = gc.custom_gradient(lambda x: gc.sin(clipped(x)), lambda ct, x: 3.0 * ct * gc.cos(3.0 * x))
+    found = gc.verify(gc.sum(inside(x)), x)
+    assert [c.compared for c in found.custom] == ["compared with SymPy, compared with differences"]
+
+
+def two(a: Any, b: Any, k: Any) -> Any:
+    return a * b + gc.astype(k, "float64"), gc.exp(a)
+
+
+def two_rule(ct: Any, a: Any, b: Any, k: Any) -> Any:
+    return ct[0] * b + ct[1] * gc.exp(a), ct[0] * a, None
+
+
+def two_wrong(ct: Any, a: Any, b: Any, k: Any) -> Any:
+    return ct[0] * b + ct[1] * gc.exp(a), ct[0] * a * 1.001, None
+
+
+def two_outputs(rule: Any, same: bool = False) -> tuple[Any, Any]:
+    x, k, w = gc.input("x", ("n",)), gc.input("k", ("n",), "int64"), gc.param(0.5, name="w")
+    y, z = gc.custom_gradient(two, rule)(w * x, w * x if same else gc.sin(x), k)
+    return gc.sum(y * z), [w, x]
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_a_right_rule_of_the_users_is_certified(same: bool) -> None:
+    found = gc.verify(*two_outputs(two_rule, same))
+    assert [c.what for c in found.skipped] == ["forward mode against reverse mode"]
+    assert found.skipped[0].how.startswith("no forward derivative through custom")
+    assert [(c.rule, c.compared) for c in found.custom] == [
+        ("two_rule", "compared with SymPy, compared with differences")
+    ]
+
+
+@pytest.mark.parametrize("same", [False, True])
+def test_a_wrong_rule_of_the_users_is_found(same: bool) -> None:
+    with pytest.raises(gc.VerificationError) as caught:
+        gc.verify(*two_outputs(two_wrong, same))
+    first, at, hint = str(caught.value).splitlines()
+    assert first.startswith(f"the derivative rule two_wrong of custom_gradient is wrong for argument {int(not same)}: ")
+    assert "k: int64[2] = [" in first
+    assert "gc.custom_gradient(two, rule)" in at
+    assert hint.strip().startswith("hint: found while verifying the gradient of a loss made at test_verify.py:")
+    assert hint.endswith(
+        "; if it is meant to differ, as a straight-through estimator is: gc.custom_gradient(..., surrogate=True)"
+    )
+
+
+def test_a_straight_through_estimator_has_to_be_declared() -> None:
+    x = gc.input("x", ("n",))
+    for surrogate in (False, True):
+        rounded = gc.custom_gradient(surrogate=surrogate, backward=lambda ct, x: ct)(gc.round)
+        step = gc.compile([x], gc.grad(gc.sum(rounded(x * 3.0) * x), x))
+        if surrogate:
+            assert "NOT compared with SymPy" in str(step.verify())
+        else:
+            with pytest.raises(gc.VerificationError, match=r"of custom_gradient is wrong for argument 0: got .*\n.*\n.*"
+                               r"gc.custom_gradient\(..., surrogate=True\)$"):  # fmt: skip
+                step.verify()
+
+
+def test_a_user_function_that_holds_something_is_compared_by_differences() -> None:
+    """What is held inside a user's function moves: the rule is that of the value. Outside it stays."""
+    x = gc.input("x", ("n",))
+
+    def forward(x: Any) -> Any:
+        return gc.exp(x) * gc.stop_gradient(x)
+
+    def right(ct: Any, x: Any) -> Any:
+        return ct * gc.exp(x) * (1.0 + x)
+
+    def wrong(ct: Any, x: Any) -> Any:
+        return ct * gc.exp(x) * x
+
+    y = gc.sum(gc.custom_gradient(forward, right)(x) * gc.stop_gradient(x * x))
+    (found,) = gc.verify(y, x).custom
+    assert found.compared.startswith("NOT compared with SymPy (")
+    assert found.compared.endswith("has gc.stop_gradient in its forward function), compared with differences")
+    with pytest.raises(gc.VerificationError, match=r"wrong of custom_gradient is wrong for argument 0"):
+        gc.verify(gc.sum(gc.custom_gradient(forward, wrong)(x)), x)
+
+
+def test_a_rule_that_was_compared_with_less_says_so() -> None:
+    (found,) = gc.verify(*two_outputs(two_rule), seconds=0.0).custom
+    assert found.compared == "NOT compared with SymPy (no time left), compared with differences"
+    x = gc.input("x", ("n",))
+    root = gc.custom_gradient(lambda x: gc.sqrt(x - 100.0), lambda ct, x: ct)
+    (found,) = gc.verify(gc.sum(root(x)), x).custom
+    reason = "(no point was found at which everything is finite; give values=)"
+    assert found.compared == f"NOT compared with SymPy {reason}, NOT compared with differences {reason}"
+
+
+def test_a_rule_of_samples() -> None:
+    m = gc.input("m", (3, 2))
+    for factor, fits in ((1.0, True), (2.0, False)):
+        f = gc.custom_gradient(lambda v: gc.sum(v**3), lambda ct, v, c=factor: ct * c * 3.0 * v**2)
+        y = gc.sum(gc.vmap(f)(m))
+        if fits:
+            assert [c.compared for c in gc.verify(y, m).custom] == ["compared with SymPy, compared with differences"]
+        else:
+            with pytest.raises(gc.VerificationError, match="of samples of custom_gradient is wrong for argument 0"):
+                gc.verify(y, m)
+
+
+def test_of_a_matrix_every_entry_of_the_jacobian_counts() -> None:
+    """A rule whose errors cancel in the sum of all outputs is found all the same."""
+    x = gc.input("x", (2,))
+    f = gc.custom_gradient(gc.sin, lambda ct, x: ct * gc.cos(x) + (ct[0] - ct[1]))
+    all_compared = "compared with SymPy, compared with differences"
+    assert [c.compared for c in gc.verify(gc.sum(f(x)), x).custom] == [all_compared]
+    with pytest.raises(gc.VerificationError, match="of custom_gradient is wrong for argument 0"):
+        gc.verify(f(x), x)
 
 
 def test_no_point_where_it_is_a_number() -> None:

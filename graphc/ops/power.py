@@ -20,8 +20,10 @@ from ..ir.op import Arr, Op, Sample
 from .batching import batch_elementwise
 from .common import broadcast_all, dtype_error, elementwise_infer, nary, refuse_bool, unary
 from .cotangent import ZERO, ct_mul
-from .elementwise import divide, equal, multiply, subtract, where
+from .elementwise import add, divide, equal, multiply, stop_gradient, subtract, where
 from .forms import at_points, by_name, points, smooth
+from .logic import isinf, logical_or
+from .rounding import sign
 
 _INF, _NAN = math.inf, math.nan
 _MULTIPLIED = 8
@@ -156,10 +158,20 @@ CBRT = smooth(
 )
 
 
-def _share(x: Any, out: Any) -> Any:
-    """``x / hypot(x, y)``, and 0 at the origin, where its own derivatives are 0 too."""
-    origin = equal(out, 0.0)
-    return where(origin, 0.0, divide(x, where(origin, 1.0, out)))
+def _share(which: int, x: Any, y: Any, out: Any) -> Any:
+    """x (or y) over ``hypot(x, y)``, and 0 at the origin; there, and where `out` is infinite, its derivatives are 0."""
+    origin, far = equal(out, 0.0), isinf(out)
+    *scaled, length = map(stop_gradient, _scaled(x, y))
+    above, below = where(far, scaled[which], (x, y)[which]), where(far, length, where(origin, 1.0, out))
+    return where(origin, 0.0, divide(above, below))
+
+
+def _scaled(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """(x, y) times a small number, or the signs of what is infinite in it, and the length of that."""
+    small = 2.0 ** -(np.finfo(x.dtype).maxexp // 2 + 1)
+    either = logical_or(isinf(x), isinf(y))
+    a, b = (where(either, where(isinf(v), sign(v), 0.0), multiply(small, v)) for v in (x, y))
+    return a, b, sqrt(add(multiply(a, a), multiply(b, b)))
 
 
 HYPOT = Op(
@@ -167,8 +179,14 @@ HYPOT = Op(
     elementwise_infer,
     np.hypot,
     by_name("hypot"),
-    vjp=(lambda ct, out, x, y: ct_mul(ct, _share(x, out)), lambda ct, out, x, y: ct_mul(ct, _share(y, out))),
-    jvp=(lambda t, out, x, y: multiply(t, _share(x, out)), lambda t, out, x, y: multiply(t, _share(y, out))),
+    vjp=(
+        lambda ct, out, x, y: ct_mul(ct, _share(0, x, y, out)),
+        lambda ct, out, x, y: ct_mul(ct, _share(1, x, y, out)),
+    ),
+    jvp=(
+        lambda t, out, x, y: multiply(t, _share(0, x, y, out)),
+        lambda t, out, x, y: multiply(t, _share(1, x, y, out)),
+    ),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.sqrt(x**2 + y**2),
     samples=(
@@ -277,6 +295,9 @@ def rsqrt(x: Any, /) -> Any:
 
 def hypot(x: Any, y: Any, /) -> Any:
     """sqrt(x**2 + y**2) without overflow or underflow of the squares; the gradient at (0, 0) is 0.
+
+    The gradient is a unit vector everywhere else, where the result is infinite too: (1, 0) where only x is inf, and
+    (sqrt(1/2), sqrt(1/2)), the limit along x = y, where both are. There the second derivatives are 0.
 
     >>> import graphc as gc
     >>> float(gc.hypot(3, 4))

@@ -19,9 +19,10 @@ from ..ir.op import Arr, Op, Sample
 from .batching import batch_elementwise
 from .common import elementwise_infer, nary, unary
 from .cotangent import ct_mul
-from .elementwise import divide, equal, multiply, negative, subtract, where
+from .elementwise import divide, equal, greater, multiply, negative, subtract, where
 from .exponential import exp, expm1
 from .forms import EXTREMES, at_points, by_name, points, smooth
+from .logic import isinf, logical_and
 from .power import square
 
 _INF, _NAN = math.inf, math.nan
@@ -160,9 +161,10 @@ LOG1MEXP = Op(
 )
 
 
-def _unless_empty(out: Any, weight: Any) -> Any:
-    """`weight`, and 0 where the sum of exponentials is 0: both operands are -inf."""
-    return where(equal(out, -_INF), 0.0, weight)
+def _unless_infinite(x: Any, y: Any, weight: Any) -> Any:
+    """`weight`, but where both operands are -inf, 0: the sum of exponentials is 0; and where both are inf, a half."""
+    both = logical_and(equal(x, y), isinf(x))
+    return where(logical_and(both, greater(x, 0.0)), 0.5, where(both, 0.0, weight))
 
 
 LOGADDEXP = Op(
@@ -171,12 +173,12 @@ LOGADDEXP = Op(
     np.logaddexp,
     by_name("logaddexp"),
     vjp=(
-        lambda ct, out, x, y: ct_mul(ct, _unless_empty(out, sigmoid(subtract(x, y)))),
-        lambda ct, out, x, y: ct_mul(ct, _unless_empty(out, sigmoid(subtract(y, x)))),
+        lambda ct, out, x, y: ct_mul(ct, _unless_infinite(x, y, sigmoid(subtract(x, y)))),
+        lambda ct, out, x, y: ct_mul(ct, _unless_infinite(x, y, sigmoid(subtract(y, x)))),
     ),
     jvp=(
-        lambda t, out, x, y: multiply(t, _unless_empty(out, exp(negative(softplus(subtract(y, x)))))),
-        lambda t, out, x, y: multiply(t, _unless_empty(out, exp(negative(softplus(subtract(x, y)))))),
+        lambda t, out, x, y: multiply(t, _unless_infinite(x, y, exp(negative(softplus(subtract(y, x)))))),
+        lambda t, out, x, y: multiply(t, _unless_infinite(x, y, exp(negative(softplus(subtract(x, y)))))),
     ),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y)),
@@ -276,7 +278,8 @@ def log1mexp(x: Any, /) -> Any:
 def logaddexp(x: Any, y: Any, /) -> Any:
     """log(exp(x) + exp(y)), without overflow or underflow.
 
-    The derivatives are sigmoids of x - y and y - x, and 0 where both are -inf.
+    The derivatives are sigmoids of x - y and y - x. They are 0 where both are -inf, and a half each, as of `maximum`,
+    where both are inf: how fast each got there, which decides the limit, is not known any more.
 
     >>> import graphc as gc
     >>> float(gc.logaddexp(1000.0, 0.0))

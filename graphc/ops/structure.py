@@ -54,14 +54,14 @@ def item(node: Any, k: int) -> Any:
 class Rule:
     """A user's backward function; each is itself and nobody else. Pickles as its function does: by reference."""
 
-    __slots__ = ("backward", "intern_key", "single")
+    __slots__ = ("backward", "intern_key", "single", "surrogate")
 
-    def __init__(self, backward: Callable[..., Any], single: bool):
-        self.backward, self.single = backward, single
+    def __init__(self, backward: Callable[..., Any], single: bool, surrogate: bool = False):
+        self.backward, self.single, self.surrogate = backward, single, surrogate
         self.intern_key = ("rule", next(_uids))
 
     def __reduce__(self) -> Any:
-        return Rule, (self.backward, self.single)
+        return Rule, (self.backward, self.single, self.surrogate)
 
     def __str__(self) -> str:
         return self.name
@@ -121,6 +121,10 @@ class BatchedRule:
     def __reduce__(self) -> Any:
         return BatchedRule, (self.rule, self.again)
 
+    @property
+    def surrogate(self) -> bool:
+        return self.rule.surrogate
+
     def __str__(self) -> str:
         return f"{self.rule} of samples"
 
@@ -173,7 +177,10 @@ CUSTOM: Op = Op(
 
 
 def custom_gradient(
-    forward: Callable[..., Any] | None = None, backward: Callable[..., Any] | None = None
+    forward: Callable[..., Any] | None = None,
+    backward: Callable[..., Any] | None = None,
+    *,
+    surrogate: bool = False,
 ) -> Callable[..., Any]:
     """A function with a derivative of your own: `forward` computes, `backward` gives the cotangents of its arguments.
 
@@ -182,13 +189,15 @@ def custom_gradient(
     backward  ``backward(ct, *xs)``, or ``backward((ct0, ct1, ...), *xs)`` if `forward` returns a tuple. Returns one
               cotangent, of the shape and dtype of its argument, or None (zero), for each of `xs`; a tuple unless there
               is one. Written in ordinary ops, it is differentiated in turn: second derivatives go through it
+    surrogate  that `backward` is meant to differ from the derivative of `forward`: a straight-through estimator, a
+               clipped or reversed gradient. `gc.verify` then leaves it alone and says so; any other it checks
 
     Works on symbolic and eager tensors. Forward mode (`gc.jvp`) is refused; under `gc.vmap` `backward` is that
     of one sample. `GradientError` names a `backward` that returns the wrong number, shape or dtype, and a `forward`
     that uses a tensor which is not an argument.
 
     >>> import graphc as gc
-    >>> clipped = gc.custom_gradient(lambda x: x, lambda ct, x: gc.clip(ct, -1.0, 1.0))
+    >>> clipped = gc.custom_gradient(lambda x: x, lambda ct, x: gc.clip(ct, -1.0, 1.0), surrogate=True)
     >>> clipped(gc.input("x", (3,))).shape
     (3,)
 
@@ -204,8 +213,8 @@ def custom_gradient(
             )
         )
     if forward is None:
-        return lambda f: custom_gradient(f, backward)
-    rules = {True: Rule(backward, True), False: Rule(backward, False)}
+        return lambda f: custom_gradient(f, backward, surrogate=surrogate)
+    rules = {single: Rule(backward, single, surrogate) for single in (True, False)}
 
     @functools.wraps(forward)
     def call(*xs: Any) -> Any:

@@ -209,6 +209,11 @@ def _log_one_minus_exp(inner: Tensor) -> Tensor | None:
     return None if x is None else log1mexp(x)
 
 
+def _log_exp_less_one(inner: Tensor) -> Tensor | None:
+    """``exp(x) - 1`` has become ``expm1(x)``, which overflows; it is exp(x) * (1 - exp(-x))."""
+    return add(inner.inputs[0], log1mexp(minus(inner.inputs[0]))) if inner.op.name == "expm1" else None
+
+
 def _log_one_plus(inner: Tensor) -> Tensor | None:
     x = plus_one(inner)
     return None if x is None or number(x) is not None else log1p(x)
@@ -270,7 +275,18 @@ def _times_log_ratio(node: Tensor) -> Tensor | None:
     return either(node, match)
 
 
-RULES = (
+def _in_base(rule: Rule, base: int) -> Rule:
+    """A rule of log for ``log2`` or ``log10``."""
+    scale = 1.0 / math.log(base)
+
+    def match(node: Tensor) -> Tensor | None:
+        found = rule.apply(node)
+        return None if found is None else multiply(scale, found)
+
+    return Rule(rule.name.replace("log(", f"log{base}(", 1), f"log{base}", match)
+
+
+_OF_EXPONENTIALS = (
     Rule("log(exp(x))", "log", _when("exp")),
     Rule("log(sum(exp(x)))", "log", _when("sum")),
     Rule("log(1 + exp(x))", "log", behind_views(_log_one_plus_exp)),
@@ -281,6 +297,13 @@ RULES = (
     Rule("log(exp(x)**n)", "log", _when("integer_pow")),
     Rule("log(sigmoid(x))", "log", _when("sigmoid")),
     Rule("log(1 - exp(x))", "log", behind_views(_log_one_minus_exp)),
+    Rule("log(exp(x) - 1)", "log", behind_views(_log_exp_less_one)),
+)
+"""For log2 and log10 too. Not so log(1 + x): log2(1 + 7.0) is 3, and log1p(7.0) / log(2) a bit less."""
+
+RULES = (
+    *_OF_EXPONENTIALS,
+    *(_in_base(rule, base) for base in (2, 10) for rule in _OF_EXPONENTIALS),
     Rule("log(1 + x)", "log", behind_views(_log_one_plus)),
     Rule("log(1 - x)", "log", behind_views(_log_one_minus)),
     Rule("log1p(exp(x))", "log1p", behind_views(_log1p_exp)),

@@ -44,6 +44,15 @@ class Kink:
 
 
 @dataclass(frozen=True)
+class Custom:
+    """A derivative that a user wrote with `gc.custom_gradient`, the user's line, and what it was compared with."""
+
+    rule: str
+    line: str
+    compared: str
+
+
+@dataclass(frozen=True)
 class Certificate:
     """What was checked of the derivatives of a graph.
 
@@ -51,6 +60,7 @@ class Certificate:
     sizes    of the named dims (and of large fixed ones, as "784 -> 3") in the checks on expressions
     checks   one entry per comparison, skipped ones included
     kinks    points where the function is not differentiable, by op and line
+    custom   the users' own derivatives it rests on, and what each was compared with, or why it was not
 
     ``print`` shows a table; `to_json` and `from_json` store it.
 
@@ -65,6 +75,7 @@ class Certificate:
     checks: tuple[Check, ...]
     kinks: tuple[Kink, ...] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
+    custom: tuple[Custom, ...] = ()
 
     @property
     def error(self) -> float:
@@ -84,7 +95,8 @@ class Certificate:
         """The certificate that `to_json` wrote."""
         data = json.loads(text)
         checks = tuple(Check(**c) for c in data["checks"])
-        return cls(data["subject"], checks, tuple(Kink(**k) for k in data["kinks"]), data["sizes"])
+        kinks, custom = tuple(Kink(**k) for k in data["kinks"]), tuple(Custom(**c) for c in data["custom"])
+        return cls(data["subject"], checks, kinks, data["sizes"], custom)
 
     def __str__(self) -> str:
         lines = [f"certificate of {self.subject}"]
@@ -95,4 +107,5 @@ class Certificate:
             number = f"{c.count:>5} compared, worst {c.error:.0e}" if c.status == PASSED else " " * 22
             lines.append(f"  {c.status:<7} {c.what:<{width}}  {number:<24} {c.how}")
         lines += [f"  kink    {k.op} at {k.line}: {k.rule}" for k in self.kinks]
+        lines += [f"  custom  {c.rule} at {c.line}: {c.compared}" for c in self.custom]
         return "\n".join(lines)

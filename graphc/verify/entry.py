@@ -37,7 +37,11 @@ def verify(
     On small arrays (named dims and large fixed dims shrink where the graph allows it), `sympy.diff` of the graph
     evaluated on symbols, and differences in 50 digits, against the backward graph; the same after each pass of the
     compiler. At full size, central differences in float64, forward against reverse mode, and compiled code against
-    the reference interpreter. A `y` that is not 0-d is multiplied by an arbitrary cotangent.
+    the reference interpreter. A `y` that is not 0-d is multiplied by an arbitrary cotangent, so that the whole Jacobian
+    counts, not its sum.
+
+    A rule of `gc.custom_gradient` is checked as any other, unless it is declared a surrogate: then gradients through it
+    are compared with neither SymPy nor differences, and the certificate says so under `custom`.
 
     values   arrays for some of the inputs; random ones otherwise, from an interval on which everything is finite
     seconds  for the checks on expressions; what does not fit is listed as skipped
@@ -95,15 +99,17 @@ def verify_step(
     checks: list[Check] = []
     kinks: dict[Any, None] = {}
     sizes: dict[str, int] = {}
+    custom: dict[Any, None] = {}
     for number, subject in enumerate(subjects):
         found = Inspection(subject, seconds / len(subjects), terms, compiled=False).certificate()
         checks += [c for c in _labelled(found, number, len(subjects)) if "compiled" not in c.what]
         kinks.update(dict.fromkeys(found.kinks))
+        custom.update(dict.fromkeys(found.custom))
         sizes.update(found.sizes)
     checks += _unrecorded(graph, subjects)
     checks.append(_whole(graph, run, known))
     about = "; ".join(s.text for s in subjects) or "no recorded gradients"
-    return Certificate(f"step {name}: {about}", tuple(checks), tuple(kinks), sizes)
+    return Certificate(f"step {name}: {about}", tuple(checks), tuple(kinks), sizes, tuple(custom))
 
 
 def _labelled(certificate: Certificate, number: int, count: int) -> list[Check]:

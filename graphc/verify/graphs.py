@@ -21,7 +21,8 @@ from ..passes.pipeline import PIPELINE
 from ..passes.stable import stable_outputs
 from . import local, numeric
 from .calculus import AGREES, DIFFERS, PROVEN, UNDECIDED, compare, derivative, short
-from .certificate import PASSED, SKIPPED, Certificate, Check, VerificationError
+from .certificate import PASSED, SKIPPED, Certificate, Check, Custom, VerificationError
+from .custom import arguments, customs, holds_inside, title
 from .domains import Digits, Symbols
 from .kinks import kinks_of
 from .points import Point, choose_point, leaves_of
@@ -34,6 +35,10 @@ _MAX_ELEMENTS = 2_000_000
 """Of a program at full size, for the stages in floats."""
 _EXACT, _FROM_SINGLE = 1e-11, 1e-5
 """Relative errors allowed between expressions: constants in rules are rounded to their dtype."""
+_SYMBOLS, _DIGITS = "backward graph against sympy.diff", "backward graph against differences"
+_FLOATS = "full size against differences"
+"""Names of stages."""
+_DECLARE = "if it is meant to differ, as a straight-through estimator is: gc.custom_gradient(..., surrogate=True)"
 _DIRECTIONS = 2
 _ALL_TERMS = 20
 """How many times the largest expression all of them together may be."""
@@ -85,19 +90,33 @@ class Inspection:
 
     def certificate(self) -> Certificate:
         stages: tuple[tuple[str, Callable[[], tuple[str, float, int]]], ...] = (
-            ("backward graph against sympy.diff", self.symbols),
-            ("backward graph against differences", self.digits),
+            (_SYMBOLS, self.symbols),
+            (_DIGITS, self.digits),
             ("after each pass", self.passes),
-            ("full size against differences", self.floats),
+            (_FLOATS, self.floats),
             ("forward mode against reverse mode", self.forward),
             ("compiled against reference", self.code),
         )
         for what, stage in stages:
             self._run(what, stage)
+        custom = tuple(dict.fromkeys(map(self._compared, customs(self.subject.loss, self.subject.wrt))))
         (form,), _ = stable_outputs([self.subject.loss], self.subject.wrt)
         kinks = kinks_of(form, self.subject.wrt)
         sizes = self.small.sizes if self.small is not None else {}
-        return Certificate(self.subject.text, tuple(self.checks), kinks, sizes)
+        return Certificate(self.subject.text, tuple(self.checks), kinks, sizes, custom)
+
+    def _compared(self, node: Tensor) -> Custom:
+        """What a user's own derivative was compared with; called after the stages."""
+        rule, line = str(node.attrs["rule"]), _line(node)
+        if node.attrs["rule"].surrogate:
+            return Custom(rule, line, "NOT compared with SymPy, nor with differences: it is declared a surrogate")
+        symbols, *others = (c for c in self.checks if c.what in (_SYMBOLS, _DIGITS, _FLOATS))
+        seen = next((c for c in others if c.status == PASSED), others[0])
+        parts = [
+            f"compared with {against}" if c.status == PASSED else f"NOT compared with {against} ({c.how})"
+            for against, c in (("SymPy", symbols), ("differences", seen))
+        ]
+        return Custom(rule, line, ", ".join(parts))
 
     def _run(self, what: str, stage: Callable[[], tuple[str, float, int]]) -> None:
         begun = time.monotonic()
@@ -111,9 +130,9 @@ class Inspection:
     # on expressions
 
     def _derivable(self) -> None:
-        for node in topological([self.subject.loss]):
-            if node.op.name == "custom":
-                raise Skip(f"custom_gradient at {_line(node)}: its derivative is the user's, not that of its value")
+        for node in customs(self.subject.loss, self.subject.wrt):
+            if node.attrs["rule"].surrogate:
+                raise Skip(f"{title(node)} is declared a surrogate: its derivative is not that of its value")
 
     def _shrunk(self) -> tuple[Subject, Point]:
         """The subject on small arrays, with a point for it."""
@@ -153,6 +172,9 @@ class Inspection:
 
     def symbols(self) -> tuple[str, float, int]:
         self._derivable()
+        for node in customs(self.subject.loss, self.subject.wrt):
+            if holds_inside(node):
+                raise Skip(f"{title(node)} has gc.stop_gradient in its forward function")
         small, point = self._shrunk()
         verdicts = []
         collected: list[Any] = []
@@ -211,26 +233,31 @@ class Inspection:
         losses = (small.loss, *stable_outputs([small.loss], small.wrt)[0])  # as written, and as differentiated
         culprit = next((c for loss in losses if (c := local.find_culprit(loss, small.wrt, point))), None)
         if culprit is None:
+            own = ", ".join(dict.fromkeys(map(title, customs(self.subject.loss, self.subject.wrt))))
+            hint = "the derivative was put together wrongly, or by hand"
             raise VerificationError(
                 message(
                     f"wrong: {self.subject.text}",
                     got=found,
                     expected=wanted,
-                    hint="each op's own rule is right: the derivative was put together wrongly, or by hand",
+                    hint=f"each op's own rule is right: {f'look at {own}; {_DECLARE}' if own else hint}",
                 )
             )
         node = culprit.node
         operands = ", ".join(
             f"{i.name or f'operand {k}'}: {i.aval} = {text}"
-            for k, (i, text) in enumerate(zip(node.inputs, culprit.values, strict=True))
+            for k, (i, text) in enumerate(zip(arguments(node), culprit.values, strict=True))
         )
+        hint, which = f"found while verifying {self.subject.text}", f"of {node.op.name} is wrong for operand"
+        if node.op.name == "custom":
+            hint, which = f"{hint}; {_DECLARE}", f"{node.attrs['rule']} of custom_gradient is wrong for argument"
         raise VerificationError(
             message(
-                f"the derivative rule of {node.op.name} is wrong for operand {culprit.operand}",
+                f"the derivative rule {which} {culprit.operand}",
                 got=f"{culprit.found} for {operands}",
                 expected=culprit.wanted,
                 at=node.origin.latest,
-                hint=f"found while verifying {self.subject.text}",
+                hint=hint,
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +12,9 @@ from ..autodiff.vjp import vjp_rules
 from ..errors import GraphcError
 from ..ir.leaves import input as symbolic_input
 from ..ir.tensor import Tensor, build
-from ..ir.traversal import depends_on, topological
+from ..ir.traversal import depends_on
 from ..ops.cotangent import ZERO
+from .custom import arguments, held, outside
 from .domains import Digits
 from .symbolic import elements, evaluate_elements
 
@@ -52,10 +53,10 @@ def along(
 ) -> Directional:
     """The derivative of `loss` along a random direction of `wrt`, by `results` and by central differences.
 
-    What passes through ``stop_gradient`` is held at its value.
+    What passes through ``stop_gradient`` is held at its value, but for that inside a user's own function.
     """
     base = evaluate_elements([loss, *results, *wrt], point, domain, point=point, deadline=deadline)
-    held = {n: base[n] for n in topological([loss]) if n.op.name == "stop_gradient"}
+    fixed = {n: base[n] for n in held(loss)}
     directions = [random_elements(base[w].shape, domain, rng) for w in wrt]
     terms = [
         g * v for r, d in zip(results, directions, strict=True) for g, v in zip(base[r].ravel(), d.ravel(), strict=True)
@@ -63,7 +64,7 @@ def along(
 
     def at(step: Any) -> Any:
         moved = {w: base[w] + step * d for w, d in zip(wrt, directions, strict=True)}
-        value = evaluate_elements([loss], {**point, **held, **moved}, domain, point=point, deadline=deadline)
+        value = evaluate_elements([loss], {**point, **fixed, **moved}, domain, point=point, deadline=deadline)
         return value[loss][()]
 
     found, wanted = domain.mp.fsum(terms), slope(at, domain)
@@ -80,7 +81,10 @@ def slope(at: Callable[[Any], Any], domain: Digits) -> Any:
 
 
 class Culprit(NamedTuple):
-    """A node whose own rule is wrong: by its operand number `operand`, along a direction."""
+    """A node whose own rule is wrong: by its operand number `operand`, along a direction.
+
+    Operands of a custom node, and their `values`, are those of the user's function.
+    """
 
     node: Tensor
     operand: int
@@ -93,10 +97,14 @@ def find_culprit(loss: Tensor, wrt: Sequence[Tensor], point: Mapping[Tensor, np.
     """The first node, operands first, whose rule disagrees with differences of what the node itself computes."""
     domain = Digits()
     base = evaluate_elements([loss], point, domain, point=point)
-    order = topological([loss])
+    order = outside(loss)
     active = depends_on(order, wrt)
     rng = random.Random(1)
     for node in order:
+        if node.op.name == "custom":
+            culprit = _custom(node, active, base, point, domain, rng)
+            if culprit is not None:
+                return culprit
         if node not in active or not node.inputs or node.op.multi or node.op.name in ("item", "stop_gradient"):
             continue
         for k, operand in enumerate(node.inputs):
@@ -131,11 +139,55 @@ def _local(node: Tensor, k: int, arrays: list[np.ndarray], domain: Digits, rng: 
         value = evaluate_elements([out], moved, domain, point=at)[out]
         return domain.mp.fsum([c * v for c, v in zip(given[ct].ravel(), value.ravel(), strict=True)])
 
-    wanted = slope(projected, domain)
+    return _judged(node, k, found, slope(projected, domain), arrays, domain)
+
+
+def _judged(
+    node: Tensor, k: int, found: Any, wanted: Any, arrays: Sequence[np.ndarray], domain: Digits
+) -> Culprit | None:
     if not domain.mp.isfinite(found + wanted) or abs(found - wanted) <= _TOLERANCE * (1 + abs(wanted)):
         return None
     texts = tuple(_text(a) for a in arrays)
     return Culprit(node, k, domain.mp.nstr(found, 10), domain.mp.nstr(wanted, 10), texts)
+
+
+def _custom(
+    node: Tensor,
+    active: Collection[Tensor],
+    base: Mapping[Tensor, np.ndarray],
+    point: Mapping[Tensor, np.ndarray],
+    domain: Digits,
+    rng: random.Random,
+) -> Culprit | None:
+    """A user's rule against differences of the user's function; None too where the rule cannot be asked again."""
+    outs, xs = node.inputs[: node.attrs["count"]], arguments(node)
+    seeds = {k: symbolic_input(f"ct{k}", o.shape, o.dtype) for k, o in enumerate(outs) if o.dtype.kind == "f"}
+    given = {**point, **{x: base[x] for x in xs}}
+    weights = {ct: random_elements(ct.shape, domain, rng) for ct in seeds.values()}
+    at = {**point, **{ct: np.asarray(w, dtype=ct.dtype) for ct, w in weights.items()}}
+    pairs = [(outs[k], weights[ct]) for k, ct in seeds.items()]
+    try:
+        bars = node.attrs["rule"](tuple(seeds.get(k, ZERO) for k in range(len(outs))), outs, xs)
+        flowing = [bar for bar in bars if bar is not ZERO]
+        values = evaluate_elements(flowing, {**given, **weights}, domain, point=at)
+    except GraphcError:
+        return None
+    for k, x in enumerate(xs):
+        if x not in active or x.dtype.kind != "f" or any(x is other for other in xs[:k]):
+            continue
+        direction = random_elements(x.shape, domain, rng)
+        mine = [values[bar].ravel() for a, bar in zip(xs, bars, strict=True) if a is x and bar is not ZERO]
+        found = domain.mp.fsum([g * v for bar in mine for g, v in zip(bar, direction.ravel(), strict=True)])
+
+        def projected(step: Any, x: Tensor = x, direction: np.ndarray = direction) -> Any:
+            moved = {**given, x: base[x] + step * direction}
+            value = evaluate_elements([o for o, _ in pairs], moved, domain, point=point)
+            return domain.mp.fsum([c * v for o, w in pairs for c, v in zip(w.ravel(), value[o].ravel(), strict=True)])
+
+        culprit = _judged(node, k, found, slope(projected, domain), [base[a] for a in xs], domain)
+        if culprit is not None:
+            return culprit
+    return None
 
 
 def _text(array: np.ndarray) -> str:

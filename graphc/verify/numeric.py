@@ -21,6 +21,7 @@ from ..passes.stable import stable
 from ..runtime.calls import Caller
 from ..runtime.program import Program
 from ..schedule.plan import make_plan
+from .custom import held
 
 DIFFERENCES, TRANSPOSE = 1e-5, 1e-10
 """Relative errors allowed for central differences in float64, and between forward and reverse mode in float64."""
@@ -45,11 +46,11 @@ class Pair(NamedTuple):
 
 def differences(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], point: Point, rng: Any) -> Pair:
     """The derivative along a random direction, by the backward graph and by differences (nan where the loss jumps)."""
-    held = [n for n in topological([loss]) if n.op.name == "stop_gradient"]
-    values = evaluate([*results, *held, *wrt], point, {})
+    constant = held(loss)
+    values = evaluate([*results, *constant, *wrt], point, {})
     grads, rest = values[: len(results)], values[len(results) :]
-    fixed = dict(zip(held, rest, strict=False))
-    at = rest[len(held) :]
+    fixed = dict(zip(constant, rest, strict=False))
+    at = rest[len(constant) :]
     directions = [rng.uniform(-1.0, 1.0, v.shape) for v in at]
 
     def along(step: float) -> float:

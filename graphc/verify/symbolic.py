@@ -39,6 +39,9 @@ _AS_NUMPY = frozenset(
         "scatter_set",
         "cumulative_sum",
         "cumulative_prod",
+        "convolve",
+        "convolve_transposed",
+        "convolve_weights",
     }
 )
 """Rows whose NumPy meaning moves, adds and multiplies elements whatever these are."""
