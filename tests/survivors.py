@@ -187,6 +187,7 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "passes.stable_log._of_added: term.op.name == 'add' and len(waiting) < _MOST_TERMS -> term.op.name == 'add'",
         "passes.stable_log._of_added: len(waiting) < _MOST_TERMS -> len(waiting) <= _MOST_TERMS",
     ),
+    "how deep it looks is a bound on time, and no part of what it finds": ("passes.stable_log._of_added: 1 -> 2 (3)",),
     "the condition is no maximum": ("passes.stable_log.is_shifted: 2 -> 3",),
     "a factor that is the base itself is set to the power 1 after": (
         "passes.stable_power._whole_power: 1 -> 2 (2)",
