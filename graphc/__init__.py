@@ -16,16 +16,20 @@ array(1.2)
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from . import eager
 from .errors import (
     CompileError,
+    DataError,
     DTypeError,
+    FileError,
     GradientError,
     GraphcError,
     InputError,
     MissingAttributeError,
+    MissingFileError,
     NonFiniteError,
     OutOfBoundsError,
     ShapeError,
@@ -45,9 +49,23 @@ install(Tensor, constant_of, missing_attribute)
 globals().update(PUBLIC)
 
 
+LIBRARY = ("data", "nn", "optim", "random")
+"""What is written with the functions above, and imported when it is first used."""
+FILES = {"load": "checkpoint", "save": "checkpoint"}
+"""Functions that are imported likewise, and their modules."""
+
+
 def __getattr__(name: str) -> Any:
     """Called for names that are not here. (To a type checker, every function of `PUBLIC`: it cannot see that line.)"""
+    if name in LIBRARY:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in FILES:
+        return getattr(importlib.import_module(f"{__name__}.{FILES[name]}"), name)
     raise missing_name(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LIBRARY, *FILES})
 
 
 from .api import (  # noqa: E402 - gc.trace is not numpy's
@@ -73,11 +91,14 @@ __all__ = [
     "Certificate",
     "CompileError",
     "DTypeError",
+    "DataError",
+    "FileError",
     "GradientError",
     "Graph",
     "GraphcError",
     "InputError",
     "MissingAttributeError",
+    "MissingFileError",
     "NonFiniteError",
     "OutOfBoundsError",
     "Param",
@@ -107,5 +128,7 @@ __all__ = [
     "verify",
     "vjp",
     "vmap",
+    *FILES,
+    *LIBRARY,
     *(name for name in PUBLIC if name != "trace"),
 ]

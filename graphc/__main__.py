@@ -1,6 +1,6 @@
 """The command line: ``python -m graphc demo`` fits a line to built-in data and shows the gradient code that ran.
 
-``python -m graphc ops`` lists the functions there are.
+``python -m graphc train`` trains a network on images, ``python -m graphc ops`` lists the functions there are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 import graphc as gc
 from graphc.listing import listing
+from graphc.train.options import add_arguments
 
 CELSIUS = np.array([0.5, 14.0, 15.0, 28.0, 11.0, 8.0, 3.0, -4.0, 6.0, 13.0, 21.0], np.float32)
 READING = np.array([35.7, 55.9, 58.2, 81.9, 56.3, 48.9, 33.9, 21.8, 48.4, 60.4, 68.4], np.float32) * np.float32(0.1)
@@ -103,12 +104,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show = commands.add_parser("demo", help=about, description=about)
     show.add_argument("--output", default="graphc_demo.png", help="file of the picture (default: %(default)s)")
     show.add_argument("--no-plot", action="store_true", help="draw no picture")
+    about = "train a network on images of digits or clothes by one compiled step; test it after every epoch"
+    add_arguments(commands.add_parser("train", help=about, description=about))
     about = "list the functions, with their other names and whether they have a derivative"
     functions = commands.add_parser("ops", help=about, description=about)
     functions.add_argument("part", nargs="?", default="", help="only those with this in a name")
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
         demo(None if chosen.no_plot else chosen.output)
+    elif chosen.command == "train":
+        from graphc.train.command import train
+
+        return train(chosen)
     elif chosen.command == "ops":
         found = listing(chosen.part)
         if "\n\n" not in found:

@@ -18,6 +18,7 @@ from .autodiff.vjp import check_floats
 from .errors import GradientError, UnsupportedError, count, message, user_line
 from .ir import dims
 from .ir.apply import SYMBOLIC, cast, engine_of, is_tensor, lift
+from .ir.leaves import Param
 from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
 from .ops.common import describe
@@ -50,7 +51,7 @@ def grad(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
     tree, leaves = _listed(wrt)
     if _is_eager(y, *leaves):
         for one in (y, *leaves):
-            if isinstance(one, Tensor):
+            if isinstance(one, Tensor) and (one is y or not isinstance(one, Param)):
                 raise _mixed("grad", one)
         from .eager import grad as eager_grad
 

@@ -104,6 +104,18 @@ class UnsupportedError(GraphcError, NotImplementedError):
     """Something graphc does not do; never a slow path instead."""
 
 
+class DataError(GraphcError, RuntimeError):
+    """A dataset that failed to give an item, or items that cannot be one batch. The cause is the first error."""
+
+
+class FileError(GraphcError, OSError):
+    """A file that is damaged, or is not what it should be."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A file that is not there, or cannot be downloaded."""
+
+
 class CompileError(GraphcError, RuntimeError):
     """A graph that cannot be compiled as asked."""
 

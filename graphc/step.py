@@ -6,7 +6,7 @@ import copy
 import operator
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -121,10 +121,11 @@ class Step:
         every: int = 1,
         batch_size: int | None = None,
         epochs: int = 1,
+        first_epoch: int = 0,
         shuffle: bool = False,
         seed: int | None = None,
         drop_last: bool = False,
-        progress: bool = False,
+        progress: bool | Callable[[int, Any], Any] = False,
         **named: Any,
     ) -> Any:
         """Run many steps in compiled code, without the GIL; the outputs of all of them, in the structure of `outputs`.
@@ -139,12 +140,15 @@ class Step:
         declared as an int. Outputs whose first dim is the batch dim, declared by name, are joined along it (unshuffled,
         row k of the result belongs to row k of the data); the others get a new first axis, of steps.
 
-        every      keep the outputs of the `every`-th step, the 2 * `every`-th ...: ``steps // every`` of them
-        epochs     passes over the datasets
-        shuffle    take the rows of each epoch in a new order, drawn from `seed` and the number of the epoch:
-                   ``np.random.Generator(np.random.PCG64([seed, epoch])).permutation(rows)``
-        seed       an int >= 0; None draws one
-        progress   show a bar (tqdm)
+        every        keep the outputs of the `every`-th step, the 2 * `every`-th ...: ``steps // every`` of them
+        epochs       passes over the datasets
+        first_epoch  number of the first of them: a run of epoch 0 and one of ``epochs=2, first_epoch=1`` with the same
+                     `seed` take the same batches as one run of three epochs
+        shuffle      take the rows of each epoch in a new order, drawn from `seed` and the number of the epoch:
+                     ``np.random.Generator(np.random.PCG64([seed, epoch])).permutation(rows)``
+        seed         an int >= 0; None draws one
+        progress     show a bar (tqdm); or a function, called some ten times a second with the number of steps done so
+                     far and their outputs, in the structure of `outputs`; an error of it ends the run at a whole step
 
         Each step is as one call of the step: other threads may read and change params between two of them, and an
         error at step k, or Ctrl-C, which is seen to at least every second or after the step under way, leaves the
@@ -158,6 +162,7 @@ class Step:
         """
         arrays = bind_arguments(self._in, self.graph.inputs, args, named)
         every = whole(every, "every", 1)
+        report = progress if not callable(progress) else lambda steps, kept: progress(steps, self._out.build(kept))
         if (steps is None) == (batch_size is None):
             raise InputError(
                 message(
@@ -169,7 +174,7 @@ class Step:
                 )
             )
         if batch_size is None:
-            if epochs != 1 or shuffle or seed is not None or drop_last:
+            if epochs != 1 or first_epoch != 0 or shuffle or seed is not None or drop_last:
                 raise InputError(
                     message(
                         "no batches to go through",
@@ -179,7 +184,18 @@ class Step:
                         created=False,
                     )
                 )
-            return self._out.build(loop.repeat(self._caller, arrays, whole(steps, "steps", 0), every, progress))
+            return self._out.build(loop.repeat(self._caller, arrays, whole(steps, "steps", 0), every, report))
+        first = whole(first_epoch, "first_epoch", 0)
+        if shuffle and first and seed is None:
+            raise InputError(
+                message(
+                    "the orders of the rows to go on with are not known",
+                    got=f"first_epoch={first} without seed=",
+                    expected="the seed= of the epochs before",
+                    at=user_line(),
+                    created=False,
+                )
+            )
         data = as_inputs(self.graph.inputs, arrays)
         drawn = secrets.randbits(64) if seed is None else whole(seed, "seed", 0)
         plan = cut(
@@ -189,8 +205,9 @@ class Step:
             whole(epochs, "epochs", 0),
             drawn if shuffle else None,
             drop_last,
+            first,
         )
-        return self._out.build(loop.over(self._caller, data, plan, every, progress))
+        return self._out.build(loop.over(self._caller, data, plan, every, report))
 
     # reading
 

@@ -16,6 +16,7 @@ import numpy as np
 from .errors import GradientError, GraphcError, TraceError, count, line_of, message, user_line
 from .ir.apply import is_tensor, lift
 from .ir.dims import Dim, DimLike, Shape, symbol
+from .ir.draws import DrawNumbers, numbered
 from .ir.dtypes import as_dtype
 from .ir.graph import Graph
 from .ir.leaves import argument
@@ -58,6 +59,7 @@ class Traced:
         self.name = name or getattr(function, "__name__", "step")
         self.steps: dict[Any, Step] = {}
         self._fixed: dict[Any, tuple[str, ...]] = {}  # for a kind of arguments, the dims whose size is fixed
+        self._draws = DrawNumbers()
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -87,7 +89,7 @@ class Traced:
             step = self.steps.get(key())
             if step is None:
                 known = self._fixed.get(kind, ())
-                inputs, outputs, self._fixed[kind] = traced(self.function, tree, arrays, shapes, known)
+                inputs, outputs, self._fixed[kind] = traced(self.function, tree, arrays, shapes, known, self._draws)
                 step = self.steps[key()] = compile_graph(inputs, outputs, None, self.name, self.threads, self.check)
         return step
 
@@ -108,12 +110,14 @@ def traced(
     arrays: Sequence[Any],
     shapes: Sequence[Shape],
     known: Sequence[str] = (),
+    draws: DrawNumbers | None = None,
 ) -> tuple[list[Tensor], Any, tuple[str, ...]]:
     """Call `function` with symbolic inputs in place of `arrays`: the inputs, what it returns, and the fixed dims.
 
     Where the function goes along an axis, it is called again with the size of that axis as an int; the sizes of the
-    `known` dims are ints at once.
+    `known` dims are ints at once. `draws` are the numbers that its random draws got before.
     """
+    draws = draws or DrawNumbers()
     names = argument_names(function, tree)
     called = getattr(function, "__name__", "f")
     sizes = sizes_of(arrays, shapes)
@@ -126,7 +130,8 @@ def traced(
         ]
         args, named = tree.build(symbolic)
         try:
-            outputs = returned(called, function(*args, **named))
+            with numbered(draws):
+                outputs = returned(called, function(*args, **named))
         except TraceError as error:
             wanted = {name: sizes.get(name, UNROLLED + 1) for name in error.sizes}
             if not wanted or max(wanted.values()) > UNROLLED:

@@ -10,6 +10,7 @@ from .autodiff.batching import common_size, propagate
 from .errors import ShapeError, UnsupportedError, count, message, user_line
 from .ir.apply import SYMBOLIC, engine_of, is_tensor, lift
 from .ir.dims import DimLike, equal
+from .ir.draws import one_sample
 from .ir.leaves import input as make_input
 from .ir.tensor import Tensor
 from .ir.tree import flatten
@@ -34,8 +35,9 @@ def vmap(f: Any, in_axes: Any = 0, out_axes: Any = 0, *, over: Mapping[Any, Any]
     ``gc.vmap(y, over={x: xs})``: the tensor `y` (or a nesting) where `x` takes each of the values that lie along the
     first axis of `xs`; params and inputs that are not in `over` are the same for all.
 
-    Composes with the derivatives, both ways, and with itself. Raises `ShapeError` for numbers of samples that differ
-    and for an axis that is not there, `UnsupportedError` for eager tensors.
+    Composes with the derivatives, both ways, and with itself. Random numbers that `y` depends on are the same for all
+    samples, unless `over` has the counter of their key; inside `f` none can be drawn. Raises `ShapeError` for numbers
+    of samples that differ and for an axis that is not there, `UnsupportedError` for eager tensors and draws.
 
     >>> import numpy as np, graphc as gc
     >>> gc.vmap(gc.dot, in_axes=(0, None))(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 1.0]))
@@ -76,7 +78,8 @@ def vmap(f: Any, in_axes: Any = 0, out_axes: Any = 0, *, over: Mapping[Any, Any]
         size = common_size({names[k]: xs for k, xs in many.items()})
         ones = {k: make_input(names[k], xs.shape[1:], xs.dtype) for k, xs in many.items()}
         one_args, one_named = tree.build([ones.get(k, leaf) for k, leaf in enumerate(leaves)])
-        y = returned(getattr(f, "__name__", "f"), f(*one_args, **one_named))
+        with one_sample():
+            y = returned(getattr(f, "__name__", "f"), f(*one_args, **one_named))
         return _results(y, {ones[k]: xs for k, xs in many.items()}, size, out_axes)
 
     return Traced(mapped, f"{getattr(f, '__name__', 'f')}_vmap")

@@ -64,7 +64,7 @@ def test_a_second_process_compiles_nothing(filled: Path) -> None:
     assert finish(start(filled)) == (ANSWER, 0)
     assert finish(start(filled, NUMBA_CACHE_DIR="/nonexistent", PYTHONHASHSEED="7")) == (ANSWER, 0)
     kinds = {p.suffix for e in entries(filled) for p in e.rglob("*") if p.is_file()}
-    assert len(entries(filled)) == 4 and kinds == {".py", "", ".json", ".nbi", ".nbc"}
+    assert len(entries(filled)) == 4 and kinds == {".py", "", ".nbi", ".nbc"}
 
 
 def test_names_and_lines_do_not_recompile(filled: Path) -> None:
@@ -156,3 +156,27 @@ def test_a_read_only_folder_is_read(cache: Path) -> None:
     finally:
         for folder in folders:
             folder.chmod(0o755)
+
+
+WIDTHS = """
+import numpy as np, graphc as gc
+x = gc.input("x", "n")
+step = gc.compile([x], gc.sum(x * x))
+print([k.vectors for k in step.kernels])
+"""
+
+
+def test_vector_widths_are_found_without_the_note(tmp_path: Path) -> None:
+    """They are noted when they are asked for first; where the code comes from the cache, it is compiled again."""
+    settings = {**os.environ, "GRAPHC_CACHE_DIR": str(tmp_path)}
+
+    def widths() -> str:
+        run = subprocess.run([sys.executable, "-c", WIDTHS], env=settings, capture_output=True, text=True, check=True)
+        return run.stdout
+
+    first = widths()
+    (note,) = tmp_path.rglob("vectors.json")
+    assert widths() == first
+    note.unlink()
+    assert widths() == first and note.exists()
+    assert not [p for p in note.parent.iterdir() if p.name.startswith("vectors.json.")]

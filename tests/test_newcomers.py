@@ -226,7 +226,8 @@ NAMES = {
     "array": "gc.asarray(value)",
     "jit": "gc.compile(f) compiles a function, gc.compile(inputs, outputs) a graph",
     "expit": "gc.sigmoid",
-    "optim": "not there yet: an optimiser is a few lines of updates={...}, a layer a function of inputs and params",
+    "Adam": "gc.optim.Adam",
+    "Linear": "gc.nn.Linear",
     "frobnicate": "python -m graphc ops lists the functions",
 }
 
@@ -262,7 +263,7 @@ MIXED = "symbolic and eager tensors cannot be mixed: got symbolic {}, beside an 
 ENGINES: dict[str, Case] = {
     "operator": (lambda: E + S, gc.TraceError, MIXED.format("s: float64[]")),
     "function": (lambda: gc.where(S > 0, E, 1.0), gc.TraceError, MIXED.format("S > 0: bool[]")),
-    "param": (lambda: W * E, gc.TraceError, MIXED.format("w: float64[2]")),
+    "param": (lambda: S * W * E, gc.TraceError, MIXED.format("S * W: float64[2]")),
     "gradient of": (
         lambda: gc.grad(S * 2, E), gc.GradientError,
         "gc.grad of symbolic and eager tensors together: got symbolic S * 2: float64[], beside an eager tensor\n  at "

@@ -274,7 +274,7 @@ def test_rules_give_cotangents_for_float_operands_only(case: Case) -> None:
         assert bar is None or bar is ZERO or (is_float(x) and bar.shape == x.shape)
 
 
-_SUMS_OF_PRODUCTS = {"contract"}
+_SUMS_OF_PRODUCTS = {"contract", "convolve", "convolve_transposed", "convolve_weights"}
 """Rows in whose cotangents a library multiplies: 0 * inf is nan there, as in the product itself."""
 
 

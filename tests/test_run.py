@@ -127,6 +127,22 @@ def test_shuffled_batches(model: Model) -> None:
     assert any(first["prediction"] != second["prediction"])
 
 
+def test_runs_of_some_epochs_are_one_run_of_all(model: Model) -> None:
+    """To the bit; and the batches are those of a loader."""
+    named: dict[str, Any] = {"batch_size": 10, "shuffle": True, "seed": 5}
+    whole = model.step.run(model.x, model.t, 0.1, epochs=4, **named)
+    after, model.w.value = model.w.value, np.zeros(3)
+    parts = [model.step.run(model.x, model.t, 0.1, first_epoch=k, **named) for k in range(2)]
+    parts.append(model.step.run(model.x, model.t, 0.1, epochs=2, first_epoch=2, **named))
+    for name in whole:
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), whole[name])
+    np.testing.assert_array_equal(model.w.value, after)
+    model.w.value = np.zeros(3)
+    loader = gc.data.DataLoader(gc.data.ArrayDataset(model.x, model.t), 10, shuffle=True, seed=5)
+    losses = [model.step(x, t, 0.1)["loss"] for _ in range(4) for x, t in loader]
+    np.testing.assert_array_equal(whole["loss"], losses)
+
+
 def test_the_order_of_rows_is_fixed() -> None:
     assert permutation(8, 0, 0).tolist() == np.random.Generator(np.random.PCG64([0, 0])).permutation(8).tolist()
     assert permutation(8, 0, 0).tolist() == [2, 4, 3, 6, 5, 0, 1, 7]
@@ -225,6 +241,11 @@ def test_what_is_refused(model: Model) -> None:
         ((x, t, 0.1), {"steps": 1, "every": 0}, "bad every=: got 0, expected an int >= 1"),
         ((x, t, 0.1), {"batch_size": 0}, "bad batch_size=: got 0, expected an int >= 1"),
         ((x, t, 0.1), {"batch_size": 1, "epochs": -1}, "bad epochs=: got -1, expected an int >= 0"),
+        ((x, t, 0.1), {"steps": 1, "first_epoch": 1}, "no batches to go through: got steps=, expected batch_size= with "
+         "epochs=, shuffle= ..."),
+        ((x, t, 0.1), {"batch_size": 1, "first_epoch": -1}, "bad first_epoch=: got -1, expected an int >= 0"),
+        ((x, t, 0.1), {"batch_size": 1, "shuffle": True, "first_epoch": 2}, "the orders of the rows to go on with are "
+         "not known: got first_epoch=2 without seed=, expected the seed= of the epochs before"),
         ((x, t, 0.1), {"batch_size": 1, "seed": -1}, "bad seed=: got -1, expected an int >= 0"),
         ((x, t[:24], 0.1), {"batch_size": 5}, "datasets of different lengths: got 'x': 25 rows, 't': 24 rows, "
          "expected as many rows in each"),
@@ -269,6 +290,31 @@ def test_progress(model: Model, capsys: pytest.CaptureFixture[str]) -> None:
     assert "6/6" in capsys.readouterr().err
     model.step.run(model.x, model.t, 0.1, steps=3)
     assert not capsys.readouterr().err
+
+
+def test_progress_to_a_function(model: Model) -> None:
+    """It sees every output once it is there; an error of it leaves the params of a whole step."""
+    seen: list[tuple[int, dict[str, np.ndarray]]] = []
+    whole = model.step.run(
+        model.x, model.t, 0.1, batch_size=10, epochs=3, every=2, progress=lambda *now: seen.append(now)
+    )
+    assert [steps for steps, _ in seen] == sorted({steps for steps, _ in seen}) and seen[-1][0] == 9
+    for steps, found in seen:
+        assert len(found["loss"]) == steps // 2
+        for name, values in found.items():
+            np.testing.assert_array_equal(values, whole[name][: len(values)])
+    model.w.value = np.zeros(3)
+    done: list[int] = []
+
+    def fail(steps: int, found: Any) -> None:
+        done.append(steps)
+        assert steps < 5, "enough"
+
+    with pytest.raises(AssertionError, match="enough"):
+        model.step.run(model.x, model.t, 0.1, steps=10**6, progress=fail)
+    stopped, model.w.value = model.w.value, np.zeros(3)
+    model.step.run(model.x, model.t, 0.1, steps=done[-1])
+    np.testing.assert_array_equal(model.w.value, stopped)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")

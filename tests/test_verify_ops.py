@@ -13,7 +13,7 @@ from graphc.ops.table import OPS
 from graphc.verify.calculus import AGREES, PROVEN
 from graphc.verify.rows import NO_DERIVATIVE, certify_row
 
-NUMERIC = {"pow", "maximum", "minimum", "max", "min", "supremum"}
+NUMERIC = {"pow", "maximum", "minimum", "max", "min", "supremum", "first_max"}
 """Rows whose rules choose by comparing: SymPy does not simplify their pieces, 50 digits decide."""
 STEPPED = {"floor", "ceil", "trunc", "round", "sign", "floor_divide", "stop_gradient"}
 """Rows whose derivative is zero wherever there is one."""
@@ -23,6 +23,7 @@ NOT_FLOAT = {
     *("logical_and", "logical_or", "logical_xor", "logical_not", "any", "all"),
     *("bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_invert", "bitwise_left_shift", "bitwise_right_shift"),
     *("isnan", "isinf", "isfinite", "signbit", "argsort", "argmax", "argmin"),
+    *("philox", "multiply_high", "box_muller"),
 }
 _DIFFERENTIABLE = [op for name, op in OPS.items() if name not in NOT_FLOAT]
 

@@ -41,6 +41,7 @@ from ..ir.tensor import Tensor
 from ..schedule.chunks import TILE
 from ..schedule.plan import Plan
 from . import intmath, vecmath
+from .convolutions import ConvolutionPrinter
 from .prelude import HEADER, HELPERS
 from .scalar import FunctionKey, Printer
 
@@ -63,7 +64,7 @@ class KernelText:
     chunks: DimLike | None = None
 
 
-class KernelPrinter:
+class KernelPrinter(ConvolutionPrinter):
     """Prints one kernel: to be compiled, or, with `plainly`, to be read: each reduction has one accumulator then."""
 
     def __init__(self, kernel: Kernel, plainly: bool = False):
@@ -71,6 +72,7 @@ class KernelPrinter:
         self.lanes = {} if plainly else lanes_of(kernel)
         self.widened: list[tuple[Combine, Expr]] = []  # what the loop being printed still has to add up
         self.in_lanes = {id(loop) for loop in self.lanes.values()}
+        self.unrolled = False  # whether the innermost loop is a short one of known length
         self.dims: dict[DimLike, str] = {}
         self.printer = Printer(self.dim_name)
         self.lines: list[tuple[int, str, Tensor | None]] = []
@@ -174,10 +176,19 @@ class KernelPrinter:
         value, position = s.name.split("|")
         new = self.printer.text(s.expr)
         sign = ">" if s.op == "argmax" else "<"
+        assert s.position is not None
+        if self.unrolled and not self.plainly:  # as values, so that loops around become vectors
+            ahead = f"({position} < 0) | ({new} {sign} {value})"
+            if s.expr.dtype.kind == "f":  # a nan is neither; behind a nan nothing is
+                behind = "<=" if s.op == "argmax" else ">="
+                ahead = f"(({position} < 0) | (not {new} {behind} {value})) & ({value} == {value})"
+            self.line(depth, f"b = {ahead}", s.node)
+            self.line(depth, f"{value} = select(b, {new}, {value})")
+            self.line(depth, f"{position} = select(b, {self.printer.text(s.position)}, {position})")
+            return
         nan = f" or ({new} != {new} and {value} == {value})" if s.expr.dtype.kind == "f" else ""
         self.line(depth, f"if {position} < 0 or {new} {sign} {value}{nan}:", s.node)
         self.line(depth + 1, f"{value} = {new}")
-        assert s.position is not None
         self.line(depth + 1, f"{position} = {self.printer.text(s.position)}")
 
     def print_storecombine(self, s: StoreCombine, depth: int) -> None:
@@ -193,6 +204,7 @@ class KernelPrinter:
                 self.line(depth + 1, f"{s.var} = position(start, k)")
             else:
                 self.line(depth, f"for {s.var} in range({bounds}):")
+            self.unrolled = isinstance(s.extent, int) and s.extent <= _UNROLLED
             self.block(s.body, depth + 1)
             return
         count = lane_count(s)
@@ -236,7 +248,7 @@ class KernelPrinter:
     def print_chunks(self, s: Chunks, depth: int) -> None:
         count, length, extent = (self.printer.size(d) for d in (s.count, s.length, s.extent))
         self.line(depth, f"for {s.var} in range(first, up_to(last, {count})):")
-        if isinstance(s.body[0], Dot):
+        if isinstance(s.body[0], Dot) and s.body[0].part == "tile":
             self.block(s.body, depth + 1)
             return
         self.line(depth + 1, f"start = position({s.var} * {length}, 0)")
@@ -255,13 +267,17 @@ class KernelPrinter:
 
     def print_dot(self, s: Dot, depth: int) -> None:
         x, y, out = s.x, s.y, s.out
-        if self.kernel.chunks is not None:
+        if s.part in ("batch", "rows", "terms"):
+            self.dot_in_chunk(s, depth)
+            return
+        if s.part == "tile":
             self.helpers.add("dot_tile")
             tile = "c"
             if s.batched:
                 tiles = f"(ceildiv({out}.shape[1], {TILE}) * ceildiv({out}.shape[2], {TILE}))"
                 self.line(depth, f"b = c // {tiles}")
-                x, y, out, tile = f"{x}[b]", f"{y}[b]", f"{out}[b]", f"c - b * {tiles}"
+                x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
+                tile = f"c - b * {tiles}"
             self.line(depth, f"dot_tile({x}, {y}, {out}, {s.x_transposed}, {s.y_transposed}, {tile})", s.node)
             return
         self.helpers.add("dot")
@@ -269,10 +285,42 @@ class KernelPrinter:
             batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
             self.line(depth, f"for b in range({batch}):")
             depth += 1
-            x, y, out = (f"{name}[b]" for name in (x, y, out))
+            x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
         x = f"{x}.T" if s.x_transposed else x
         y = f"{y}.T" if s.y_transposed else y
         self.line(depth, f"dot({x}, {y}, {out})", s.node)
+
+    def of_batch(self, array: str, batch: tuple[tuple[DimLike, DimLike | None] | None, ...]) -> str:
+        """The matrix number b of an array, see `Dot`."""
+        if not batch:
+            return f"{array}[b]"
+        places = []
+        for axis in batch:
+            if axis is None:
+                places.append(":")
+                continue
+            divisor, modulus = axis
+            place = "b" if divisor == 1 else f"b // {self.printer.size(divisor)}"
+            places.append(place if modulus is None else f"{place} % {self.printer.size(modulus)}")
+        return f"{array}[{', '.join(places)}]"
+
+    def dot_in_chunk(self, s: Dot, depth: int) -> None:
+        """What of a product belongs to the rows of a chunk."""
+        x, y, out = s.x, s.y, f"{s.out}[c]" if s.part == "terms" else s.out
+        if s.batched:
+            self.line(depth, f"for b in range({'start, stop' if s.part == 'batch' else f'{out}.shape[0]'}):")
+            depth += 1
+            x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
+        transposed = f"{s.x_transposed}, {s.y_transposed}"
+        if s.part == "batch":
+            self.helpers.add("dot_tile")
+            tiles = f"ceildiv({s.out}.shape[1], {TILE}) * ceildiv({s.out}.shape[2], {TILE})"
+            self.line(depth, f"for t in range({tiles}):")
+            self.line(depth + 1, f"dot_tile({x}, {y}, {out}, {transposed}, t)", s.node)
+            return
+        helper = f"dot_{s.part}"
+        self.helpers.add(helper)
+        self.line(depth, f"{helper}({x}, {y}, {out}, {transposed}, start, stop)", s.node)
 
     def print_argsort(self, s: Argsort, depth: int) -> None:
         self.helpers.add("argsort")
@@ -326,6 +374,8 @@ def _is_widened(s: Combine) -> bool:
     return isinstance(e, Call) and e.fn == "cast" and e.dtype == FLOAT64 and e.args[0].dtype == FLOAT32
 
 
+_UNROLLED = 16
+"""Iterations of a loop that the compiler writes out, so that the loop around it may become one of vectors."""
 _IN_LANES = frozenset({"add", "mul", "max", "min"})
 LANES = 32
 """Accumulators of a long reduction: enough for vectors to overlap."""

@@ -16,6 +16,7 @@ from types import MappingProxyType
 import numpy as np
 
 from graphc.codegen.vecmath_row import Key
+from graphc.ops import philox
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,10 @@ _UNSIGNED = (
     *(floor_divide_u64, remainder_u64, pow_u64, shift_left_u64, shift_right_u64),
     *(abs_u64, sign_u64, maximum_u64, minimum_u64),
 )
-ROWS = tuple(IntFunction(definition, bits) for definition in (*_SIGNED, *_UNSIGNED) for bits in (8, 16, 32, 64))
+ROWS = (
+    *[IntFunction(definition, bits) for definition in (*_SIGNED, *_UNSIGNED) for bits in (8, 16, 32, 64)],
+    *[IntFunction(definition, 64) for definition in philox.FUNCTIONS],
+)
 FUNCTIONS: Mapping[Key, IntFunction] = MappingProxyType({row.key: row for row in ROWS})
 
 

@@ -16,6 +16,7 @@ from ..errors import GradientError, count, message, user_line
 from ..ops.cotangent import ZERO, ct_add
 from .core import Edge, Tensor, edge_of
 from .modes import set_grad_enabled
+from .params import as_leaf
 from .tape import Node
 
 _accumulating = threading.Lock()
@@ -107,7 +108,7 @@ def grad(
 ) -> tuple[Tensor, ...]:
     """The gradients of `outputs` with respect to `inputs`, leaves or not; adds nothing to any `.grad`.
 
-    outputs, inputs   a tensor or a sequence of them
+    outputs, inputs   a tensor or a sequence of them; an input may be a `gc.param`
     grad_outputs      cotangents of the outputs (may be left out, or None, for one-element outputs)
     retain_graph      keep the saved values, for another pass (default: as `create_graph`)
     create_graph      record this pass too: the results can be differentiated again
@@ -120,7 +121,7 @@ def grad(
     >>> g, eager.grad(g, x)
     (tensor(12., grad_fn=<CloneBackward>), (tensor(12.),))
     """
-    ys, xs = _listed(outputs), _listed(inputs)
+    ys, xs = _listed(outputs), [as_leaf(x) for x in _listed(inputs)]
     cts = [None] * len(ys) if grad_outputs is None else _listed(grad_outputs)
     if len(cts) != len(ys):
         raise _bad_gradient(f"{len(cts)} grad_outputs", f"one for each of {count(len(ys), 'output')}")

@@ -32,6 +32,15 @@ class Storage:
     def __init__(self) -> None:
         self.version = 0
 
+    def write(self, array: np.ndarray, value: np.ndarray) -> None:
+        """Copy `value` into `array`, which is in this memory."""
+        np.copyto(array, value)
+        self.version += 1
+
+    def exchange(self, tensor: Tensor, other: Tensor) -> None:
+        """Let `tensor`, which has this memory, have that of `other`."""
+        tensor._array, tensor._storage = other._array, other._storage
+
 
 class Tensor:
     """A tensor of the define-by-run engine. Make one with `eager.tensor`, or from others by expressions.
@@ -163,7 +172,7 @@ class Tensor:
                     created=False,
                 )
             )
-        self._array, self._storage = value._array, value._storage
+        self._storage.exchange(self, value)
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Set `requires_grad` of a leaf; returns the tensor itself."""

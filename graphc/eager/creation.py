@@ -11,6 +11,7 @@ from ..ir.dims import as_shape
 from ..ir.dtypes import FLOAT32, FLOAT64, SUPPORTED, DType, as_dtype
 from .core import Tensor
 from .dtypes import check_device, dtype_of
+from .params import as_leaf
 
 
 def finished(array: np.ndarray, requires_grad: bool, device: Any) -> Tensor:
@@ -33,6 +34,7 @@ def size_of(size: tuple[Any, ...]) -> tuple[int, ...]:
 
 def _plain(data: Any) -> Any:
     """Nested lists with the tensors in them as arrays."""
+    data = as_leaf(data)
     if isinstance(data, Tensor):
         return data._array
     return [_plain(d) for d in data] if isinstance(data, (list, tuple)) else data
@@ -41,7 +43,7 @@ def _plain(data: Any) -> Any:
 def _first(data: Any) -> Any:
     while isinstance(data, (list, tuple)) and len(data):
         data = data[0]
-    return data
+    return as_leaf(data)
 
 
 def as_array(data: Any, dtype: DType | None) -> np.ndarray:
@@ -97,8 +99,11 @@ def tensor(data: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor: a tensor stays itself, an array shares its memory where it need not be converted."""
+    """`data` as a tensor: a tensor stays itself, an array shares its memory where it need not be converted, a
+    `gc.param` is the leaf that stands for it among eager tensors.
+    """
     check_device(device)
+    data = as_leaf(data)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(dtype)
     if isinstance(data, np.ndarray) and dtype in (None, data.dtype):

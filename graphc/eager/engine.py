@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TraceError, message, user_line
 from ..ir.apply import register_engine
 from ..ir.dtypes import DType
-from ..ir.evaluate import constant_of
 from ..ir.op import Aval, Op, Require
 from ..ir.tensor import Tensor as Symbolic
-from ..ops.common import describe
 from .core import Absent, Edge, Tensor
 from .modes import is_grad_enabled, set_grad_enabled
+from .params import eager_value, mixed
 from .tape import OpNode
 
 _LIMIT = 8192
@@ -38,11 +36,14 @@ class Engine:
     """Serves eager tensors to the op functions; see `ir.apply.Engine`."""
 
     def constant(self, value: Any, dtype: DType | None = None) -> Tensor:
-        """`value` as a tensor of its own memory; what depends on symbolic constants alone is evaluated."""
+        """`value` as a tensor of its own memory; a param is its leaf, an expression of params is computed at once."""
         if isinstance(value, Tensor):
             return value
         if isinstance(value, Symbolic):
-            value = _evaluated(value)
+            found = eager_value(value, self.apply)
+            if found is None:
+                raise mixed(value)
+            return found
         return Tensor(np.array(value, dtype))
 
     def apply(self, op: Op, inputs: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -145,23 +146,6 @@ def unchained(chain: Any) -> list[tuple[Op, dict[str, Any]]]:
         chain, op, attrs = chain
         steps.append((op, attrs))
     return steps[::-1]
-
-
-def _evaluated(value: Symbolic) -> np.ndarray:
-    """A symbolic tensor beside eager ones: only one that depends on nothing but constants has a value."""
-    try:
-        return constant_of(value)
-    except TraceError:
-        raise TraceError(
-            message(
-                "symbolic and eager tensors cannot be mixed",
-                got=f"symbolic {describe(value)}, beside an eager tensor",
-                at=user_line(),
-                created=False,
-                hint="data in a graph is a gc.input or a constant, e.numpy() of an eager tensor e; to compute at once, "
-                "make all of them with gc.eager.tensor",
-            )
-        ) from None
 
 
 ENGINE = Engine()

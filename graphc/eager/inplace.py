@@ -48,8 +48,7 @@ def assign(target: Tensor, value: Tensor, what: str, *, whole: bool = False) -> 
             "make the view outside no_grad(), or change a copy, made with .clone()",
         )
     node = _history(target, base, value, whole) if recorded else None
-    np.copyto(target._array, value._array)
-    target._storage.version += 1
+    target._storage.write(target._array, value._array)
     if node is not None:
         base._edge, base._requires = node, True
         base._history += 1

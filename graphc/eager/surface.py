@@ -6,16 +6,17 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from ..errors import TraceError, message, user_line
-from ..ir.evaluate import constant_of
+from ..ir.leaves import Param
 from ..ir.tensor import Tensor as Symbolic
 from ..ops import install as operators
 from ..ops.common import describe
 from ..ops.functions import PUBLIC
 from . import creation, handling, indexing, inplace, quick, random
 from .core import Tensor
+from .engine import ENGINE
+from .params import eager_value
+from .params import install as install_on_params
 
 _ARGUMENTS = {"dim": "axis", "keepdim": "keepdims"}
 _NOT_HERE = frozenset({"custom_gradient"})
@@ -54,27 +55,27 @@ _AUGMENTED = {
 
 
 def settled(result: Any, name: str) -> Any:
-    """What `name` gave, as eager tensors: a function that got no tensor built constants, which are evaluated."""
+    """What `name` gave, as eager tensors: a function that got numbers or params built nodes, which are computed."""
     if type(result) is Tensor:
         return result
     if isinstance(result, Symbolic):
-        return Tensor(_value(result, name).copy())
+        return _value(result, name)
     return type(result)(settled(r, name) for r in result) if type(result) in (tuple, list) else result
 
 
-def _value(result: Symbolic, name: str) -> np.ndarray:
-    try:
-        return constant_of(result)
-    except TraceError:
-        raise TraceError(
-            message(
-                f"gc.eager.{name} computes at once, and a symbolic tensor has no value",
-                got=describe(result),
-                at=user_line(),
-                created=False,
-                hint=f"gc.{name} builds a graph",
-            )
-        ) from None
+def _value(result: Symbolic, name: str) -> Tensor:
+    found = eager_value(result, ENGINE.apply)
+    if found is not None:
+        return found
+    raise TraceError(
+        message(
+            f"gc.eager.{name} computes at once, and a symbolic tensor has no value",
+            got=describe(result),
+            at=user_line(),
+            created=False,
+            hint=f"gc.{name} builds a graph",
+        )
+    )
 
 
 def eager_function(function: Callable[..., Any], name: str) -> Callable[..., Any]:
@@ -114,6 +115,8 @@ def install(cls: type, found: dict[str, Callable[..., Any]]) -> None:
             setattr(cls, f"{name}_", inplace.in_place(found[name], f"{name}_"))
     for name, of in _AUGMENTED.items():
         setattr(cls, f"__{name}__", inplace.in_place(PUBLIC[of], f"{of}_"))
+    names = (*[f"{name}_" for name in IN_PLACE.split()], "copy_", "fill_", "zero_", "normal_", "uniform_")
+    install_on_params(Param, names, tuple(f"__{name}__" for name in _AUGMENTED))
     operators.install(cls, lambda x: x._array)
     quick.install(cls)
     for name in ("add", "mul"):  # 3 * v is recorded as v * 3, as PyTorch does: the tensor's node comes first

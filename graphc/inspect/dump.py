@@ -11,7 +11,7 @@ from ..codegen.scalar import Printer
 from ..errors import one_line
 from ..ir.expr import Expr
 from ..ir.graph import Graph
-from ..ir.loops import Chunks, Finish, For, If, Statement
+from ..ir.loops import Batches, Chunks, Finish, For, If, Statement
 from ..passes.pipeline import PIPELINE, PassReports
 from ..schedule.plan import Plan
 from .picture import to_dot
@@ -81,6 +81,9 @@ def _body_text(body: list[Statement], indent: str) -> list[str]:
         elif isinstance(s, Chunks):
             lines.append(f"{indent}for chunk {s.var} in {s.count}: {s.length} of {s.extent} each")
             lines += _body_text(s.body, indent + "  ")
+        elif isinstance(s, Batches):
+            lines.append(f"{indent}in batches of {s.most}")
+            lines += _body_text([*s.body, *s.after], indent + "  ")
         elif isinstance(s, Finish):
             lines.append(f"{indent}behind the last chunk")
             lines += _body_text(s.body, indent + "  ")

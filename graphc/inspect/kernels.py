@@ -19,7 +19,14 @@ from .names import ProgramNames, accesses
 from .source import KernelView
 
 Bytes = tuple[tuple[str, DimLike], ...]
-_LIBRARY = {"dot": "a matrix product", "scan": "a running sum", "scatter": "a scatter", "concat": "a concatenation"}
+_LIBRARY = {
+    "dot": "a matrix product",
+    "convolve": "a convolution",
+    "overlap": "a sum of windows",
+    "scan": "a running sum",
+    "scatter": "a scatter",
+    "concat": "a concatenation",
+}
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,7 @@ def _reason(plan: Plan, k: int, names: ProgramNames) -> str:
         return "values are tested for nan and inf by a kernel of their own"
     for one in (group, before):
         kind = one.units[0].kind
-        if kind not in ("map", "reduce", "copy"):
+        if kind not in ("map", "reduce", "copy") and not one.members:
             return f"{_LIBRARY.get(kind, 'a sort')} is a kernel of its own"
     needed = _needed(plan.kernels[k], plan.kernels[k - 1], group, before, names)
     if needed:

@@ -11,15 +11,16 @@ from ..ir.dims import DimLike, Shape
 from ..ir.expr import Expr, Load, children
 from ..ir.graph import Graph
 from ..ir.leaves import CONSTANT, DIM_VALUE, identifier
-from ..ir.loops import Argsort, Combine, Dot, Finite, For, If, Init, Kernel, Let, Store, StoreCombine, walk
+from ..ir.loops import Argsort, Combine, Dot, Finite, For, If, Init, Kernel, Let, MatrixStep, Store, StoreCombine, walk
 from ..ir.naming import Unique, UserNames, expression_text
 from ..ir.tensor import Origin, Tensor
 from ..ir.traversal import users
 from ..schedule.plan import Plan
 
 _NOUNS = {
-    "abs": "magnitude", "add": "added", "all": "every", "any": "some", "contract": "product", "ct_mul": "product",
-    "divide": "quotient", "gather": "taken", "integer_pow": "power", "max": "largest", "min": "smallest",
+    "abs": "magnitude", "add": "added", "all": "every", "any": "some", "contract": "product", "convolve": "convolved",
+    "convolve_transposed": "convolved", "convolve_weights": "correlated", "ct_mul": "product", "divide": "quotient",
+    "first_max": "largest", "gather": "taken", "integer_pow": "power", "max": "largest", "min": "smallest",
     "multiply": "product", "negative": "negated", "pow": "power", "prod": "product", "round": "rounded",
     "scatter_add": "scattered", "scatter_set": "written", "subtract": "difference", "sum": "total",
     "supremum": "largest", "where": "chosen",
@@ -169,6 +170,8 @@ def written(kernel: Kernel) -> Iterator[tuple[str, Tensor]]:
             yield s.array, s.node
         elif isinstance(s, Dot) and s.node is not None:
             yield s.out, s.node
+        elif isinstance(s, MatrixStep) and s.node is not None:
+            yield s.parts[-1][0], s.node
         elif isinstance(s, Argsort) and s.node is not None:
             yield s.order, s.node
 
@@ -182,6 +185,9 @@ def accesses(kernel: Kernel) -> tuple[set[str], set[str]]:
         if isinstance(s, Dot):
             reads |= {s.x, s.y}
             writes.add(s.out)
+        elif isinstance(s, MatrixStep):
+            reads |= {name for name, _ in s.parts[:-1]}
+            writes.add(s.parts[-1][0])
         elif isinstance(s, Finite):
             reads.add(s.array)
         elif isinstance(s, Argsort):

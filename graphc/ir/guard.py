@@ -29,10 +29,11 @@ class Guard:
     readers  the readings in flight: a token of each, and its thread. A token is entered and removed by one atomic
              operation that may be repeated, so that an interrupt at any point leaves nothing behind
     waiting  tokens of those who wait for their turn; writers give way to them, for Python's locks are not fair
+    writes   how often steps wrote, in one cell; changed under `turn` only
     shared   whether steps rely on it already; then it stays with its params
     """
 
-    __slots__ = ("__weakref__", "number", "readers", "shared", "turn", "waiting")
+    __slots__ = ("__weakref__", "number", "readers", "shared", "turn", "waiting", "writes")
 
     def __init__(self) -> None:
         self.number = next(_numbers)
@@ -40,6 +41,7 @@ class Guard:
         self.readers: dict[object, int] = {}
         self.waiting: dict[object, None] = {}
         self.shared = False
+        self.writes = [0]
         with _registry:
             _guards.add(self)
 
@@ -99,12 +101,14 @@ def share(states: Iterable[Any]) -> None:
     """Give states whose guards no step relies on yet one guard, so that a step that uses them all takes one lock."""
     with _sharing:
         fresh = [s for s in states if not s.guard.shared]
-        common = fresh[0].guard if fresh else None
+        if not fresh:
+            return
+        common = fresh[0].guard
         for state in fresh[1:]:
-            with state.guard.writing():
+            with state.guard.writing(), common.turn:
+                state.since += state.guard.writes[0] - common.writes[0]
                 state.guard = common
-        if common is not None:
-            common.shared = True
+        common.shared = True
 
 
 _sharing = threading.RLock()

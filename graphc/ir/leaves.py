@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import keyword
 import re
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,19 +42,41 @@ class Uid:
         return Uid, ()
 
 
+class Role(NamedTuple):
+    """What a param is to the module that owns it.
+
+    text  how such a param prints; a function of a module, so that it pickles
+    """
+
+    name: str
+    text: Callable[[Param], str]
+
+
 class ParamState:
     """The memory of a param, shared by every step that uses it.
 
-    `array` is C-contiguous and never replaced, so that compiled steps can keep its address.
+    array    C-contiguous and never replaced, so that compiled steps can keep its address
+    role     of a param that a module owns; None for one that `gc.param` made
+    label    the name that its module gave it, which goes before the param's own
+    leaf     what stands for it among eager tensors, see `eager.params`; None until then
+    since    writes that were not those of steps under the present `guard`, see `version`
     """
 
-    __slots__ = ("__weakref__", "array", "guard", "intern_key", "trainable")
+    __slots__ = ("__weakref__", "array", "guard", "intern_key", "label", "leaf", "role", "since", "trainable")
 
-    def __init__(self, array: np.ndarray, trainable: bool):
+    def __init__(self, array: np.ndarray, trainable: bool, role: Role | None = None, label: str | None = None):
         self.array = array
         self.trainable = trainable
+        self.role, self.label = role, label
+        self.leaf: Any = None
         self.guard = Guard()
+        self.since = 0
         self.intern_key = next(_uids)
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every write, by whoever; also where a step writes only params beside it."""
+        return self.since + self.guard.writes[0]
 
     def read(self) -> np.ndarray:
         """A copy of the value, at a whole step."""
@@ -64,15 +88,22 @@ class ParamState:
 
     def write(self, value: np.ndarray) -> None:
         """Set the value between two steps."""
+        with self.writing():
+            self.array[...] = value
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Between two steps: nobody else reads or writes `array` inside this block."""
         while True:
             guard = self.guard
             with guard.writing():
                 if guard is self.guard:
-                    self.array[...] = value
+                    self.since += 1
+                    yield
                     return
 
     def __reduce__(self) -> Any:
-        return ParamState, (self.read(), self.trainable)
+        return ParamState, (self.read(), self.trainable, self.role, self.label)
 
 
 class ArrayData:
@@ -142,7 +173,18 @@ class Param(Tensor):
 
     __slots__ = ()
 
+    if TYPE_CHECKING:  # what `eager.params` puts here
+        grad: Any
+        data: Any
+        requires_grad: bool
+
+        def requires_grad_(self, requires_grad: bool = True) -> Param: ...
+        def detach(self) -> Any: ...
+        def numel(self) -> int: ...
+
     def __repr__(self) -> str:
+        if self.state.role is not None:
+            return self.state.role.text(self)
         texts = [_short(self.state.array, edge) for edge in (3, 1)]  # as it is: a repr waits for no step under way
         value = next((f", value {text}" for text in texts if len(text) <= _SHOWN), "")
         return f"<Param {self.name!r} {self.aval}{value}{'' if self.trainable else ', frozen'}>"
@@ -152,9 +194,18 @@ class Param(Tensor):
         return self.attrs["state"]
 
     @property
+    def name(self) -> str:
+        """What errors and generated code call it: as the module that owns it does, else as it was made."""
+        return self.state.label or self.attrs["name"]
+
+    @property
     def trainable(self) -> bool:
-        """Whether optimisers and `gc.grad` of a module's parameters should take it."""
+        """Whether optimisers should take it; settable: False freezes it."""
         return self.state.trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.state.trainable = bool(value)
 
     @property
     def value(self) -> np.ndarray:
@@ -233,12 +284,13 @@ def function_of(node: Tensor) -> str | None:
     return node.attrs["uid"].function if node.op is INPUT else None
 
 
-def param(value: Any, name: str | None = None, trainable: bool = True) -> Param:
+def param(value: Any, name: str | None = None, trainable: bool = True, *, role: Role | None = None) -> Param:
     """State owned by the returned param: a step reads it, and updates it in place where `updates` says so.
 
     value      its first value; copied. A Python float or int becomes a 0-d float64 or int64
     name       what errors and generated code call it
     trainable  False freezes it for optimisers
+    role       what it is to a module, see `gc.nn.Parameter` and `gc.nn.Buffer`
 
     >>> param(0.5, name="w").value
     array(0.5)
@@ -247,7 +299,7 @@ def param(value: Any, name: str | None = None, trainable: bool = True) -> Param:
     if name is not None and not isinstance(name, str):
         raise InputError(message("bad param name", got=repr(name), expected="a string", at=user_line(), created=False))
     array = np.array(array, dtype=as_dtype(array.dtype), order="C", copy=True)
-    state = ParamState(array, bool(trainable))
+    state = ParamState(array, bool(trainable), role)
     attrs = {"name": name or f"param{state.intern_key}", "state": state, "shape": array.shape, "dtype": array.dtype}
     return build(PARAM, (), attrs, Param)  # type: ignore[return-value]
 

@@ -128,8 +128,12 @@ class If:
 class Dot:
     """``out = x @ y`` for every batch index; operands are transposed where their flag says so.
 
-    In `Chunks`, chunk c computes the c-th square tile of the result, `schedule.chunks.TILE` wide: batch by batch, row
-    of tiles by row.
+    part  what of it is computed here. "whole": all. In `Chunks`: "tile", the c-th square tile of the result,
+          `schedule.chunks.TILE` wide, batch by batch, row of tiles by row; or what belongs to the rows of the chunk:
+          "batch", these products of the batch; "rows", these rows of all results; "terms", into out[c], what these
+          terms add to all results
+    x_batch, y_batch   where the batch's axis is not the first: on each axis that is no row or column, (divisor,
+          modulus) of the batch's index b, which is there ``b // divisor % modulus``
     """
 
     x: str
@@ -140,6 +144,49 @@ class Dot:
     batched: bool
     sizes: tuple[DimLike, DimLike, DimLike]
     dtype: DType
+    node: Tensor | None = None
+    part: str = "whole"
+    x_batch: tuple[tuple[DimLike, DimLike | None] | None, ...] = ()
+    y_batch: tuple[tuple[DimLike, DimLike | None] | None, ...] = ()
+
+
+@dataclass
+class Batches:
+    """The elements of a chunk in batches of `most`: `body` for each of one, then `after` once for all of it.
+
+    `var` is the number of the element, `place` that in its batch; `first` is that of the batch's first one, `count`
+    how many it has.
+    """
+
+    var: str
+    place: str
+    first: str
+    count: str
+    most: int
+    body: list[Statement] = field(default_factory=list)
+    after: list[Statement] = field(default_factory=list)
+
+
+Part = tuple[str, tuple[Expr, ...]]
+"""An array, or the part of it behind a leading index."""
+Number = DimLike | Expr | Shape
+
+
+@dataclass
+class MatrixStep:
+    """A step of a convolution on whole arrays; the last of `parts` is what it writes. With the numbers it takes:
+
+    unfold    ``columns[c * places + k, start + p] = x[c, p * stride + k * dilation]``: sizes of k and p, strides,
+              dilations, start
+    fold_back ``x[c, p * stride + k * dilation] += columns[c * places + k, p]``, from 0: the same but start
+    beside    ``out[o, start + p] = x[o, p]``: start
+    product   ``out = x @ y``, or ``x.T @ y``: which, columns; sizes known to choose tiles by (0: not known)
+    products  ``out += x @ y.T``: columns; sizes
+    """
+
+    what: str
+    parts: tuple[Part, ...]
+    numbers: tuple[Number, ...]
     node: Tensor | None = None
 
 
@@ -162,7 +209,8 @@ class Finite:
     node: Tensor | None = None
 
 
-Statement = Let | Store | Init | Combine | StoreCombine | For | If | Chunks | Finish | Dot | Argsort | Finite
+Loops = For | If | Chunks | Batches | Finish
+Statement = Let | Store | Init | Combine | StoreCombine | Loops | Dot | MatrixStep | Argsort | Finite
 
 
 @dataclass
@@ -193,5 +241,7 @@ def walk(body: list[Statement]) -> Iterator[Statement]:
     while stack:
         statement = stack.pop()
         yield statement
-        if isinstance(statement, (For, If, Chunks, Finish)):
+        if isinstance(statement, Batches):
+            stack.extend(reversed(statement.after))
+        if isinstance(statement, Loops):
             stack.extend(reversed(statement.body))

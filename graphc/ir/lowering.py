@@ -74,6 +74,21 @@ class Contract:
 
 
 @dataclass(frozen=True)
+class Convolve:
+    """One derivative of the form of a result y, an image x and weights w that ops/convolution describes.
+
+    result  which of the three is computed from the other two: "y", "x" or "w"
+    """
+
+    result: str
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """``out[..., p * stride + k * dilation - low] += y[..., p, k]`` from 0: windows added up, see ops/windows."""
+
+
+@dataclass(frozen=True)
 class Gather:
     """``gather(x, *indices)``: the leading axes of `x` are indexed by integer arrays of one common shape."""
 
@@ -102,7 +117,22 @@ class Refused:
     reason: str
 
 
-Lowering = Map | View | Generate | Alias | Reduce | Scan | Contract | Gather | Scatter | Concat | Argsort | Refused
+Lowering = (
+    Map
+    | View
+    | Generate
+    | Alias
+    | Reduce
+    | Scan
+    | Contract
+    | Convolve
+    | Overlap
+    | Gather
+    | Scatter
+    | Concat
+    | Argsort
+    | Refused
+)
 
 
 def identity_index(index: Index, in_shape: Shape, out_shape: Shape, /, **attrs: Any) -> Index:

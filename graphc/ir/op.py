@@ -112,7 +112,7 @@ class Op:
              (`how`, a `Batching`, says which); so has the result
     sympy    ``sympy(sp, *symbols, **attrs)``: the mathematical meaning of one element; `sp` is the module
     samples  calls for the tests
-    traits   facts passes may use: "commutative", "linear", "boolean", "random", "integer" ...
+    traits   facts passes may use: "commutative", "linear", "boolean", "random", "integer", "by position" ...
     """
 
     name: str

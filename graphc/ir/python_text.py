@@ -132,7 +132,7 @@ class _Writer:
         return [*lines, "    return [", *calls, "    ]"] if calls else [*lines, "    return []"]
 
     def leaf(self, leaf: Tensor) -> str:
-        name = ascii(leaf.attrs["name"])
+        name = ascii(leaf.name)
         if leaf.op is INPUT:
             return f"make_input({name}, {self.value(leaf.shape)}, {leaf.dtype.name!r})"
         zeros = f"np.zeros({leaf.shape!r}, {leaf.dtype.name!r})"

@@ -186,8 +186,7 @@ def attribute_hint(x: Any, name: str) -> str:
 
 # names of the package
 
-_LATER = "not there yet: an optimiser is a few lines of updates={...}, a layer a function of inputs and params"
-_RANDOM = "there are no random numbers in a graph yet: draw them with NumPy, and give them to the step as an input"
+_RANDOM = "gc.random: key = gc.random.Key(seed), gc.random.{name}(key, ...)"
 _CONTROL = "no loops or branches on values in a graph: gc.where, a loop unrolled in Python, step.run, or gc.eager"
 _NAMES = {
     "tensor": "gc.input is data, gc.param state, gc.constant a constant of a graph; gc.eager.tensor computes at once",
@@ -197,8 +196,12 @@ _NAMES = {
     **dict.fromkeys(("jit", "function"), "gc.compile(f) compiles a function, gc.compile(inputs, outputs) a graph"),
     **dict.fromkeys(("gradient", "gradients", "backward", "derivative"), "gc.grad(y, wrt), or gc.grad(f)"),
     "no_grad": "gc.stop_gradient(x) cuts the derivative; gc.eager.no_grad() is PyTorch's",
-    **dict.fromkeys(("nn", "optim", "data", "save", "load"), _LATER),
-    **dict.fromkeys(("random", "rand", "randn", "normal", "uniform", "manual_seed"), _RANDOM),
+    **{name: f"gc.nn.{name}" for name in ("Module", "Sequential", "Linear", "Conv2d", "Dropout", "cross_entropy")},
+    **{name: f"gc.optim.{name}" for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "clip_grad_norm")},
+    **{name: _RANDOM.format(name=name) for name in ("uniform", "normal", "bernoulli", "randint", "permutation")},
+    **{name: _RANDOM.format(name="uniform") for name in ("rand", "manual_seed")},
+    "randn": _RANDOM.format(name="normal"),
+    "randperm": _RANDOM.format(name="permutation"),
     **dict.fromkeys(("cond", "while_loop", "fori_loop", "scan", "switch"), _CONTROL),
     **dict.fromkeys(("pi", "e", "inf", "nan"), "math has it, as a Python number"),
     **dict.fromkeys([d.name for d in SUPPORTED], "dtypes are given by name, or as NumPy's: 'float32', np.float32"),

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from ..ir import graph, leaves
 from ..ir.op import Op
 from . import (
+    convolution,
     cotangent,
     creation,
     cumulative,
@@ -18,6 +19,7 @@ from . import (
     linalg,
     logic,
     movement,
+    philox,
     piecewise,
     power,
     reduction,
@@ -26,11 +28,12 @@ from . import (
     special,
     structure,
     trigonometry,
+    windows,
 )
 
 _ELEMENTWISE = (elementwise, power, exponential, trigonometry, special, rounding, piecewise, logic)
-_MOVING = (creation, movement, joining, guarding, indexing, sorting)
-_MODULES = (leaves, cotangent, *_ELEMENTWISE, *_MOVING, cumulative, reduction, linalg, structure)
+_MOVING = (creation, movement, joining, guarding, indexing, sorting, philox)
+_MODULES = (leaves, cotangent, *_ELEMENTWISE, *_MOVING, cumulative, reduction, linalg, convolution, windows, structure)
 
 
 def _table() -> dict[str, Op]:

@@ -40,7 +40,7 @@ def _to_matrices(node: Tensor) -> Tensor | None:
     summed = "".join(c for c in a if c not in out)
     rows = "".join(c for c in out if c in a and c not in b)
     cols = "".join(c for c in out if c in b and c not in a)
-    if out.endswith(cols + rows) and rows and cols and not out.endswith(rows + cols):
+    if rows and cols and "".join(c for c in out if c not in batch) == cols + rows:
         x, y, a, b, rows, cols = y, x, b, a, cols, rows
     left, left_swapped = _grouped(x, a, (batch, rows, summed), True)
     right, right_swapped = _grouped(y, b, (batch, summed, cols), True)

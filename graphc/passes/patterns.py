@@ -169,7 +169,9 @@ def is_sum_of_squares(node: Tensor) -> bool:
 
 
 _NOT_NEGATIVE = frozenset({"exp", "exp2", "abs", "sqrt", "sigmoid", "softplus", "hypot", "erfc", "cosh"})
-_KEEPS_SIGN = frozenset({"add", "multiply", "divide", "sum", "prod", "max", "min", "supremum", "maximum", "minimum"})
+_KEEPS_SIGN = frozenset(
+    {"add", "multiply", "divide", "sum", "prod", "max", "min", "supremum", "first_max", "maximum", "minimum"}
+)
 
 
 def is_not_negative(node: Tensor) -> bool:

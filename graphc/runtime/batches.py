@@ -36,6 +36,7 @@ class Batches(NamedTuple):
     drop    whether a smaller last batch is left out
     epochs  passes over the data
     seed    what the order of the rows is drawn from; None: as they come
+    first   number of the first epoch, for one run after another may be parts of a longer one
     """
 
     total: int
@@ -43,6 +44,7 @@ class Batches(NamedTuple):
     drop: bool
     epochs: int
     seed: int | None
+    first: int = 0
 
     @property
     def rest(self) -> int:
@@ -57,7 +59,7 @@ class Batches(NamedTuple):
     def segments(self) -> Iterator[Segment]:
         """Every epoch's full batches, then its smaller one."""
         whole = self.total // self.rows
-        for epoch in range(self.epochs):
+        for epoch in range(self.first, self.first + self.epochs):
             order = Segment(0).order if self.seed is None else permutation(self.total, self.seed, epoch)
             if whole:
                 yield Segment(whole, self.rows, 0, order)
@@ -97,6 +99,7 @@ def cut(
     epochs: int,
     seed: int | None,
     drop_last: bool,
+    first_epoch: int = 0,
 ) -> Batches:
     """Check that `arrays` can be cut into batches of `batch_size` rows, and say how."""
     dim = batch_dim(inputs)
@@ -124,7 +127,7 @@ def cut(
                 created=False,
             )
         )
-    return Batches(total, batch_size, drop_last, epochs, seed)
+    return Batches(total, batch_size, drop_last, epochs, seed, first_epoch)
 
 
 def _check_fixed(name: Any, dim: int, batch_size: int, total: int, drop_last: bool) -> None:

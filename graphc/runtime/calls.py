@@ -112,6 +112,7 @@ class Caller:
                 guard.readers.pop(token, None)
         with guard.turn:
             guard.drain()
+            guard.writes[0] += 1
             result = self.guarded(token, function, *arguments, first=first + 1)
         guard.give_way()
         return result

@@ -79,13 +79,36 @@ def _digest(data: bytes) -> str:
 def vectors(source: str) -> dict[str, int]:
     """For each kernel of a generated file: bits of the widest vectors its arithmetic uses, 0 where it uses none.
 
-    Read from the machine code when it was compiled; empty where the file has none (jit disabled) or cannot be read.
+    Read from the machine code, and noted beside the file. Where the code came from the cache without such a note, the
+    file is compiled once more for it. Empty where jit is disabled.
     """
+    if config.jit_disabled():
+        return {}
     key = key_of(source)
     for root in _roots(create=False):
         with contextlib.suppress(OSError, ValueError):
             return dict(json.loads((_place(root, key) / VECTORS).read_text()))
-    return {}
+    with _lock:
+        found = _widths(load(source)) or _widths(_again(source, key))
+    for root in _roots(create=False):
+        with contextlib.suppress(OSError):
+            _note(_place(root, key) / VECTORS, json.dumps(found))
+    return found
+
+
+def _again(source: str, key: str) -> ModuleType:
+    """The module of a file, compiled in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
+        path = Path(folder) / TEXT
+        path.write_text(source)
+        return _execute(source, f"{key}_again", path, Path(folder))
+
+
+def _note(path: Path, text: str) -> None:
+    """Write a small file in one step, where its folder is."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.", delete=False) as file:
+        file.write(text)
+    os.replace(file.name, path)
 
 
 _PACKED = re.compile(
@@ -96,10 +119,10 @@ _BITS = {"x": 128, "y": 256, "z": 512}
 
 
 def _widths(module: ModuleType) -> dict[str, int]:
-    """The widest vectors of each C function, from its assembly."""
+    """The widest vectors of each C function that this process compiled, from its assembly."""
     found = {}
     for name, value in vars(module).items():
-        if hasattr(value, "cache_hits"):
+        if hasattr(value, "cache_hits") and not value.cache_hits:
             text = value._library.get_asm_str()
             widths = [_BITS[letter] for letter in _PACKED.findall(text)]
             found[name] = max(widths, default=128 if _PACKED_ARM.search(text) else 0)
@@ -170,7 +193,6 @@ def _make(source: str, key: str) -> ModuleType:
             try:
                 (private / TEXT).write_bytes(source.encode())
                 module = _execute(source, key, final / TEXT, private)
-                (private / VECTORS).write_text(json.dumps(_widths(module)))
                 _seal(private)
                 _publish(private, final, source.encode())
                 return module

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -47,8 +46,10 @@ class Track:
         """Note that `steps` more were kept."""
         self.done += steps * (rows if self.joined and rows is not None else 1)
 
-    def result(self) -> np.ndarray:
-        return self.memory[: self.count * self.row].reshape(self.shape)
+    def result(self, count: int | None = None) -> np.ndarray:
+        """All that is kept, or the first `count` rows or steps of it."""
+        rows = self.count if count is None else count
+        return self.memory[: rows * self.row].reshape(rows, *self.shape[1:])
 
 
 class History:
@@ -103,5 +104,9 @@ class History:
         for track in self.tracks:
             track.advance(kept, rows)
 
-    def results(self) -> list[Any]:
+    def results(self) -> list[np.ndarray]:
         return [track.result() for track in self.tracks]
+
+    def so_far(self) -> list[np.ndarray]:
+        """The outputs of the kept ones of the steps that were done."""
+        return [track.result(track.done) for track in self.tracks]

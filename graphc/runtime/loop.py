@@ -6,7 +6,8 @@ Between stretches Python sees to Ctrl-C, the progress bar, and other threads tha
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,11 @@ from .supply import address
 
 STRETCH = 0.1
 """Seconds a stretch of steps should take: Ctrl-C waits this long at most, or for one step."""
+Progress = bool | Callable[[int, list[np.ndarray]], Any]
+"""Whether to show a bar; or what is called with the steps done so far, and the outputs of those kept so far."""
 
 
-def repeat(caller: Caller, values: Sequence[Any], steps: int, every: int, progress: bool) -> list[Any]:
+def repeat(caller: Caller, values: Sequence[Any], steps: int, every: int, progress: Progress) -> list[Any]:
     """`steps` steps on the same arrays; the outputs of every `every`-th, stacked."""
     arrays = as_inputs(caller.inputs, values)
     env = bind_dims(caller.inputs, arrays)
@@ -36,7 +39,7 @@ def repeat(caller: Caller, values: Sequence[Any], steps: int, every: int, progre
     return Run(caller, arrays, None, history, steps).all([Segment(steps)], progress)
 
 
-def over(caller: Caller, arrays: Sequence[np.ndarray], batches: Batches, every: int, progress: bool) -> list[Any]:
+def over(caller: Caller, arrays: Sequence[np.ndarray], batches: Batches, every: int, progress: Progress) -> list[Any]:
     """Steps on the batches of datasets; the outputs of every `every`-th, stacked or joined along the batch axis."""
     dim = batch_dim(caller.inputs)
     counts = [(s.steps, s.rows) for s in batches._replace(epochs=1, seed=None).segments()] * batches.epochs
@@ -69,18 +72,14 @@ class Run:
         self.staging: dict[int, np.ndarray] = {}
         self.stretch = 1
 
-    def all(self, segments: Iterable[Segment], progress: bool) -> list[Any]:
+    def all(self, segments: Iterable[Segment], progress: Progress) -> list[Any]:
         """Run every segment; the outputs."""
-        bar = _progress(self.total) if progress else None
-        try:
+        with _reporting(progress, self.total) as report:
             for segment in segments:
-                self.segment(segment, bar)
+                self.segment(segment, report)
             return self.history.results()
-        finally:
-            if bar is not None:
-                bar.close()
 
-    def segment(self, segment: Segment, bar: Any) -> None:
+    def segment(self, segment: Segment, report: Callable[[History], Any]) -> None:
         """Run the steps of a segment, a stretch at a time."""
         hot, frame = self.caller.take(self.batch(segment, 0))
         home = frame.m[:] if self.program.plain else frame.m.copy()
@@ -95,8 +94,7 @@ class Run:
                 ran = self.caller.guarded(frame, advance, frame, segment, done, count)
                 self.adapt(count, time.perf_counter() - began)
                 self.history.advance(ran, segment.rows)
-                if bar is not None:
-                    bar.update(ran)
+                report(self.history)
                 if ran < count:
                     self.fail(frame, segment, done + ran)
                 done += ran
@@ -182,7 +180,15 @@ class Run:
         return count
 
 
-def _progress(total: int) -> Any:
-    from tqdm.auto import tqdm
+@contextmanager
+def _reporting(progress: Progress, total: int) -> Iterator[Callable[[History], Any]]:
+    """What is to be called after every stretch of steps."""
+    if callable(progress):
+        yield lambda history: progress(history.steps, history.so_far())
+    elif progress:
+        from tqdm.auto import tqdm
 
-    return tqdm(total=total, unit="step")
+        with tqdm(total=total, unit="step") as bar:
+            yield lambda history: bar.update(history.steps - bar.n)
+    else:
+        yield lambda history: None

@@ -41,6 +41,7 @@ def stub_source(inputs: Sequence[Aval], outputs: Sequence[Aval], tree: Tree, gua
                     with turn:
                         if readers:
                             drain()
+                        writes[0] += 1
                         code = run(frame.m, x0)
                 except TypeError:
                     code = -1
@@ -95,6 +96,7 @@ _GUARDED = {
 with turn:
     if readers:
         drain()
+    writes[0] += 1
     RUN""",
     "reader": """\
 try:
@@ -121,6 +123,7 @@ def guard_names(guard: Guard) -> dict[str, Any]:
         "readers": guard.readers,
         "drain": guard.drain,
         "waiting": guard.waiting,
+        "writes": guard.writes,
         "give_way": guard.give_way,
     }
 

@@ -16,8 +16,9 @@ GRAIN = 16384
 MAX_CHUNKS = 64
 MAX_ARRAY_CHUNKS = 16
 """The same where each chunk has an array of its own to accumulate in."""
-LEAST_ROWS = 16
-"""Rows that such a chunk adds up at least: the memory for its array is a fraction of what it reads."""
+LEAST_SUMMED = 16
+"""Values that such a chunk adds up at least for each element: the memory for its array is a fraction of what it
+reads."""
 ALIGNED = 64
 """A chunk of single elements has a multiple of this many: full vectors, and cache lines of its own."""
 
@@ -49,17 +50,26 @@ class Chunking:
     most: int
 
 
-def chunking(domain: Shape, arrays: bool) -> Chunking | None:
-    """How to cut loops of these sizes; None where one chunk does. `arrays`: chunks accumulate in arrays.
+def chunking(domain: Shape, arrays: int) -> Chunking | None:
+    """How to cut loops of these sizes; None where one chunk does.
 
-    >>> chunking((1000000,), False)
+    arrays  how many values a row adds to each element of an array, if chunks accumulate in arrays; else 0
+
+    >>> chunking((1000000,), 0)
     Chunking(extent=1000000, length=16384, count=62, most=64)
-    >>> chunking((100, 20), False)
+    >>> chunking((100, 20), 0)
     """
     if not domain:
         return None
     extent, row = domain[0], dims.product(domain[1:])
-    most, unit = (MAX_ARRAY_CHUNKS, LEAST_ROWS) if arrays else (MAX_CHUNKS, 1 if len(domain) > 1 else ALIGNED)
+    most, unit = MAX_CHUNKS, 1 if len(domain) > 1 else ALIGNED
+    if arrays:
+        most, unit = MAX_ARRAY_CHUNKS, -(-LEAST_SUMMED // arrays)
+    return cut(extent, row, most, unit)
+
+
+def cut(extent: DimLike, row: DimLike, most: int, unit: int) -> Chunking | None:
+    """How to cut `extent` rows of `row` elements into `most` chunks at most, each a multiple of `unit` rows."""
     enough = dims.ceildiv(GRAIN, _larger(row, 1))
     length = _larger(_larger(enough, dims.ceildiv(extent, most)), 1)
     if unit > 1:
@@ -68,6 +78,25 @@ def chunking(domain: Shape, arrays: bool) -> Chunking | None:
     if isinstance(count, int) and count <= 1:
         return None
     return Chunking(extent, length, count, most)
+
+
+IMAGE_GRAIN = 1 << 19
+"""Multiplications of a convolution in a chunk, about."""
+MOST_IMAGE_CHUNKS = 16
+
+
+def image_chunks(images: DimLike, work: DimLike) -> Chunking:
+    """How to cut a loop over images of a convolution, of `work` multiplications each; one chunk is a chunk, too.
+
+    >>> image_chunks(100, 240000)
+    Chunking(extent=100, length=7, count=15, most=15)
+    """
+    enough = dims.ceildiv(IMAGE_GRAIN, max(work, 1)) if isinstance(work, int) else 1
+    length = _larger(_larger(enough, dims.ceildiv(images, MOST_IMAGE_CHUNKS)), 1)
+    count = dims.ceildiv(images, length)
+    return Chunking(
+        images, length, count, min(count, MOST_IMAGE_CHUNKS) if isinstance(count, int) else MOST_IMAGE_CHUNKS
+    )
 
 
 def _larger(a: DimLike, b: DimLike) -> DimLike:

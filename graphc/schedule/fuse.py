@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ..ir.dims import Shape
 from ..ir.tensor import Tensor
+from .chunks import Chunking
 from .units import Index, Unit, alias_base, loop_vars
 
 MAX_SIZE = 384
@@ -18,7 +19,7 @@ MAX_SIZE = 384
 _RECENT = 8
 _LOOK = 64
 """How many groups are looked at to decide whether a unit may join one."""
-_FUSIBLE = ("map", "reduce", "copy")
+FUSIBLE = ("map", "reduce", "copy")
 
 
 @dataclass
@@ -28,6 +29,9 @@ class Group:
     domain  the longest iteration space among the units; the others' are prefixes of it or differ inside `depth`
     depth   number of outer loops around all stages; None while there is one stage only
     level   longest path of groups before it; a group depends on lower levels only
+    members   of a cluster (see `cluster`): the groups that run one after another for each chunk of rows
+    roles     what of a product of matrices a chunk computes, by number of its unit; see `Dot.part`
+    chunking  how these rows are cut
     """
 
     number: int
@@ -37,6 +41,9 @@ class Group:
     depth: int | None = None
     size: int = 0
     deps: set[int] = field(default_factory=set)
+    members: list[Group] = field(default_factory=list)
+    roles: dict[int, str] = field(default_factory=dict)
+    chunking: Chunking | None = None
 
 
 class Fuser:
@@ -58,7 +65,7 @@ class Fuser:
             level = 1 + max((g.level for g in deps.values()), default=-1)
             group = Group(len(self.groups), level, [], unit.domain)
             self.groups.append(group)
-            if unit.kind in _FUSIBLE:
+            if unit.kind in FUSIBLE:
                 self._register(group)
         group.units.append(unit)
         group.size += unit.size
@@ -79,7 +86,7 @@ class Fuser:
                     listed.append(group)
 
     def _find(self, unit: Unit, deps: dict[int, Group]) -> Group | None:
-        if unit.kind not in _FUSIBLE:
+        if unit.kind not in FUSIBLE:
             return None
         candidates = list(self._by_prefix.get(unit.domain, [])[-_RECENT:])
         for k in range(len(unit.domain) - 1, 0, -1):

@@ -6,17 +6,34 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ..ir.loops import Kernel
+from ..ir.loops import Chunks, Finish, Kernel, Statement
 from ..ir.tensor import Tensor
+from .chunks import Chunking
+from .convolutions import convolve, convolve_in_chunks
 from .fuse import Group
-from .singles import argsort, check, concat, dot, scan, scatter
+from .overlap import overlap, overlap_in_chunks
+from .singles import argsort, check, concat, dot, dot_in_chunks, scan, scatter
 from .stages import StagesWriter
 from .units import Unit
 from .values import KernelWriter
 
 SINGLES: Mapping[str, Callable[[KernelWriter, Unit], None]] = MappingProxyType(
-    {"scan": scan, "concat": concat, "scatter": scatter, "dot": dot, "argsort": argsort, "check": check}
+    {
+        "scan": scan,
+        "concat": concat,
+        "scatter": scatter,
+        "dot": dot,
+        "convolve": convolve,
+        "overlap": overlap,
+        "argsort": argsort,
+        "check": check,
+    }
 )
+
+IN_CHUNKS: Mapping[str, Callable[[StagesWriter, Unit, Chunking, list[Statement]], list[Statement]]] = MappingProxyType(
+    {"convolve": convolve_in_chunks, "overlap": overlap_in_chunks}
+)
+"""Those that can do their part for a chunk of rows, in a kernel with others; see `cluster`. So can products."""
 
 
 def lower(group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, int], chunked: bool) -> Kernel:
@@ -26,16 +43,34 @@ def lower(group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, in
     uses     how often each node is read in the graph
     chunked  whether its outermost loop is cut into chunks, as what runs is; without, the same kernel is easier to read
     """
-    writer = StagesWriter(group, stored, buffers, uses)
-    writer.chunked = chunked
-    first = group.units[0]
-    if first.kind in SINGLES:
-        SINGLES[first.kind](writer, first)
-    else:
-        writer.stages()
-    writer.kernel.nodes = [u.node for u in group.units]
-    writer.kernel.title = _title(group)
-    return writer.kernel
+    writer: StagesWriter | None = None
+    cut = group.chunking if chunked else None
+    body: list[Statement] = []
+    behind: list[Statement] = []
+    for member in group.members or [group]:
+        writer = StagesWriter(member, stored, buffers, uses, writer)
+        writer.chunked = chunked
+        first = member.units[0]
+        if cut is not None:
+            if first.kind == "dot":
+                behind += dot_in_chunks(writer, first, group.roles[first.number], cut, body)
+            elif first.kind in IN_CHUNKS:
+                behind += IN_CHUNKS[first.kind](writer, first, cut, body)
+            else:
+                behind += writer.in_chunks(cut, body)
+        elif first.kind in SINGLES:
+            SINGLES[first.kind](writer, first)
+        else:
+            writer.stages()
+    assert writer is not None
+    kernel = writer.kernel
+    if cut is not None:
+        kernel.body.append(Chunks("c", cut.count, cut.length, cut.extent, body))
+    if behind:
+        kernel.body.append(Finish(behind))
+    kernel.nodes = [u.node for u in group.units]
+    kernel.title = _title(group)
+    return kernel
 
 
 def _title(group: Group) -> str:

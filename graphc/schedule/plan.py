@@ -8,17 +8,19 @@ from dataclasses import dataclass, field
 from ..errors import UserLine
 from ..ir import dims
 from ..ir.dtypes import DType
+from ..ir.expr import index
 from ..ir.graph import Graph
 from ..ir.leaves import CONSTANT, PARAM, Param
 from ..ir.loops import Kernel
 from ..ir.op import Check
 from ..ir.tensor import Tensor
 from ..ir.traversal import users
+from .cluster import cluster
 from .fuse import Fuser, Group, fuse, group_depth, in_row, local_in, stage_levels
 from .lower import lower
 from .memory import Buffer
 from .storage import Storage, decide
-from .units import Unit, alias_base, check_unit, copy_unit, loop_vars, make_units
+from .units import Index, Unit, alias_base, check_unit, copy_unit, loop_vars, make_units
 
 
 @dataclass
@@ -109,7 +111,7 @@ class Planner:
         groups = self.fuser.groups
         self.find_kept([*groups, *self.commits])
         normal = sorted((g for g in groups if g not in commit_groups), key=lambda g: (g.level, g.number))
-        normal += self.checks()
+        normal = [*cluster(normal), *self.checks()]
         ordered = [*normal, *commit_groups, *self.commits]
         kernels = [self.lower(g, True) for g in ordered]
         plainly = [self.lower(g, False) if k.chunks else k for g, k in zip(ordered, kernels, strict=True)]
@@ -221,7 +223,14 @@ class Planner:
         if unit.kind != "map" or unit not in group.units or group.depth is not None:
             return False
         movable = {self.fuser.group_of[v].number for _, v in self.graph.updates if v in self.fuser.group_of}
-        own = loop_vars(len(unit.domain))
+        own = tuple(index(0) if n == 1 else i for i, n in zip(loop_vars(len(unit.domain)), unit.domain, strict=True))
+
+        def there(at: Index | None) -> bool:
+            """Whether `at` is the element being written: on axes of size 1, everything is 0."""
+            if at is None:
+                return False
+            return own == tuple(index(0) if n == 1 else i for i, n in zip(at, param.shape, strict=True))
+
         for other in groups:
             if other is not group and other.number not in movable:
                 continue
@@ -229,7 +238,7 @@ class Planner:
                 for node, indices in reader.reads.items():
                     if alias_base(node) is not param:
                         continue
-                    if other is not group or node is not param or any(at != own for at in indices):
+                    if other is not group or node is not param or not all(map(there, indices)):
                         return False
                     if reader.kind == "copy" or reader.number > unit.number:
                         return False

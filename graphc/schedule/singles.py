@@ -20,13 +20,11 @@ from ..ir.loops import (
     StoreCombine,
 )
 from ..ir.tensor import Tensor
-from .chunks import tiles
-from .stages import accumulator_dtype, identity
+from .chunks import Chunking, tiles
+from .products import Operand, Product, product_of
+from .stages import StagesWriter, accumulator_dtype, identity
 from .units import Index, Unit, loop_vars
 from .values import KernelWriter, Scope, not_empty
-
-SMALL_DOT = 4096
-"""Multiplications up to which a product of known size is plain loops: a BLAS call costs more."""
 
 
 def scan(writer: KernelWriter, unit: Unit) -> None:
@@ -112,17 +110,13 @@ def dot(writer: KernelWriter, unit: Unit) -> None:
     """A product of matrices: BLAS for floats of unknown or large size, loops for the rest."""
     node = unit.node
     x, y = node.inputs
-    x_spec, y_spec, _ = _spec(node)
-    batched = x_spec.startswith("b")
-    x_t, y_t = x_spec.endswith("km"), y_spec.endswith("nk")
-    m, n = node.shape[-2], node.shape[-1]
-    k = x.shape[-2] if x_t else x.shape[-1]
-    work = m * n * k
-    if node.dtype.kind == "f" and not (isinstance(work, int) and work <= SMALL_DOT):
-        left, right, out = (writer.memory(v, v is node).name for v in (x, y, node))
-        product = Dot(left, right, out, x_t, y_t, batched, (m, n, k), node.dtype, node)
-        count = tiles((m, n, k), node.shape[0] if batched else 1) if writer.chunked else None
-        writer.kernel.body.append(product if count is None else Chunks("c", count, 1, count, [product]))
+    product = product_of(node)
+    x_t, y_t, k = product.x.transposed, product.y.transposed, product.sizes[2]
+    if product.by_library:
+        count = tiles(product.sizes, node.shape[0] if product.batched else 1) if writer.chunked else None
+        out = writer.memory(node, True).name
+        statement = library_call(writer, node, product, out, "whole" if count is None else "tile")
+        writer.kernel.body.append(statement if count is None else Chunks("c", count, 1, count, [statement]))
         return
 
     def cell(scope: Scope, at: Index) -> None:
@@ -133,14 +127,45 @@ def dot(writer: KernelWriter, unit: Unit) -> None:
         scope.body.append(Init(name, lit(0, acc), node))
         inner = writer.open(scope, k, "reduce")
         kk = Var(f"i{scope.rank}")
-        a = Load(writer.memory(x).name, (*b, kk, i) if x_t else (*b, i, kk), x.dtype)
-        c = Load(writer.memory(y).name, (*b, j, kk) if y_t else (*b, kk, j), y.dtype)
+        a = Load(_factor(writer, product.x), (*b, kk, i) if x_t else (*b, i, kk), x.dtype)
+        c = Load(_factor(writer, product.y), (*b, j, kk) if y_t else (*b, kk, j), y.dtype)
         term = call("logical_and", a, c) if node.dtype == BOOL else cast(a, acc) * cast(c, acc)
         inner.body.append(Combine(name, combine, term, None, node))
         writer.close(inner)
         scope.body.append(Store(writer.memory(node, True).name, at, cast(Var(name, acc), node.dtype), node))
 
     nest(writer, node.shape, cell)
+
+
+def library_call(writer: KernelWriter, node: Tensor, product: Product, out: str, part: str) -> Dot:
+    """The statement that computes a part of a product into the array `out`, see `Dot`."""
+    x, y = (_factor(writer, f) for f in (product.x, product.y))
+    transposed = product.x.transposed, product.y.transposed
+    dot = Dot(x, y, out, *transposed, product.batched, product.sizes, node.dtype, node, part)
+    dot.x_batch, dot.y_batch = product.x.batch, product.y.batch
+    return dot
+
+
+def dot_in_chunks(writer: StagesWriter, unit: Unit, role: str, cut: Chunking, body: list[Statement]) -> list[Statement]:
+    """The part of a product that belongs to a chunk of rows, in `body`; what is to be done behind the last chunk.
+
+    Those rows of the result; or what they add to it, where they are its terms.
+    """
+    node, product = unit.node, product_of(unit.node)
+    if role != "terms":
+        body.append(library_call(writer, node, product, writer.memory(node, True).name, role))
+        return []
+    writer.chunking = cut
+    parts = writer.parts(unit, node.dtype, node.shape, "parts")
+    body.append(library_call(writer, node, product, parts.name, role))
+    writer.end_join = Scope([], 0, writer.root)
+    writer.join_arrays(unit, "add", parts, lit(0, accumulator_dtype("add", node.dtype)))
+    return writer.end_join.body
+
+
+def _factor(writer: KernelWriter, factor: Operand) -> str:
+    """The array that a product reads."""
+    return writer.array(writer.buffers.of(factor.base), factor.shape, factor.base.dtype).name
 
 
 def argsort(writer: KernelWriter, unit: Unit) -> None:
@@ -174,9 +199,3 @@ def check(writer: KernelWriter, unit: Unit) -> None:
     """A value that must not be nan or inf."""
     writer.kernel.finite = unit.node
     writer.kernel.body.append(Finite(writer.memory(unit.node).name, unit.node))
-
-
-def _spec(node: Tensor) -> tuple[str, str, str]:
-    operands, out = node.attrs["spec"].split("->")
-    left, right = operands.split(",")
-    return left, right, out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,26 @@ def accumulator_dtype(combine: str, dtype: DType) -> DType:
     return FLOAT64 if combine in ("add", "mul", "linear") and dtype == np.dtype("float32") else dtype
 
 
+def sums_per_row(units: Sequence[Unit]) -> int:
+    """How many values each row, an iteration of the outermost loop, adds to an element of an array accumulator.
+
+    The least of all accumulators, as far as it is known; 0 where there are none.
+    """
+    arrays = [u for u in units if u.reduced[:1] == (0,) and not u.trailing]
+    sizes = [[u.domain[k] for k in u.reduced[1:]] for u in arrays]
+    return min([math.prod([n for n in row if isinstance(n, int)]) or 1 for row in sizes], default=0)
+
+
+def _tail(unit: Unit) -> int | None:
+    """For a reduction into an array: the first of the innermost loops that all reduce; None where the last does not."""
+    last = len(unit.domain)
+    if unit.kind != "reduce" or unit.trailing or last - 1 not in unit.reduced:
+        return None
+    while last - 1 in unit.reduced:
+        last -= 1
+    return last
+
+
 class StagesWriter(KernelWriter):
     """Writes the kernel of units that share loops.
 
@@ -66,21 +88,25 @@ class StagesWriter(KernelWriter):
         """Outer loops shared by all units, then stage after stage inside them."""
         group = self.group
         if self.chunked:
-            arrays = any(u.reduced[:1] == (0,) and not u.trailing for u in group.units)
-            self.chunking = chunking(group.domain, arrays)
+            self.chunking = chunking(group.domain, sums_per_row(group.units))
         if self.chunking is None:
             self.nest(self.root)
             return
         cut = self.chunking
-        self.chunk, self.most_chunks = Var("c"), cut.most
         chunks = Chunks("c", cut.count, cut.length, cut.extent)
-        self.joined, self.start_join, self.end_join = For("c", cut.count, "join"), [], Scope([], 0, self.root)
-        self.nest(Scope(chunks.body, 0, self.root))
+        behind = self.in_chunks(cut, chunks.body)
         self.root.body.append(chunks)
-        loops: list[Statement] = [self.joined] if self.joined.body else []
-        behind = [*self.start_join, *loops, *self.end_join.body]
         if behind:
             self.root.body.append(Finish(behind))
+
+    def in_chunks(self, cut: Chunking, body: list[Statement]) -> list[Statement]:
+        """All loops for one chunk, in `body`; what is to be done behind the last chunk."""
+        self.chunking = cut
+        self.chunk, self.most_chunks = Var("c"), cut.most
+        self.joined, self.start_join, self.end_join = For("c", cut.count, "join"), [], Scope([], 0, self.root)
+        self.nest(Scope(body, 0, self.root))
+        loops: list[Statement] = [self.joined] if self.joined.body else []
+        return [*self.start_join, *loops, *self.end_join.body]
 
     def nest(self, scope: Scope) -> None:
         """All loops, in `scope`."""
@@ -105,6 +131,8 @@ class StagesWriter(KernelWriter):
         for unit in units:
             if unit.kind == "reduce" and unit.reduced[0] == rank < limit:
                 pending.append((rank, self.accumulator(unit, scope)))
+            elif _tail(unit) == rank < limit:
+                pending.append((rank, self.part_of_row(unit, scope)))
 
     def finish(self, scope: Scope, rank: int, pending: list) -> None:
         for at, callback in pending:
@@ -121,6 +149,8 @@ class StagesWriter(KernelWriter):
             for unit in units:
                 if unit.kind == "reduce" and unit.reduced[0] == rank and rank >= outer.rank and k < len(inner):
                     pending.append((rank, self.accumulator(unit, scope)))
+                elif _tail(unit) == rank and k < len(inner):
+                    pending.append((rank, self.part_of_row(unit, scope)))
             if k < len(inner):
                 kinds = {"reduce" if rank in u.reduced else "map" for u in units}
                 scope = self.open(scope, inner[k], "reduce" if kinds == {"reduce"} else "map")
@@ -229,9 +259,10 @@ class StagesWriter(KernelWriter):
             name = self.name("s")
             inner.body.append(Init(name, start, unit.node))
             loop = For("c", count, "join")
-            loop.body.append(Combine(name, combine, Load(parts.name, (Var("c"), *at), parts.dtype), None, unit.node))
+            part = cast(Load(parts.name, (Var("c"), *at), parts.dtype), start.dtype)
+            loop.body.append(Combine(name, combine, part, None, unit.node))
             inner.body.append(loop)
-            total = cast(Var(name, parts.dtype), unit.node.dtype)
+            total = cast(Var(name, start.dtype), unit.node.dtype)
             inner.body.append(Store(final.name, at, total, unit.node))
 
         self.over_result(unit, self.end_join, element)
@@ -267,9 +298,29 @@ class StagesWriter(KernelWriter):
 
         return done
 
+    def part_of_row(self, unit: Unit, scope: Scope) -> Any:
+        """What the innermost loops add to one element of an array accumulator, in a variable until they close."""
+        combine = unit.node.op.lower.combine  # type: ignore[union-attr]
+        array = self.root.memo[("acc", unit.number)]
+        assert isinstance(array, Var)
+        name = self.name("s")
+        scope.body.append(Init(name, lit(identity(combine, array.dtype), array.dtype), unit.node))
+        self.root.memo[("part", unit.number)] = Var(name, array.dtype)
+
+        def done(closing: Scope) -> None:
+            at = self.accumulated_at(unit)
+            closing.body.append(StoreCombine(array.name, at, combine, Var(name, array.dtype), unit.node))
+
+        return done
+
+    def accumulated_at(self, unit: Unit) -> Index:
+        """Where an array accumulator has the element that the loops are at."""
+        before: Any = self.root.memo[("before", unit.number)]
+        return (*before, *[Var(f"i{k}") for k in range(len(unit.domain)) if k not in unit.reduced])
+
     def over_result(self, unit: Unit, scope: Scope, action: Any) -> None:
         """Loops over the result's axes that are not open yet, around `action(scope, index)`."""
-        first, inner = unit.reduced[0], scope
+        first, inner = unit.reduced[0] if unit.reduced else 0, scope
         remaining = [k for k in range(len(unit.domain)) if k not in unit.reduced and k >= first]
         for k in remaining:
             inner = self.open(inner, unit.domain[k], "map")
@@ -283,10 +334,11 @@ class StagesWriter(KernelWriter):
         acc = self.root.memo[("acc", unit.number)]
         assert isinstance(acc, Var)
         value = cast(value, acc.dtype)
-        if not unit.trailing:
-            before: Any = self.root.memo[("before", unit.number)]
-            at = (*before, *[Var(f"i{k}") for k in range(len(unit.domain)) if k not in unit.reduced])
-            scope.body.append(StoreCombine(acc.name, at, combine, value, unit.node))
+        part = self.root.memo.get(("part", unit.number))
+        if isinstance(part, Var):
+            scope.body.append(Combine(part.name, combine, value, None, unit.node))
+        elif not unit.trailing:
+            scope.body.append(StoreCombine(acc.name, self.accumulated_at(unit), combine, value, unit.node))
         elif combine.startswith("arg"):
             name, _ = acc.name.split("|")
             value = self.atom(value, unit.node.inputs[0], scope)

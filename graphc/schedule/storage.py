@@ -6,14 +6,31 @@ are stored. Everything else is inlined into the kernels that use it, unless that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..ir.dims import Shape
 from ..ir.graph import Graph
 from ..ir.leaves import CONSTANT, INPUT, PARAM
-from ..ir.lowering import Alias, Argsort, Concat, Contract, Gather, Generate, Map, Reduce, Refused, Scan, Scatter, View
+from ..ir.lowering import (
+    Alias,
+    Argsort,
+    Concat,
+    Contract,
+    Convolve,
+    Gather,
+    Generate,
+    Map,
+    Overlap,
+    Reduce,
+    Refused,
+    Scan,
+    Scatter,
+    View,
+)
 from ..ir.tensor import Tensor
 from ..ir.traversal import users
+from .products import product_of
+from .views import is_alias, is_view
 
 MAX_CONE = 96
 """Largest number of nodes inlined into one statement tree; also bounds recursion while lowering."""
@@ -43,29 +60,13 @@ def is_generated(node: Tensor) -> bool:
     return isinstance(node.op.lower, Generate) and not is_leaf(node)
 
 
-def ones_only(old: Shape, new: Shape) -> bool:
-    """Whether a reshape only adds or drops axes of size 1."""
-    return [s for s in old if s != 1] == [s for s in new if s != 1]
-
-
-def is_view(node: Tensor) -> bool:
-    """Whether the node is index arithmetic on its operand."""
-    lower = node.op.lower
-    return isinstance(lower, View) or (isinstance(lower, Alias) and ones_only(node.inputs[0].shape, node.shape))
-
-
-def is_alias(node: Tensor) -> bool:
-    """Whether the node is its operand's memory under another shape."""
-    return isinstance(node.op.lower, Alias) and not ones_only(node.inputs[0].shape, node.shape)
-
-
 def _work(node: Tensor) -> int:
     if isinstance(node.op.lower, (Generate, View, Alias)):
         return 0
     return 1 if node.op.name in _SIMPLE else 8
 
 
-_PRODUCERS = (Reduce, Scan, Contract, Scatter, Concat, Argsort)
+_PRODUCERS = (Reduce, Scan, Contract, Convolve, Overlap, Scatter, Concat, Argsort)
 
 
 def decide(graph: Graph) -> Storage:
@@ -76,7 +77,9 @@ def decide(graph: Graph) -> Storage:
     cone: dict[Tensor, int] = {}  # nodes inlined at and below a node
     work: dict[Tensor, int] = {}  # work repeated for each use
     checked: set[Tensor] = set()  # nodes that inline a gather
+    known: set[Tensor] = set()  # numbers that sizes alone decide: every kernel computes them for itself
     roots = set(graph.roots)
+    factors, through = _factors(graph, readers)
     for node in graph.nodes:
         lower = node.op.lower
         if isinstance(lower, Refused) and not is_leaf(node):
@@ -84,32 +87,53 @@ def decide(graph: Graph) -> Storage:
         inner = [i for i in node.inputs if i not in stored and i not in soft]
         cone[node] = 1 + sum(cone.get(i, 0) for i in inner)
         work[node] = _work(node) + sum(work.get(i, 0) for i in inner)
-        if is_leaf(node) or node in roots or isinstance(lower, _PRODUCERS) or _addressed(node, readers[node]):
+        addressed = node in factors or _addressed(node, readers[node], through)
+        if is_leaf(node) or node in roots or isinstance(lower, _PRODUCERS) or addressed:
             stored.add(node)
         else:
             if isinstance(lower, Gather) or any(i in checked for i in inner):
                 checked.add(node)
-            computes = isinstance(lower, (Map, Gather)) or cone[node] >= MAX_CONE
+            if node.shape == () and isinstance(lower, (Map, Generate)) and known.issuperset(node.inputs):
+                known.add(node)
+            computes = (isinstance(lower, (Map, Gather)) and node not in known) or cone[node] >= MAX_CONE
             if node in checked and any(reader.op.name == "slice" for reader in readers[node]):
                 soft.add(node)  # a slice leaves out elements: an index out of range there would go unnoticed
-            elif computes and _worth_storing(node, readers[node], work[node], cone[node]):
+            elif computes and (
+                _worth_storing(node, readers[node], work[node], cone[node])
+                or (work[node] > 0 and _convolved(node, readers))
+            ):
                 soft.add(node)
     for node in graph.nodes:  # an alias needs its operand in memory; the alias itself is that memory
-        if is_alias(node) and node not in stored:
+        if is_alias(node) and node not in stored and node not in through:
             stored.add(node)
     return Storage(stored, soft)
 
 
-def _addressed(node: Tensor, readers: list[Tensor]) -> bool:
+def _addressed(node: Tensor, readers: list[Tensor], through: set[Tensor]) -> bool:
     """Whether a reader needs the node in memory: a library call, or a read at computed positions."""
     for reader in readers:
         lower = reader.op.lower
-        if isinstance(lower, (Contract, Argsort)) or is_alias(reader):
+        if isinstance(lower, Argsort) or (is_alias(reader) and reader not in through):
             return True
         addressed = isinstance(lower, Scatter) or (isinstance(lower, Gather) and not is_generated(node))
         if addressed and reader.inputs[0] is node:
             return True
     return False
+
+
+def _factors(graph: Graph, readers: Mapping[Tensor, list[Tensor]]) -> tuple[set[Tensor], set[Tensor]]:
+    """What products of matrices read from memory; and the aliases that they look through and nobody else reads."""
+    read: set[Tensor] = set()
+    seen: set[Tensor] = set()
+    needed: set[Tensor] = set(graph.roots)
+    for node in graph.nodes:
+        if isinstance(node.op.lower, Contract):
+            product = product_of(node)
+            for x, factor in zip(node.inputs, (product.x, product.y), strict=True):
+                read.add(factor.base)
+                (seen if factor.batch else needed).add(x)
+    alone = {x for x in seen - needed if all(isinstance(r.op.lower, Contract) for r in readers[x])}
+    return read, {x for x in alone if is_alias(x)}
 
 
 def _worth_storing(node: Tensor, readers: list[Tensor], work: int, cone: int) -> bool:
@@ -119,6 +143,19 @@ def _worth_storing(node: Tensor, readers: list[Tensor], work: int, cone: int) ->
     if len(set(readers)) > 1 and work >= CHEAP:
         return True
     return work >= CHEAP and any(_repeats(node, reader) for reader in readers)
+
+
+def _convolved(node: Tensor, readers: Mapping[Tensor, list[Tensor]]) -> bool:
+    """Whether a convolution and something else read the node: the former wants it in memory anyway."""
+    found: set[Tensor] = set()
+    stack = [node]
+    while stack:
+        for reader in readers[stack.pop()]:
+            if is_view(reader) and len(reader.shape) == len(node.shape) + 1:
+                stack.append(reader)
+            else:
+                found.add(reader)
+    return len(found) > 1 and any(isinstance(reader.op.lower, Convolve) for reader in found)
 
 
 def _repeats(node: Tensor, reader: Tensor) -> bool:

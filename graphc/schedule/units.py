@@ -8,20 +8,22 @@ from dataclasses import dataclass, field
 from ..ir.dims import Shape
 from ..ir.expr import Expr, Var, index
 from ..ir.graph import Graph
-from ..ir.lowering import Alias, Argsort, Concat, Contract, Gather, Map, Reduce, Scan, Scatter, View
+from ..ir.lowering import Alias, Argsort, Concat, Contract, Convolve, Gather, Map, Overlap, Reduce, Scan, Scatter, View
 from ..ir.tensor import Tensor
-from .storage import Storage, is_alias, is_generated, is_leaf, is_view
+from .products import product_of
+from .storage import Storage, is_generated, is_leaf
+from .views import is_alias, is_view
 
 Index = tuple[Expr, ...]
-Reading = tuple[Tensor, Index | None]  # None: read at computed positions, or as a whole
+Reading = tuple[Tensor, Index | None]  # None: read at computed positions from the first axis on, or as a whole
 
 
 @dataclass
 class Unit:
     """The computation of one stored value.
 
-    kind    map, reduce, scan, dot, scatter, concat, argsort, copy (a leaf or stored value to other memory), or check
-            (of a leaf or stored value for nan and inf)
+    kind    map, reduce, scan, dot, convolve, overlap, scatter, concat, argsort, copy (a leaf or stored value to other
+            memory), or check (of a leaf or stored value for nan and inf)
     domain  sizes of its loops, outermost first; `reduced` are the loops that combine
     reads   stored nodes it loads, with every index at which it does
     size    nodes inlined into it
@@ -65,9 +67,23 @@ def readings(node: Tensor, at: Index) -> list[Reading]:
         return [(operand, at) for operand in node.inputs]
     if isinstance(lower, Gather):
         rank = len(node.inputs[1].shape)
-        whole: list[Reading] = [] if is_generated(node.inputs[0]) else [(node.inputs[0], None)]
-        return [*whole, *[(i, at[:rank]) for i in node.inputs[1:]]]
+        gathered: list[Reading] = [] if is_generated(node.inputs[0]) else [(node.inputs[0], _gathered_at(node, at))]
+        return [*gathered, *[(i, at[:rank]) for i in node.inputs[1:]]]
     return []
+
+
+_ANYWHERE = Var("?")
+"""In an index: a position that is computed."""
+
+
+def _gathered_at(node: Tensor, at: Index) -> Index | None:
+    """Where a gather reads its first operand; on an axis whose positions are all in order, at that of the loop."""
+    x, *indices = node.inputs
+    found = [
+        at[i.attrs["axis"]] if i.op.name == "iota" and i.shape[i.attrs["axis"]] == size else _ANYWHERE
+        for i, size in zip(indices, x.shape, strict=False)
+    ]
+    return None if found[0] == _ANYWHERE else (*found, *at[len(indices[0].shape) :])
 
 
 def unit_readings(unit: Unit) -> Iterator[Reading]:
@@ -80,7 +96,7 @@ def unit_readings(unit: Unit) -> Iterator[Reading]:
     elif unit.kind in ("reduce", "scan"):
         for operand in node.inputs:
             yield operand, at
-    elif unit.kind == "concat":
+    elif unit.kind in ("concat", "convolve", "overlap"):
         for operand in node.inputs:
             yield operand, loop_vars(len(operand.shape))
     elif unit.kind == "scatter":
@@ -88,6 +104,10 @@ def unit_readings(unit: Unit) -> Iterator[Reading]:
         yield node.inputs[1], loop_vars(len(node.inputs[1].shape))
         for operand in node.inputs[2:]:
             yield operand, loop_vars(len(operand.shape))
+    elif unit.kind == "dot":
+        product = product_of(node)
+        yield product.x.base, None
+        yield product.y.base, None
     else:
         for operand in node.inputs:
             yield operand, None
@@ -125,6 +145,10 @@ def _kind(node: Tensor) -> tuple[str, Shape, tuple[int, ...]]:
         return "scan", node.shape, ()
     if isinstance(lower, Contract):
         return "dot", node.shape, ()
+    if isinstance(lower, Convolve):
+        return "convolve", node.shape, ()
+    if isinstance(lower, Overlap):
+        return "overlap", node.shape, ()
     if isinstance(lower, Scatter):
         return "scatter", node.shape, ()
     if isinstance(lower, Concat):

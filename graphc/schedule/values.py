@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from ..ir import dims
@@ -52,7 +54,8 @@ class Scope:
 class KernelWriter:
     """Writes one kernel, value by value.
 
-    `buffer_of(node)` names the memory of a stored node; `kept(unit)` says whether its value must reach memory.
+    `buffer_of(node)` names the memory of a stored node; `kept(unit)` says whether its value must reach memory. It
+    writes on the kernel of the writer `before` it, if there is one.
 
     chunked  whether loops may be cut into chunks
     chunk    the number of the chunk that is computed, out of `most_chunks`
@@ -63,18 +66,24 @@ class KernelWriter:
     chunk: Expr = Var("c")
     most_chunks: int = 1
 
-    def __init__(self, group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, int]):
+    def __init__(
+        self,
+        group: Group,
+        stored: set[Tensor],
+        buffers: Any,
+        uses: dict[Tensor, int],
+        before: KernelWriter | None = None,
+    ):
         self.group, self.stored, self.buffers, self.uses = group, stored, buffers, uses
-        self.arrays: dict[tuple[int, tuple[DimLike, ...], DType], ArrayArg] = {}
-        self.kernel = Kernel([], [])
-        self.names = 0
+        self.arrays: dict[tuple[int, tuple[DimLike, ...], DType], ArrayArg] = before.arrays if before else {}
+        self.kernel: Kernel = before.kernel if before else Kernel([], [])
+        self.names: Iterator[int] = before.names if before else count()
         self.own = {unit.node: unit for unit in group.units if unit.kind != "copy"}
         self.read_here = {node for unit in group.units for node in unit.reads}
         self.root = Scope(self.kernel.body, 0)
 
     def name(self, prefix: str = "v") -> str:
-        self.names += 1
-        return f"{prefix}{self.names - 1}"
+        return f"{prefix}{next(self.names)}"
 
     # arrays
 
@@ -187,6 +196,8 @@ class KernelWriter:
         assert isinstance(lower, View) and lower.guard is not None
         operand = node.inputs[0]
         condition = lower.guard(at, operand.shape, node.shape, **node.attrs)
+        if isinstance(condition, Lit) and condition.value:
+            return self.value(operand, view_index(node, at), scope)
         name = self.name()
         scope.body.append(Init(name, lit(node.attrs.get("value", 0), node.dtype), node))
         branch = If(condition)
@@ -204,7 +215,8 @@ class KernelWriter:
         if is_generated(x):
             assert isinstance(x.op.lower, Generate)
             return x.op.lower.expr(where, x.shape, x.dtype, **_own_attrs(x.op.lower.expr, x))
-        element = Load(self.memory(x).name, where, x.dtype)
+        array, where = self.place(x, where)
+        element = Load(array.name, where, x.dtype)
         filled = not_empty(x.shape[: len(places)])
         if filled is None:
             return element

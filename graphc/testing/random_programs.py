@@ -100,6 +100,8 @@ def eager_tensor(data: np.ndarray) -> Any:
 class _EagerLibrary:
     """What `gc` is to the statements when they run on eager tensors."""
 
+    nn = gc.nn
+
     def __getattr__(self, name: str) -> Any:
         function = getattr(gc, name)
 

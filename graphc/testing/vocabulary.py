@@ -28,12 +28,13 @@ from .statements import (
     where,
     writing,
 )
+from .windowed import windowed
 
 STATEMENTS = (
     (unary, 6), (binary, 12), (row, 14), (where, 3), (astype, 3), (reduction, 10), (softmax, 2), (normalise, 5),
     (cumulative, 3), (sorting, 2), (permute, 4), (slicing, 5), (indexing, 4), (writing, 4), (joining, 4), (padding, 3),
     (moving, 6), (views, 3), (split, 1), (reshape, 5), (broadcast, 3), (contraction, 7), (creation, 3), (composite, 6),
-    (gradient, 5), (tangent, 1), (custom, 1), (batched, 1), (recurrent, 1),
+    (gradient, 5), (tangent, 1), (custom, 1), (batched, 1), (recurrent, 1), (windowed, 3),
 )  # fmt: skip
 
 __all__ = ["STATEMENTS"]

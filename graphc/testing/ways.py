@@ -28,7 +28,7 @@ from ..passes import canonicalise as canonical
 from ..passes.contractions import contractions
 from ..passes.pipeline import PIPELINE, optimise
 from ..passes.rules import rewrite
-from ..schedule import fuse, singles, storage
+from ..schedule import chunks, cluster, fuse, products, storage
 from ..schedule.plan import make_plan
 from .plain import Runner
 
@@ -50,7 +50,10 @@ def _lowerable(graph: Graph) -> tuple[Graph, Counter[str]]:
 
 WITHOUT_PASSES = (("lowerable", _lowerable), ("contractions", contractions))
 
-_SMALL = ((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (singles, "SMALL_DOT", 0))
+_SMALL: tuple[tuple[ModuleType, str, int], ...] = (
+    *((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (products, "SMALL", 0)),
+    *((chunks, "GRAIN", 4), (chunks, "ALIGNED", 2), (chunks, "LEAST_SUMMED", 2), (cluster, "BLOCK", 2)),
+)
 """Limits of the schedule, set low: what large graphs do, done by small ones."""
 
 

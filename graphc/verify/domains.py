@@ -204,6 +204,7 @@ class Digits:
             "prod": self.mp.fprod,
             "max": max,
             "min": min,
+            "first_max": max,
             "supremum": lambda xs: max(xs, default=-self.mp.inf),
             "any": any,
             "all": all,

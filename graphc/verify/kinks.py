@@ -24,6 +24,7 @@ KINKS = {
     "max": "shared equally among ties",
     "min": "shared equally among ties",
     "supremum": "shared equally among ties",
+    "first_max": "that of the first of ties",
     "argsort": "ties keep their order",
     "argmax": "the first of ties",
     "argmin": "the first of ties",

@@ -200,7 +200,8 @@ def _checked(call: _Call, kind: str, deadline: float) -> Verdict:
         return Verdict(PROVEN)
     wanted = [domain.thaw(w) for w in wanted]
     symbols = [*call.made.symbols, *extra]
-    points = _points(call.made, len(extra), is_map(call.op))
+    by_position = "by position" in call.op.traits
+    points = _points(call.made, len(extra), is_map(call.op), by_position)
     verdict = compare([sp.sympify(f) for f in found], wanted, symbols, points, deadline=deadline)
     if verdict.status == DIFFERS and verdict.where is not None:
         raise _wrong(call, kind, found, wanted, verdict)
@@ -255,10 +256,17 @@ def _fresh(name: str, shape: Any) -> np.ndarray:
     return result
 
 
-def _points(made: _Operands, extra: int, elementwise: bool) -> list[list[float]]:
-    """Random points of the domain; for elementwise rows special ones too."""
+def _points(made: _Operands, extra: int, elementwise: bool, by_position: bool) -> list[list[float]]:
+    """Random points of the domain; for elementwise rows special ones too.
+
+    by_position  the rules look positions up, which hold around the operands' own point only: all points are that one
+    """
     rng = random.Random(0)
     cts = [[rng.uniform(0.5, 1.5) for _ in range(extra)] for _ in range(5)]
+    if by_position:
+        floats = [p for p, a in zip(made.point, made.arrays, strict=True) if a.dtype == object]
+        own = [float(v) for p in floats for v in p.ravel()]
+        return [own + ct for ct in cts]
     points = [[rng.uniform(a, b) for a, b in made.ranges] + cts[k] for k in range(4)]
     for special in (0.0, 1.0, -1.0):
         if elementwise and all(a <= special <= b for a, b in made.ranges):

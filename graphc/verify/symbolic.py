@@ -42,12 +42,14 @@ _AS_NUMPY = frozenset(
         "convolve",
         "convolve_transposed",
         "convolve_weights",
+        "windows",
+        "overlap",
     }
 )
 """Rows whose NumPy meaning moves, adds and multiplies elements whatever these are."""
 _MAX_ELEMENTS = 100_000
 """Of one node, and of products in one contraction: more would take minutes."""
-_REDUCED = frozenset({"sum", "prod", "max", "min", "supremum", "any", "all"})
+_REDUCED = frozenset({"sum", "prod", "max", "min", "supremum", "first_max", "any", "all"})
 
 
 def elements(array: Any, domain: Domain) -> np.ndarray:

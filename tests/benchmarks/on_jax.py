@@ -25,11 +25,20 @@ def functions() -> SimpleNamespace:
     def attention(q: Any, k: Any, v: Any) -> Any:
         return jax.nn.softmax(q @ jnp.matrix_transpose(k) * q.shape[-1] ** -0.5, axis=-1) @ v
 
+    def conv2d(x: Any, kernels: Any, bias: Any) -> Any:
+        return jax.lax.conv(x, kernels, (1, 1), "VALID") + bias[:, None, None]
+
+    def max_pool2d(x: Any, size: int) -> Any:
+        window = (1, 1, size, size)
+        return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, window, window, "VALID")
+
     own = {
         **{name: getattr(jax.nn, name) for name in ("relu", "sigmoid", "softplus", "logsumexp")},
         "erf": jax.scipy.special.erf,
         "gelu": lambda x: jax.nn.gelu(x, approximate=False),
         "cross_entropy": cross_entropy,
+        "conv2d": conv2d,
+        "max_pool2d": max_pool2d,
         "layer_norm": layer_norm,
         "attention": attention,
     }

@@ -18,6 +18,8 @@ def functions() -> SimpleNamespace:
         "softplus": functional.softplus,
         "gelu": functional.gelu,
         "cross_entropy": functional.cross_entropy,
+        "conv2d": functional.conv2d,
+        "max_pool2d": functional.max_pool2d,
         "attention": functional.scaled_dot_product_attention,
         "layer_norm": lambda x, gain, shift, eps: functional.layer_norm(x, x.shape[-1:], gain, shift, eps),
     }

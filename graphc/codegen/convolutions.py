@@ -1,0 +1,444 @@
+"""Steps of convolutions as text: the printer's part, and the functions that the kernels call.
+
+Each function has two bodies: vectors and tiles by intrinsics for compiled kernels, NumPy where jit is disabled.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..ir.expr import Expr
+from ..ir.loops import Batches, MatrixStep, Number, Part
+from ..ir.tensor import Tensor
+from .scalar import Printer
+
+
+class ConvolutionPrinter:
+    """Prints the statements of convolutions; mixed into the printer of kernels."""
+
+    printer: Printer
+    helpers: set[str]
+
+    def line(self, depth: int, text: str, node: Tensor | None = None) -> None:
+        raise NotImplementedError
+
+    def block(self, body: list[Any], depth: int) -> None:
+        raise NotImplementedError
+
+    def print_batches(self, s: Batches, depth: int) -> None:
+        self.line(depth, f"for {s.first} in range(start, stop, {s.most}):")
+        self.line(depth + 1, f"{s.count} = up_to(stop - {s.first}, {s.most})")
+        self.line(depth + 1, f"for {s.place} in range({s.count}):")
+        self.line(depth + 2, f"{s.var} = position({s.first}, {s.place})")
+        self.block(s.body, depth + 2)
+        self.block(s.after, depth + 1)
+
+    def print_matrixstep(self, s: MatrixStep, depth: int) -> None:
+        self.helpers.add("convolution")
+        arguments = [self._part(part) for part in s.parts] + [self._number(n) for n in s.numbers]
+        self.line(depth, f"{s.what}({', '.join(arguments)})", s.node)
+
+    def _part(self, part: Part) -> str:
+        name, at = part
+        return f"{name}[{self.printer.index(at)}]" if at else name
+
+    def _number(self, number: Number) -> str:
+        if isinstance(number, tuple):
+            return "(" + ", ".join(self.printer.size(n) for n in number) + ")"
+        if isinstance(number, bool):
+            return str(number)
+        return self.printer.text(number) if isinstance(number, Expr) else self.printer.size(number)
+
+
+HELPER = '''\
+if numba.config.DISABLE_JIT:
+
+    def copy_row(source, target, i, j, count):
+        target.reshape(-1)[j : j + count] = source.reshape(-1)[i : i + count]
+
+    def sum_row(columns, x, c, i, j, kernel, size, strides, dilations):
+        row = np.zeros_like(x[c, i, j])
+        for k1 in range(kernel[0]):
+            p1, rest1 = divmod(i - k1 * dilations[0], strides[0])
+            for k2 in range(kernel[1]):
+                p2, rest2 = divmod(j - k2 * dilations[1], strides[1])
+                if rest1 or rest2 or not (0 <= p1 < size[0] and 0 <= p2 < size[1]):
+                    continue
+                for k3 in range(kernel[2]):
+                    number = ((c * kernel[0] + k1) * kernel[1] + k2) * kernel[2] + k3
+                    start = (p1 * size[1] + p2) * size[2]
+                    row[k3 * dilations[2] :][: size[2]] += columns[number, start : start + size[2]]
+        x[c, i, j] = row
+
+    def product(x, y, out, transposed, columns, rows, width):
+        """out = x @ y, or x.T @ y."""
+        out[:, :columns] = (x.T if transposed else x) @ y[:, :columns]
+
+    def products(x, y, out, columns, rows, width):
+        """out += x @ y.T."""
+        out += x[:, :columns] @ y[:, :columns].T
+else:
+    WORD = ir.IntType(64)
+
+    def vector_bytes():
+        """The size of the widest vectors of this machine."""
+        import llvmlite.binding
+
+        known = numba.config.CPU_FEATURES
+        features = llvmlite.binding.get_host_cpu_features().flatten() if known is None else known
+        features = features.split(",")
+        return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
+
+    class Vectors:
+        """Code for vectors of one element type."""
+
+        def __init__(self, context, builder, element):
+            self.builder, self.scalar = builder, context.get_data_type(element)
+            self.bytes = 4 if element == types.float32 else 8
+            self.registers = 32 if vector_bytes() == 64 else 16
+            self.count = vector_bytes() // self.bytes
+            self.type = ir.VectorType(self.scalar, self.count)
+            self.suffix = f"v{self.count}f{8 * self.bytes}"
+            self.lanes = ir.VectorType(WORD, self.count)
+
+        def at(self, base, *offsets):
+            """A pointer some bytes behind `base`, which points to bytes."""
+            for offset in offsets:
+                base = self.builder.gep(base, [offset])
+            return base
+
+        def call(self, name, result, arguments):
+            kind = ir.FunctionType(result, [a.type for a in arguments])
+            function = cgutils.get_or_insert_function(self.builder.module, kind, name)
+            return self.builder.call(function, arguments)
+
+        def splat(self, value):
+            undefined = ir.Constant(ir.VectorType(value.type, self.count), ir.Undefined)
+            one = self.builder.insert_element(undefined, value, ir.IntType(32)(0))
+            zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.count), [0] * self.count)
+            return self.builder.shuffle_vector(one, undefined, zeros)
+
+        def zero(self):
+            return ir.Constant(self.type, [0.0] * self.count)
+
+        def first(self, count):
+            """The mask of the first `count` lanes."""
+            numbers = ir.Constant(self.lanes, list(range(self.count)))
+            return self.builder.icmp_unsigned("<", numbers, self.splat(count))
+
+        def load(self, pointer, mask=None):
+            pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+            if mask is None:
+                return self.builder.load(pointer, align=self.bytes)
+            arguments = [pointer, ir.IntType(32)(self.bytes), mask, self.zero()]
+            return self.call(f"llvm.masked.load.{self.suffix}.p0", self.type, arguments)
+
+        def store(self, value, pointer, mask=None):
+            pointer = self.builder.bitcast(pointer, self.type.as_pointer())
+            if mask is None:
+                self.builder.store(value, pointer, align=self.bytes)
+            else:
+                arguments = [value, pointer, ir.IntType(32)(self.bytes), mask]
+                self.call(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), arguments)
+
+        def number(self, pointer):
+            return self.builder.load(self.builder.bitcast(pointer, self.scalar.as_pointer()))
+
+        def multiply_add(self, x, y, z):
+            return self.call(f"llvm.fmuladd.{self.suffix}", self.type, [x, y, z])
+
+        def sum(self, x):
+            """The lanes added up: the upper half to the lower one, until one is left."""
+            count = self.count
+            while count > 1:
+                count //= 2
+                halves = [
+                    ir.Constant(ir.VectorType(ir.IntType(32), count), list(range(k, k + count))) for k in (0, count)
+                ]
+                lower, upper = (self.builder.shuffle_vector(x, x, half) for half in halves)
+                x = self.builder.fadd(lower, upper)
+            return self.builder.extract_element(x, ir.IntType(32)(0))
+
+        def scaled(self, number):
+            """A number of elements in bytes."""
+            return self.builder.mul(number, WORD(self.bytes))
+
+        def minimum(self, x, y):
+            return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
+
+        def up(self, x, y):
+            """x / y, rounded up."""
+            return self.builder.sdiv(self.builder.add(x, WORD(y - 1)), WORD(y))
+
+        def variables(self, count):
+            """Vectors that start at 0, for accumulators."""
+            made = []
+            for _ in range(count):
+                with self.builder.goto_entry_block():
+                    made.append(self.builder.alloca(self.type))
+                self.builder.store(self.zero(), made[-1])
+            return made
+
+        def over_row(self, count, action):
+            """``action(offset in bytes, mask)`` for each vector of a row; the last has a mask if it is not full."""
+            builder = self.builder
+            full = builder.sdiv(count, WORD(self.count))
+            with cgutils.for_range(builder, full) as loop:
+                action(builder.mul(loop.index, WORD(self.count * self.bytes)), None)
+            done = builder.mul(full, WORD(self.count))
+            rest = builder.sub(count, done)
+            with builder.if_then(builder.icmp_signed(">", rest, WORD(0))):
+                action(self.scaled(done), self.first(rest))
+
+    def opened(context, builder, type_, value):
+        """An array: a pointer to its bytes, its sizes, and its strides in bytes."""
+        made = arrayobj.make_array(type_)(context, builder, value)
+        data = builder.bitcast(made.data, ir.IntType(8).as_pointer())
+        return data, cgutils.unpack_tuple(builder, made.shape), cgutils.unpack_tuple(builder, made.strides)
+
+    def tile_of(rows, columns, per_column, registers):
+        """Rows and columns of a tile of accumulators, of the sizes for which all of it takes fewest cycles, and loads.
+
+        A cycle loads two vectors and multiplies two; a multiplication takes four until another can use its result.
+        Columns are vectors of `per_column` elements, and what is left of them is done one by one. Where they are single
+        elements, the last tile repeats some.
+        """
+        rows, columns = rows or 24, columns or 48 * per_column
+
+        def cycles(r, c):
+            return max(r * c, r + c, 8) / 2
+
+        def cost(shape):
+            r, c = shape
+            whole = columns // (per_column * c)
+            left = -(-columns // per_column) - whole * c
+            rest = left * cycles(r, 1) if per_column > 1 else (left > 0) * cycles(r, c)
+            return -(-rows // r) * (whole * cycles(r, c) + rest)
+
+        shapes = [(r, c) for r in range(1, 17) for c in range(1, 9) if r * c + min(r, c) + 2 <= registers]
+        return min(shapes, key=lambda shape: (cost(shape), sum(shape) / (shape[0] * shape[1])))
+
+    @intrinsic
+    def copy_row(typingctx, source, target, i, j, count):
+        """Elements i, i + 1, ... of `source` to j, j + 1, ... of `target`."""
+
+        def codegen(context, builder, signature, args):
+            vectors = Vectors(context, builder, source.dtype)
+            data, _, _ = opened(context, builder, source, args[0])
+            out, _, _ = opened(context, builder, target, args[1])
+            data, out = (vectors.at(p, vectors.scaled(k)) for p, k in ((data, args[2]), (out, args[3])))
+
+            def action(offset, mask):
+                vectors.store(vectors.load(vectors.at(data, offset), mask), vectors.at(out, offset), mask)
+
+            vectors.over_row(args[4], action)
+            return context.get_dummy_value()
+
+        return types.void(source, target, types.int64, types.int64, types.int64), codegen
+
+    @intrinsic
+    def sum_row(typingctx, columns, x, c, i, j, kernel, size, strides, dilations):
+        """Row (c, i, j) of x: the sum of all that windows have there, added one after another in registers."""
+
+        def codegen(context, builder, signature, args):
+            vectors = Vectors(context, builder, x.dtype)
+            data, _, (step, _) = opened(context, builder, columns, args[0])
+            out, sizes, steps = opened(context, builder, x, args[1])
+            channel, *lines = args[2:5]
+            numbers = []
+            for value, kind in zip(args[5:], signature.args[5:]):
+                parts = cgutils.unpack_tuple(builder, value)
+                numbers.append([context.cast(builder, v, t, types.int64) for v, t in zip(parts, kind)])
+            kernel, size, strides, dilations = numbers
+            target = vectors.at(out, *[builder.mul(a, b) for a, b in zip((channel, *lines), steps)])
+
+            def over_windows(axis, row, place, action):
+                """``action(row, place)`` for each place in a window, and window, that reach this line of an axis."""
+                with cgutils.for_range(builder, kernel[axis]) as loop:
+                    ahead = builder.sub(lines[axis], builder.mul(loop.index, dilations[axis]))
+                    window = builder.sdiv(ahead, strides[axis])
+                    whole = builder.icmp_signed("==", builder.mul(window, strides[axis]), ahead)
+                    inside = builder.icmp_unsigned("<", window, size[axis])
+                    with builder.if_then(builder.and_(whole, inside)):
+                        below = builder.add(builder.mul(row, kernel[axis]), loop.index)
+                        action(below, builder.add(builder.mul(place, size[axis]), window))
+
+            def part(offset, mask):
+                total = vectors.variables(1)[0]
+                start = builder.udiv(offset, WORD(vectors.bytes))
+
+                def line(row, place):
+                    row, place = builder.mul(row, kernel[2]), builder.mul(place, size[2])
+                    with cgutils.for_range(builder, kernel[2]) as loop:
+                        first = builder.sub(start, builder.mul(loop.index, dilations[2]))
+                        at = builder.mul(builder.add(row, loop.index), step)
+                        source = vectors.at(data, at, vectors.scaled(builder.add(place, first)))
+                        steps_ahead = ir.Constant(vectors.lanes, list(range(vectors.count)))
+                        numbers = builder.add(vectors.splat(first), steps_ahead)
+                        here = builder.icmp_unsigned("<", numbers, vectors.splat(size[2]))
+                        builder.store(builder.fadd(builder.load(total), vectors.load(source, here)), total)
+
+                def lines_of(row, place):
+                    over_windows(1, row, place, line)
+
+                over_windows(0, channel, WORD(0), lines_of)
+                vectors.store(builder.load(total), vectors.at(target, offset), mask)
+
+            vectors.over_row(sizes[3], part)
+            return context.get_dummy_value()
+
+        return types.void(columns, x, c, i, j, kernel, size, strides, dilations), codegen
+
+    @intrinsic(prefer_literal=True)
+    def product(typingctx, x, y, out, transposed, columns, rows, width):
+        """out = x @ y, or x.T @ y: tiles of accumulators, terms added in order."""
+
+        def codegen(context, builder, signature, args):
+            vectors = Vectors(context, builder, out.dtype)
+            left, _, left_steps = opened(context, builder, x, args[0])
+            right, right_sizes, right_steps = opened(context, builder, y, args[1])
+            result, result_sizes, result_steps = opened(context, builder, out, args[2])
+            row_step, term_step = left_steps[::-1] if transposed.literal_value else left_steps
+            m, k = result_sizes[0], right_sizes[0]
+            n = context.cast(builder, args[4], signature.args[4], types.int64)
+            known, width_known = getattr(rows, "literal_value", 0), getattr(width, "literal_value", 0)
+            tall, wide = tile_of(known, width_known, vectors.count, vectors.registers)
+            last = builder.sub(m, WORD(1))
+
+            def tile(i, offset, count, mask):
+                """A tile of all rows from i on, of which those beyond the last repeat it."""
+                numbers = [vectors.minimum(builder.add(i, WORD(r)), last) for r in range(tall)]
+                lefts = [vectors.at(left, builder.mul(a, row_step)) for a in numbers]
+                sums = vectors.variables(tall * count)
+                with cgutils.for_range(builder, k) as loop:
+                    row = vectors.at(right, builder.mul(loop.index, right_steps[0]), offset)
+                    loaded = [vectors.load(vectors.at(row, WORD(v * vector_bytes())), mask) for v in range(count)]
+                    term = builder.mul(loop.index, term_step)
+                    for r, pointer in enumerate(lefts):
+                        factor = vectors.splat(vectors.number(vectors.at(pointer, term)))
+                        for v, vector in enumerate(loaded):
+                            place = sums[r * count + v]
+                            builder.store(vectors.multiply_add(factor, vector, builder.load(place)), place)
+                for r, a in enumerate(numbers):
+                    row = vectors.at(result, builder.mul(a, result_steps[0]), offset)
+                    for v in range(count):
+                        target = vectors.at(row, WORD(v * vector_bytes()))
+                        vectors.store(builder.load(sums[r * count + v]), target, mask)
+
+            def strip(offset, count, mask):
+                with cgutils.for_range(builder, vectors.up(m, tall)) as block:
+                    tile(builder.mul(block.index, WORD(tall)), offset, count, mask)
+
+            strips = builder.sdiv(n, WORD(wide * vectors.count))
+            with cgutils.for_range(builder, strips) as loop:
+                strip(builder.mul(loop.index, WORD(wide * vector_bytes())), wide, None)
+            done = builder.mul(strips, WORD(wide * vector_bytes()))
+            rest = builder.sub(n, builder.mul(strips, WORD(wide * vectors.count)))
+            vectors.over_row(rest, lambda offset, mask: strip(builder.add(done, offset), 1, mask))
+            return context.get_dummy_value()
+
+        return types.void(x, y, out, transposed, columns, rows, width), codegen
+
+    @intrinsic(prefer_literal=True)
+    def products(typingctx, x, y, out, columns, rows, width):
+        """out += x @ y.T: vectors run along the columns, and are added up at the end."""
+
+        def codegen(context, builder, signature, args):
+            vectors = Vectors(context, builder, out.dtype)
+            left, _, left_steps = opened(context, builder, x, args[0])
+            right, _, right_steps = opened(context, builder, y, args[1])
+            result, (m, n), result_steps = opened(context, builder, out, args[2])
+            length = context.cast(builder, args[3], signature.args[3], types.int64)
+            known, width_known = getattr(rows, "literal_value", 0), getattr(width, "literal_value", 0)
+            tall, wide = tile_of(known, width_known, 1, vectors.registers)
+
+            def inside(i, size, last):
+                return [vectors.minimum(builder.add(i, WORD(r)), last) for r in range(size)]
+
+            with cgutils.for_range(builder, vectors.up(n, wide)) as outer:
+                columns_of = inside(builder.mul(outer.index, WORD(wide)), wide, builder.sub(n, WORD(1)))
+                ys = [vectors.at(right, builder.mul(c, right_steps[0])) for c in columns_of]
+                with cgutils.for_range(builder, vectors.up(m, tall)) as inner:
+                    rows_of = inside(builder.mul(inner.index, WORD(tall)), tall, builder.sub(m, WORD(1)))
+                    xs = [vectors.at(left, builder.mul(a, left_steps[0])) for a in rows_of]
+                    sums = vectors.variables(tall * wide)
+
+                    def terms(offset, mask):
+                        loaded = [vectors.load(vectors.at(pointer, offset), mask) for pointer in ys]
+                        for r, pointer in enumerate(xs):
+                            factor = vectors.load(vectors.at(pointer, offset), mask)
+                            for c, vector in enumerate(loaded):
+                                place = sums[r * wide + c]
+                                builder.store(vectors.multiply_add(factor, vector, builder.load(place)), place)
+
+                    vectors.over_row(length, terms)
+                    targets = [
+                        vectors.at(result, builder.mul(a, result_steps[0]), builder.mul(c, result_steps[1]))
+                        for a in rows_of
+                        for c in columns_of
+                    ]
+                    old = [vectors.number(target) for target in targets]
+                    for value, place, target in zip(old, sums, targets):
+                        pointer = builder.bitcast(target, vectors.scalar.as_pointer())
+                        builder.store(builder.fadd(value, vectors.sum(builder.load(place))), pointer)
+            return context.get_dummy_value()
+
+        return types.void(x, y, out, columns, rows, width), codegen
+
+
+@helper
+def beside(x, out, start):
+    """x, from column `start` of out on."""
+    for r in range(x.shape[0]):
+        copy_row(x, out, r * x.shape[1], r * out.shape[1] + start, x.shape[1])
+
+
+@helper
+def unfold(x, columns, kernel, size, strides, dilations, start):
+    """Row (c, k) of `columns`, from `start` on: what place k of each window reads in channel c, window after window."""
+    row = 0
+    for c in range(x.shape[0]):
+        for k1 in range(kernel[0]):
+            for k2 in range(kernel[1]):
+                for k3 in range(kernel[2]):
+                    to = start
+                    for p1 in range(size[0]):
+                        i = p1 * strides[0] + k1 * dilations[0]
+                        for p2 in range(size[1]):
+                            j = p2 * strides[1] + k2 * dilations[1]
+                            k = k3 * dilations[2]
+                            if strides[2] == 1:
+                                place = ((c * x.shape[1] + i) * x.shape[2] + j) * x.shape[3] + k
+                                copy_row(x, columns, place, row * columns.shape[1] + to, size[2])
+                            else:
+                                for p3 in range(size[2]):
+                                    columns[row, to + p3] = x[c, i, j, p3 * strides[2] + k]
+                            to += size[2]
+                    row += 1
+
+
+@helper
+def fold_back(columns, x, kernel, size, strides, dilations):
+    """x: the sum of all rows (c, k) of `columns`, each where place k of the windows is in channel c."""
+    if strides[2] == 1:
+        for c in range(x.shape[0]):
+            for i in range(x.shape[1]):
+                for j in range(x.shape[2]):
+                    sum_row(columns, x, c, i, j, kernel, size, strides, dilations)
+        return
+    x[:] = 0
+    row = 0
+    for c in range(x.shape[0]):
+        for k1 in range(kernel[0]):
+            for k2 in range(kernel[1]):
+                for k3 in range(kernel[2]):
+                    start = 0
+                    for p1 in range(size[0]):
+                        for p2 in range(size[1]):
+                            i = p1 * strides[0] + k1 * dilations[0]
+                            j = p2 * strides[1] + k2 * dilations[1]
+                            for p3 in range(size[2]):
+                                x[c, i, j, p3 * strides[2] + k3 * dilations[2]] += columns[row, start + p3]
+                            start += size[2]
+                    row += 1
+'''

@@ -1,0 +1,224 @@
+"""Attention (Vaswani and others 2017): `MultiheadAttention`, and `scaled_dot_product_attention` beneath it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..errors import UnsupportedError, message, user_line
+from ..ir.apply import cast, lift
+from ..ops.creation import iota
+from ..ops.elementwise import less, where
+from ..ops.linalg import matmul
+from ..ops.movement import permute_dims, reshape
+from ..ops.rearranging import expand_dims, squeeze
+from ..ops.statistics import mean, softmax
+from . import init
+from .checks import alike, bad_argument, flag, float_of, has_rank, has_size, ill_shaped, ill_typed, number, whole
+from .linear import Linear, linear
+from .module import Module
+from .parameter import Parameter
+
+
+def scaled_dot_product_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None
+) -> Any:
+    """``softmax(query @ key.mT * scale + mask) @ value``: [..., L, D], [..., S, D], [..., S, E] give [..., L, E].
+
+    attn_mask   [L, S], or a shape that broadcasts: bool, True where a query may look at a key; or floats that are added
+    is_causal   a query looks at keys up to its own position only
+    scale       1 / sqrt(D) by default
+
+    >>> from graphc import eager, nn
+    >>> x = eager.tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> nn.scaled_dot_product_attention(x, x, x, is_causal=True)
+    tensor([[1.0000, 0.0000],
+            [0.3302, 0.6698]])
+    """
+    name = "scaled_dot_product_attention"
+    query, key, value = alike(name, query, key, value)
+    if min(len(query.shape), len(key.shape), len(value.shape)) < 2:
+        raise ill_shaped(name, "at least 2 axes", query, key, value)
+    mask = None
+    if attn_mask is not None:
+        (mask,) = lift(attn_mask, beside=(query,))
+        mask = _added(name, ~mask if mask.dtype.kind == "b" else mask, query)
+    return matmul(_weights(query, key, mask, is_causal, scale), value)
+
+
+def _weights(query: Any, key: Any, mask: Any, is_causal: bool, scale: float | None) -> Any:
+    """How much each query takes of each key: [..., L, S]."""
+    if scale is None:
+        size = query.shape[-1]
+        scale = 1.0 / math.sqrt(size) if isinstance(size, int) else None
+    scores = matmul(query * scale, permute_dims(key, (*range(len(key.shape) - 2), -1, -2)))
+    if mask is not None:
+        scores = scores + mask
+    if is_causal:
+        rows, columns = (iota((n,), beside=(scores,)) for n in scores.shape[-2:])
+        scores = where(less(expand_dims(rows, axis=1), expand_dims(columns, axis=0)), -math.inf, scores)
+    return softmax(scores, axis=-1)
+
+
+def _added(name: str, mask: Any, like: Any) -> Any:
+    """What a mask adds to scores: -inf where a bool one is True."""
+    if mask.dtype.kind == "b":
+        return where(mask, cast(lift(-math.inf, beside=(like,))[0], like.dtype), 0.0)
+    if mask.dtype.kind != "f":
+        raise ill_typed(name, "a mask of bools or floats", mask)
+    return cast(mask, like.dtype)
+
+
+class NonDynamicallyQuantizableLinear(Linear):
+    """`Linear`, as the last layer of `MultiheadAttention` is called in PyTorch."""
+
+
+class MultiheadAttention(Module):
+    """Attention of `num_heads` heads, whose results are joined and sent through a linear layer.
+
+    embed_dim    features of queries and of the result; `num_heads` divides it
+    bias         whether the projections have one
+    kdim, vdim   features of keys and values; `embed_dim` by default
+    batch_first  [batch, length, features] instead of [length, batch, features]; without a batch [length, features]
+    dropout      for code from PyTorch: 0 only (`UnsupportedError`)
+
+    >>> from graphc import eager, nn
+    >>> attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    >>> x = eager.randn(3, 5, 8)
+    >>> y, weights = attention(x, x, x)
+    >>> y.shape, weights.shape
+    ((3, 5, 8), (3, 5, 5))
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        dropout: float = 0.0,
+        bias: bool = True,
+        *,
+        kdim: int | None = None,
+        vdim: int | None = None,
+        batch_first: bool = False,
+        dtype: Any = "float32",
+        seed: Any = None,
+    ):
+        name = "MultiheadAttention"
+        self.embed_dim = e = whole(name, "embed_dim", embed_dim)
+        self.num_heads = whole(name, "num_heads", num_heads)
+        if e % self.num_heads:
+            raise bad_argument(name, "num_heads", num_heads, f"a divisor of embed_dim = {e}")
+        no_dropout(name, dropout)
+        self.kdim = e if kdim is None else whole(name, "kdim", kdim)
+        self.vdim = e if vdim is None else whole(name, "vdim", vdim)
+        self.batch_first, given = flag(name, "batch_first", batch_first), float_of(name, dtype)
+        stream, one = init.generator(seed), self.kdim == self.vdim == e
+
+        def weight(*shape: int) -> Any:
+            return Parameter(init.xavier_uniform_(np.empty(shape, given), seed=stream))
+
+        self.in_proj_weight = weight(3 * e, e) if one else None
+        self.q_proj_weight = None if one else weight(e, e)
+        self.k_proj_weight = None if one else weight(e, self.kdim)
+        self.v_proj_weight = None if one else weight(e, self.vdim)
+        self.in_proj_bias = Parameter(np.zeros(3 * e, given)) if flag(name, "bias", bias) else None
+        self.out_proj = NonDynamicallyQuantizableLinear(e, e, bias, given, stream)
+        if self.out_proj.bias is not None:
+            init.zeros_(self.out_proj.bias)
+
+    def forward(
+        self,
+        query: Any,
+        key: Any,
+        value: Any,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Any, Any]:
+        """The result, and the weights [batch, L, S] ([batch, heads, L, S] unless averaged), None where not needed.
+
+        key_padding_mask   [batch, S]: True (or -inf, added) where a key is padding
+        attn_mask          [L, S] or [batch * heads, L, S]: True where a query may not look, or floats that are added
+        is_causal          a query looks at keys up to its own position only
+        """
+        query, key, value = alike(self._named(), query, key, value)
+        has_rank(self._named(), query, 2, 3)
+        batched = len(query.shape) == 3
+        q, k, v = self._projected(*[self._rows(x, batched) for x in (query, key, value)])
+        mask = self._mask(q, k, key_padding_mask, attn_mask, batched)
+        weights = _weights(q, k, mask, flag(self._named(), "is_causal", is_causal), None)
+        heads = permute_dims(matmul(weights, v), (0, 2, 1, 3))
+        y = self.out_proj(reshape(heads, (*heads.shape[:2], self.embed_dim)))
+        if not batched:
+            y = squeeze(y, axis=0)
+        elif not self.batch_first:
+            y = permute_dims(y, (1, 0, 2))
+        if not need_weights:
+            return y, None
+        weights = mean(weights, axis=1) if average_attn_weights else weights
+        return y, weights if batched else squeeze(weights, axis=0)
+
+    def _rows(self, x: Any, batched: bool) -> Any:
+        """[batch, length, features]."""
+        has_rank(self._named(), x, 3 if batched else 2)
+        if not batched:
+            return expand_dims(x, axis=0)
+        return x if self.batch_first else permute_dims(x, (1, 0, 2))
+
+    def _projected(self, query: Any, key: Any, value: Any) -> list[Any]:
+        """Queries, keys and values of every head: [batch, heads, length, features]."""
+        e, name = self.embed_dim, self._named()
+        query = has_size(name, query, -1, e, "embed_dim")
+        key, value = has_size(name, key, -1, self.kdim, "kdim"), has_size(name, value, -1, self.vdim, "vdim")
+        bias: list[Any] = [None] * 3
+        if self.in_proj_bias is not None:
+            (whole_bias,) = lift(self.in_proj_bias, beside=(query,))
+            bias = [whole_bias[k * e : (k + 1) * e] for k in range(3)]
+        if self.in_proj_weight is None:
+            weight = [self.q_proj_weight, self.k_proj_weight, self.v_proj_weight]
+        else:
+            (whole_weight,) = lift(self.in_proj_weight, beside=(query,))
+            weight = [whole_weight[k * e : (k + 1) * e] for k in range(3)]
+        found = [linear(x, w, b, layer=name) for x, w, b in zip((query, key, value), weight, bias, strict=True)]
+        split = [reshape(y, (*y.shape[:2], self.num_heads, e // self.num_heads)) for y in found]
+        return [permute_dims(y, (0, 2, 1, 3)) for y in split]
+
+    def _mask(self, q: Any, k: Any, padding: Any, attn_mask: Any, batched: bool) -> Any:
+        """What is added to the scores [batch, heads, L, S]; None for nothing."""
+        name, total = self._named(), None
+        if attn_mask is not None:
+            (mask,) = lift(attn_mask, beside=(q,))
+            has_rank(f"attn_mask of {name}", mask, 2, 3)
+            total = _added(name, mask, q)
+            if len(mask.shape) == 3:
+                total = reshape(total, (q.shape[0], self.num_heads, *mask.shape[1:]))
+        if padding is None:
+            return total
+        (mask,) = lift(padding, beside=(q,))
+        has_rank(f"key_padding_mask of {name}", mask, 2 if batched else 1)
+        mask = has_size(f"key_padding_mask of {name}", mask, -1, k.shape[2], "the number of keys")
+        more = _added(name, mask, q)
+        more = reshape(more, (mask.shape[0] if batched else 1, 1, 1, mask.shape[-1]))
+        return more if total is None else total + more
+
+    def _named(self) -> str:
+        return f"MultiheadAttention({self.embed_dim}, {self.num_heads})"
+
+
+def no_dropout(layer: str, dropout: Any) -> None:
+    """Refuse dropout inside a layer."""
+    if number(layer, "dropout", dropout, 0.0, 1.0):
+        raise UnsupportedError(
+            message(
+                f"{layer} has no dropout of its own",
+                got=f"dropout={dropout}",
+                expected="0",
+                at=user_line(),
+                created=False,
+                hint="put a Dropout layer before or after it",
+            )
+        )

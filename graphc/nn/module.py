@@ -1,0 +1,347 @@
+"""`Module`: what has parameters. They are found in its attributes; there is nothing to register."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from ..errors import InputError, UnsupportedError, message, user_line
+from ..ir.dtypes import as_dtype
+from ..ir.leaves import Param, param
+from . import printing, state
+from .forwarding import called
+from .parameter import TRANSIENT, Buffer, is_buffer
+
+M = TypeVar("M", bound="Module")
+_CONVERTERS = {"double": "float64", "float": "float32"}
+
+
+class Module:
+    """The base of layers and models, as people know it from PyTorch: give `__init__` and `forward`.
+
+    A `Parameter` (or `gc.param`), a `Buffer` and a module are found where an attribute holds them, by itself or in
+    lists, tuples and dicts, nested at will. One model serves both worlds: called with symbolic tensors it builds the
+    graph that `gc.compile` and `gc.grad` take; called with eager tensors it computes, and `backward` fills
+    ``param.grad``.
+
+    training  whether `train` or `eval` was called last; True at first
+
+    >>> import graphc as gc
+    >>> from graphc import nn
+    >>> class Net(nn.Module):
+    ...     def __init__(self):
+    ...         self.hidden = nn.Linear(4, 3, seed=0)
+    ...         self.out = [nn.ReLU(), nn.Linear(3, 1, seed=1)]
+    ...     def forward(self, x):
+    ...         for layer in [self.hidden, *self.out]:
+    ...             x = layer(x)
+    ...         return x
+    >>> net = Net()
+    >>> [name for name, _ in net.named_parameters()]
+    ['hidden.weight', 'hidden.bias', 'out.1.weight', 'out.1.bias']
+    >>> net(gc.input("x", ("n", 4), "float32")), net(gc.eager.ones(5, 4)).shape
+    (<Tensor add float32[n, 1]>, (5, 1))
+    >>> net
+    Net(
+      (hidden): Linear(in_features=4, out_features=3, bias=True)
+      (out): ModuleList(
+        (0): ReLU()
+        (1): Linear(in_features=3, out_features=1, bias=True)
+      )
+    )
+    """
+
+    training: bool = True
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        try:
+            inspect.signature(cls.__init__).bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise _bad_arguments(cls, error) from None
+        return super().__new__(cls)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; each module gives its own."""
+        raise UnsupportedError(
+            message(
+                f"{type(self).__name__} has no forward",
+                expected="a method forward(self, x)",
+                at=user_line(),
+                created=False,
+            )
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`forward`, of symbolic or of eager tensors."""
+        return called(self.forward, args, kwargs)
+
+    # what is in it
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+        for path, own in _within(name, value):
+            if isinstance(own, Param):
+                _label(own, path)
+            elif all(inner is not self for inner in own.modules()):  # a parent is no part
+                for inner, leaf in own._all_leaves(path):
+                    _label(leaf, inner)
+
+    def _own(self) -> Iterator[tuple[str, Any]]:
+        """What the attributes hold, not what is inside modules: parameters, buffers, modules, PyTorch's order."""
+        found = [pair for name, value in vars(self).items() for pair in _within(name, value)]
+        return iter(sorted(found, key=_rank))
+
+    def _all_leaves(self, prefix: str = "", above: tuple[Module, ...] = ()) -> Iterator[tuple[str, Param]]:
+        """Every param under every name it has, in the order of `state_dict`."""
+        for name, own in self._own():
+            path = f"{prefix}.{name}" if prefix else name
+            if isinstance(own, Param):
+                yield path, own
+            elif own is not self and all(own is not other for other in above):  # a module may know its parent
+                yield from own._all_leaves(path, (*above, self))
+
+    def _leaves(self, want: Callable[[Param], bool], prefix: str = "") -> Iterator[tuple[str, Param]]:
+        """Every param that `want` takes, once."""
+        seen: set[Param] = set()
+        for name, own in self._all_leaves(prefix):
+            if own not in seen and want(own):
+                seen.add(own)
+                yield name, own
+
+    def named_parameters(self, prefix: str = "") -> Iterator[tuple[str, Param]]:
+        """Pairs (name, param), as ``("fc1.weight", ...)``; one that is in several places comes once."""
+        return self._leaves(lambda own: not is_buffer(own), prefix)
+
+    def parameters(self) -> Iterator[Param]:
+        """The params that are trained, and those that are frozen: ``gc.grad(loss, list(model.parameters()))``.
+
+        >>> from graphc import nn
+        >>> print(list(nn.Linear(2, 1, seed=0).parameters()))
+        [Parameter containing:
+        tensor([[ 0.1937, -0.3256]], requires_grad=True), Parameter containing:
+        tensor([-0.6492], requires_grad=True)]
+        """
+        return (own for _, own in self.named_parameters())
+
+    def named_buffers(self, prefix: str = "") -> Iterator[tuple[str, Param]]:
+        """Pairs (name, param) of the state that is not trained, such as running statistics."""
+        return self._leaves(is_buffer, prefix)
+
+    def buffers(self) -> Iterator[Param]:
+        """The state that is not trained."""
+        return (own for _, own in self.named_buffers())
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Pairs (name, module) of the modules in the attributes, each module once."""
+        seen: set[int] = set()
+        for name, own in self._own():
+            if isinstance(own, Module) and id(own) not in seen:
+                seen.add(id(own))
+                yield name, own
+
+    def children(self) -> Iterator[Module]:
+        """The modules in the attributes."""
+        return (child for _, child in self.named_children())
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Pairs (name, module): this one, whose name is `prefix`, and all that are inside, each once."""
+        seen: set[int] = set()
+        waiting: list[tuple[str, Module]] = [(prefix, self)]
+        while waiting:
+            path, module = waiting.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield path, module
+                inner = [(f"{path}.{name}" if path else name, child) for name, child in module.named_children()]
+                waiting += reversed(inner)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all that are inside."""
+        return (module for _, module in self.named_modules())
+
+    def apply(self: M, function: Callable[[Module], Any]) -> M:
+        """Call `function` on all modules inside, then on this one; returns it."""
+        for module in reversed(list(self.modules())):
+            function(module)
+        return self
+
+    def num_parameters(self, trainable: bool = False) -> int:
+        """How many numbers the parameters have; with `trainable`, those that are not frozen.
+
+        >>> from graphc import nn
+        >>> nn.Linear(784, 10).num_parameters()
+        7850
+        """
+        return sum(own.numel() for own in self.parameters() if own.trainable or not trainable)
+
+    def register_buffer(self, name: str, value: Any, persistent: bool = True) -> None:
+        """``self.name = Buffer(value)``; None makes no buffer."""
+        setattr(self, name, None if value is None else Buffer(value, persistent))
+
+    def register_parameter(self, name: str, value: Param | None) -> None:
+        """``self.name = value``."""
+        setattr(self, name, value)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """``self.name = module``."""
+        setattr(self, name, module)
+
+    # modes
+
+    def train(self: M, mode: bool = True) -> M:
+        """Let this module and all inside train: batch norm takes the statistics of the batch, dropout drops."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self: M) -> M:
+        """Let this module and all inside evaluate: ``train(False)``."""
+        return self.train(False)
+
+    def requires_grad_(self: M, requires_grad: bool = True) -> M:
+        """Freeze (False) or thaw all parameters: optimisers and `backward` leave frozen ones alone.
+
+        A step that was compiled before does what it was compiled for.
+        """
+        for own in self.parameters():
+            if own.dtype.kind == "f":
+                own.requires_grad = requires_grad
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the eager gradients of all parameters; with ``set_to_none=False`` write zeros into them."""
+        for own in self.parameters():
+            if set_to_none or own.grad is None:
+                own.grad = None
+            else:
+                own.grad.zero_()
+
+    def own_updates(self) -> Mapping[Param, Any]:
+        """New values that this module itself, not those inside, has for its state after a step; see `updates`."""
+        return {}
+
+    def updates(self) -> dict[Param, Any]:
+        """What a step does to the state that is not trained: ``gc.compile(updates={**trained, **model.updates()})``.
+
+        To be asked for after the model was called on symbolic tensors: running statistics are of those calls.
+        """
+        return {own: value for module in self.modules() for own, value in module.own_updates().items()}
+
+    # state
+
+    def state_dict(self) -> dict[str, Any]:
+        """The values of parameters and buffers by name, as arrays of their own.
+
+        >>> from graphc import nn
+        >>> {name: value.shape for name, value in nn.Linear(3, 2).state_dict().items()}
+        {'weight': (2, 3), 'bias': (2,)}
+        """
+        return {name: own.value for name, own in self._persistent()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> state.LoadResult:
+        """Set parameters and buffers to values by name: arrays, eager tensors, or what NumPy makes arrays of.
+
+        strict  refuse names that are missing or unexpected; else they are returned only
+
+        Nothing is set unless all fits: `InputError` lists every name that is missing, unexpected, of another shape, or
+        of a dtype that would be narrowed.
+        """
+        return state.load(type(self).__name__, dict(self._persistent()), state_dict, strict)
+
+    def _persistent(self) -> Iterator[tuple[str, Param]]:
+        return ((name, own) for name, own in self._all_leaves() if own.state.role is not TRANSIENT)
+
+    def to(self: M, target: Any) -> M:
+        """A copy of the model whose float params are of another dtype: ``model = model.to("float64")``.
+
+        The model itself, and steps that were compiled from it, stay as they are. ``to("cpu")`` is the model itself:
+        there is no other device for it. `UnsupportedError` for any other.
+        """
+        if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "mps", "xpu"):
+            if target == "cpu":
+                return self
+            raise UnsupportedError(
+                message(
+                    f"{type(self).__name__} cannot be moved",
+                    got=f"device {target!r}",
+                    expected="'cpu', or a dtype",
+                    at=user_line(),
+                    created=False,
+                    hint='steps run on GPUs, modules do not: gc.compile(..., target="cuda")',
+                )
+            )
+        dtype = as_dtype(target)
+        memo: dict[int, Any] = {}
+        for name, own in self._all_leaves():
+            if own.dtype.kind == "f" and id(own) not in memo:
+                made = param(own.value.astype(dtype), own.attrs["name"], own.trainable, role=own.state.role)
+                made.state.label = name if own.state.label else None
+                memo[id(own)] = made
+        return copy.deepcopy(self, memo)
+
+    def __getattr__(self, name: str) -> Any:
+        text = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name in _CONVERTERS:
+            text += f"\n  hint: model = model.to({_CONVERTERS[name]!r}) makes a converted copy"
+        raise AttributeError(text, name=name, obj=self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles have: not the updates of the graph that is being built."""
+        return {name: value for name, value in vars(self).items() if name != "_pending"}
+
+    def __setstate__(self, values: dict[str, Any]) -> None:
+        vars(self).update(values)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _blank, (type(self),), self.__getstate__()
+
+    # printing
+
+    def extra_repr(self) -> str:
+        """What stands in the brackets when the module is printed."""
+        return ""
+
+    def __repr__(self) -> str:
+        return printing.module_text(self)
+
+
+def _blank(cls: type[Module]) -> Any:
+    """A module whose attributes are still to come."""
+    return object.__new__(cls)
+
+
+def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Pairs (name, param or module) in an attribute: itself, or in a nesting of lists, tuples and dicts."""
+    if isinstance(value, (Param, Module)):
+        yield name, value
+    elif isinstance(value, (list, tuple)):
+        for k, part in enumerate(value):
+            yield from _within(f"{name}.{k}", part)
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from _within(f"{name}.{key}", part)
+
+
+def _rank(pair: tuple[str, Any]) -> int:
+    return 2 if isinstance(pair[1], Module) else int(is_buffer(pair[1]))
+
+
+def _label(own: Param, name: str) -> None:
+    """Name a param after its place: the first one, in the outermost module. A name that the user gave stays."""
+    known = own.state.label
+    if own.state.role is not None and (known is None or name.endswith(f".{known}")):
+        own.state.label = name
+
+
+def _bad_arguments(cls: type[Module], error: TypeError) -> InputError:
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    return InputError(
+        message(
+            f"cannot make {cls.__name__} ({error})",
+            expected=f"{cls.__name__}({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})",
+            at=user_line(),
+            created=False,
+        )
+    )

@@ -1,0 +1,477 @@
+"""Pooling in PyTorch's arguments and defaults: the maximum or mean of each window, functions and layers.
+
+Data are [batch, channels, *spatial], or without the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..ir import dims
+from ..ir.apply import apply, cast, lift
+from ..ir.dims import DimLike
+from ..ops.creation import iota
+from ..ops.elementwise import where
+from ..ops.indexing import take
+from ..ops.movement import broadcast_to, reshape
+from ..ops.piecewise import maximum, minimum
+from ..ops.reduction import ARGMAX, sum
+from ..ops.statistics import mean
+from ..ops.windows import FIRST_MAX, as_windows
+from .checks import bad_argument, flag, ill_typed, whole
+from .module import Module
+from .spatial import batched, has_spatial, per_axis, unbatched, wide_enough
+
+
+def _count(size: DimLike, pad: int, reach: int, stride: int, ceil_mode: bool) -> DimLike:
+    """How many positions a window has; with `ceil_mode` the last may reach beyond the padding, not begin there."""
+    room = dims.max0(size + 2 * pad - reach)
+    if not ceil_mode:
+        return dims.floordiv(room, stride) + 1
+    return dims.minimum(dims.ceildiv(room, stride) + 1, dims.ceildiv(size + pad, stride))
+
+
+class _Windows:
+    """The windows of a call: arguments checked, numbers of positions."""
+
+    def __init__(
+        self, layer: str, rank: int, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+    ):
+        self.layer, self.rank = layer, rank
+        self.kernel = per_axis(layer, "kernel_size", kernel, rank, 1)
+        self.strides = self.kernel if stride is None else per_axis(layer, "stride", stride, rank, 1)
+        self.low = per_axis(layer, "padding", padding, rank, 0)
+        self.dilations = per_axis(layer, "dilation", dilation, rank, 1)
+        self.reach = tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+        self.ceil_mode = flag(layer, "ceil_mode", ceil_mode)
+        if any(2 * p > r for p, r in zip(self.low, self.reach, strict=True)):
+            raise bad_argument(layer, "padding", padding, "at most half of what a window covers")
+        (x,) = lift(x)
+        if x.dtype.kind != "f":
+            raise ill_typed(layer, "floats", x)
+        has_spatial(layer, x, rank)
+        x = wide_enough(layer, x, self.reach, tuple(2 * p for p in self.low))
+        self.x, self.alone = batched(layer, x, rank)
+        self.spatial = tuple(self.x.shape[2:])
+        self.size = tuple(
+            _count(n, p, r, s, self.ceil_mode)
+            for n, p, r, s in zip(self.spatial, self.low, self.reach, self.strides, strict=True)
+        )
+
+    def shown(self, value: float) -> Any:
+        """[batch, channels, *positions, places of a window]; `value` beyond the edges."""
+        return as_windows(self.x, self.kernel, self.strides, self.dilations, self.low, self.size, value)
+
+    def starts(self, axis: int) -> Any:
+        """Where the windows begin along a spatial axis, in a shape that broadcasts."""
+        count = self.size[axis]
+        begin = iota((count,), beside=(self.x,)) * self.strides[axis] - self.low[axis]
+        return reshape(begin, (count, *[1] * (self.rank - 1 - axis)))
+
+
+def max_pool1d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+    *,
+    layer: str = "max_pool1d",
+) -> Any:
+    """The largest element of each window of `x` [batch, channels, length]; see `max_pool2d`.
+
+    >>> from graphc import eager, nn
+    >>> nn.max_pool1d(eager.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
+    tensor([[[3., 2.]]])
+    """
+    return _largest(layer, 1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+    *,
+    layer: str = "max_pool2d",
+) -> Any:
+    """The largest element of each window of `x` [batch, channels, height, width], or without batch; nan wins.
+
+    kernel_size     size of the windows, an int or (height, width)
+    stride          from window to window; None: they stand side by side
+    padding         places beyond each edge, which never win; at most half a window
+    dilation        from place to place in a window
+    ceil_mode       whether a last window may reach beyond the padding
+    return_indices  whether to return a pair: the largest, and where each stands in its plane (int64)
+
+    In the gradient, the first of equal elements gets all.
+
+    >>> import graphc as gc
+    >>> gc.nn.max_pool2d(gc.input("x", ("n", 6, 28, 28)), 2).shape
+    (n, 6, 14, 14)
+    """
+    return _largest(layer, 2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def _largest(
+    layer: str,
+    rank: int,
+    x: Any,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    return_indices: bool,
+) -> Any:
+    windows = _Windows(layer, rank, x, kernel, stride, padding, dilation, ceil_mode)
+    shown = windows.shown(-math.inf)
+    axis = len(shown.shape) - 1
+    largest = unbatched(apply(FIRST_MAX, shown, axes=(axis,)), windows.alone)
+    if not flag(layer, "return_indices", return_indices):
+        return largest
+    place = apply(ARGMAX, shown, axes=(axis,))
+    found: Any = 0
+    behind = math.prod(windows.kernel)
+    for k in range(rank):
+        ahead, behind = behind, behind // windows.kernel[k]
+        along = windows.starts(k) + place % ahead // behind * windows.dilations[k]
+        found = found * windows.spatial[k] + along
+    return largest, unbatched(found, windows.alone)
+
+
+def avg_pool1d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    *,
+    layer: str = "avg_pool1d",
+) -> Any:
+    """The mean of each window of `x` [batch, channels, length]; see `avg_pool2d`.
+
+    >>> from graphc import eager, nn
+    >>> nn.avg_pool1d(eager.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
+    tensor([[[2., 1.]]])
+    """
+    return _averaged(layer, 1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+def avg_pool2d(
+    x: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+    *,
+    layer: str = "avg_pool2d",
+) -> Any:
+    """The mean of each window of `x` [batch, channels, height, width], or without batch.
+
+    kernel_size, stride, padding, ceil_mode   as of `max_pool2d`
+    count_include_pad  whether places of the padding count, as zeros; what lies beyond it never does
+    divisor_override   what to divide sums by instead
+
+    >>> import graphc as gc
+    >>> gc.nn.avg_pool2d(gc.input("x", ("n", 6, 7, 7)), 2, ceil_mode=True).shape
+    (n, 6, 4, 4)
+    """
+    return _averaged(layer, 2, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def _averaged(
+    layer: str,
+    rank: int,
+    x: Any,
+    kernel: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor_override: int | None,
+) -> Any:
+    windows = _Windows(layer, rank, x, kernel, stride, padding, 1, ceil_mode)
+    counted = flag(layer, "count_include_pad", count_include_pad)
+    total = sum(windows.shown(0.0), axis=-1)
+    if divisor_override is not None:
+        by: Any = whole(layer, "divisor_override", divisor_override)
+    elif not windows.ceil_mode and (counted or not any(windows.low)):
+        by = math.prod(windows.kernel)
+    else:
+        by = 1
+        for k, (size, kernel_size, low) in enumerate(zip(windows.spatial, windows.kernel, windows.low, strict=True)):
+            begin = windows.starts(k)
+            margin = low if counted else 0
+            by = by * (minimum(begin + kernel_size, size + margin) - maximum(begin, -margin))
+        by = cast(by, total.dtype)
+    return unbatched(total / by, windows.alone)
+
+
+def adaptive_avg_pool1d(x: Any, output_size: Any, *, layer: str = "adaptive_avg_pool1d") -> Any:
+    """`x` [batch, channels, length] in `output_size` parts, the mean of each; see `adaptive_avg_pool2d`.
+
+    >>> from graphc import eager, nn
+    >>> nn.adaptive_avg_pool1d(eager.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
+    tensor([[[2., 1.]]])
+    """
+    return _adapted(layer, 1, x, output_size)
+
+
+def adaptive_avg_pool2d(x: Any, output_size: Any, *, layer: str = "adaptive_avg_pool2d") -> Any:
+    """The planes of `x` [batch, channels, height, width] in `output_size` parts, the mean of each.
+
+    Part i of m along an axis of n places has those from ``i * n // m`` to ``ceil((i + 1) * n / m) - 1``; parts may
+    share places.
+
+    output_size  an int, or (height, width); None leaves an axis as it is
+
+    >>> import graphc as gc
+    >>> gc.nn.adaptive_avg_pool2d(gc.input("x", ("n", 512, 7, 7)), (1, None)).shape
+    (n, 512, 1, 7)
+    """
+    return _adapted(layer, 2, x, output_size)
+
+
+def _parts(layer: str, value: Any, rank: int) -> tuple[int | None, ...]:
+    listed = tuple(value) if isinstance(value, (tuple, list)) else (value,) * rank
+    if len(listed) != rank:
+        raise bad_argument(layer, "output_size", value, f"an int >= 1 or None, or {rank} of them")
+    return tuple(None if v is None else whole(layer, "output_size", v) for v in listed)
+
+
+def _adapted(layer: str, rank: int, x: Any, output_size: Any) -> Any:
+    (x,) = lift(x)
+    if x.dtype.kind != "f":
+        raise ill_typed(layer, "floats", x)
+    has_spatial(layer, x, rank)
+    x, alone = batched(layer, wide_enough(layer, x, (1,) * rank, (0,) * rank), rank)
+    for axis, count in enumerate(_parts(layer, output_size, rank), 2):
+        if count is not None:
+            x = _in_parts(x, axis, count)
+    return unbatched(x, alone)
+
+
+def _in_parts(x: Any, axis: int, count: int) -> Any:
+    """The means of `count` parts of one axis."""
+    size = x.shape[axis]
+    before, behind = tuple(x.shape[:axis]), tuple(x.shape[axis + 1 :])
+    if count == 1:
+        return mean(x, axis=axis, keepdims=True)
+    if isinstance(size, int) and size % count == 0:
+        return mean(reshape(x, (*before, count, size // count, *behind)), axis=axis + 1)
+    most = dims.ceildiv(size, count) + 1  # places of a part
+    part = iota((count, 1), 0, beside=(x,))
+    begin = part * size // count
+    length = ((part + 1) * size + (count - 1)) // count - begin
+    number = iota((1, most), 1, beside=(x,))
+    shown = take(x, minimum(begin + number, size - 1), axis=axis)
+    ones = (1,) * len(behind)
+    inner = reshape(broadcast_to(number < length, (count, most)), (count, most, *ones))
+    return sum(where(inner, shown, 0.0), axis=axis + 1) / reshape(cast(length, x.dtype), (count, *ones))
+
+
+class _Pooling(Module):
+    """Arguments kept as they were given, as PyTorch prints them."""
+
+    _shown: tuple[str, ...] = ()
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)}" for name in self._shown)
+
+
+class MaxPool2d(_Pooling):
+    """`max_pool2d`, whose arguments it takes.
+
+    >>> import graphc as gc
+    >>> layer = gc.nn.MaxPool2d(2)
+    >>> layer, layer(gc.input("x", ("n", 6, 28, 28))).shape
+    (MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False), (n, 6, 14, 14))
+    """
+
+    _rank = 2
+    _shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
+        name = type(self).__name__
+        for argument, value, least in (
+            ("kernel_size", kernel_size, 1),
+            ("padding", padding, 0),
+            ("dilation", dilation, 1),
+        ):
+            per_axis(name, argument, value, self._rank, least)
+        if stride is not None:
+            per_axis(name, "stride", stride, self._rank, 1)
+        self.kernel_size, self.padding, self.dilation = kernel_size, padding, dilation
+        self.stride = kernel_size if stride is None else stride
+        self.return_indices = flag(name, "return_indices", return_indices)
+        self.ceil_mode = flag(name, "ceil_mode", ceil_mode)
+
+    def forward(self, x: Any) -> Any:
+        return _largest(
+            repr(self),
+            self._rank,
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
+        )
+
+
+class MaxPool1d(MaxPool2d):
+    """`max_pool1d`, whose arguments it takes.
+
+    >>> import graphc as gc
+    >>> gc.nn.MaxPool1d(2)(gc.input("x", ("n", 6, 28))).shape
+    (n, 6, 14)
+    """
+
+    _rank = 1
+
+
+class AvgPool2d(_Pooling):
+    """`avg_pool2d`, whose arguments it takes.
+
+    >>> import graphc as gc
+    >>> layer = gc.nn.AvgPool2d(2)
+    >>> layer, layer(gc.input("x", ("n", 6, 28, 28))).shape
+    (AvgPool2d(kernel_size=2, stride=2, padding=0), (n, 6, 14, 14))
+    """
+
+    _shown = ("kernel_size", "stride", "padding")
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ):
+        for argument, value, least in (("kernel_size", kernel_size, 1), ("padding", padding, 0)):
+            per_axis("AvgPool2d", argument, value, 2, least)
+        if stride is not None:
+            per_axis("AvgPool2d", "stride", stride, 2, 1)
+        self.kernel_size, self.padding = kernel_size, padding
+        self.stride = kernel_size if stride is None else stride
+        self.ceil_mode = flag("AvgPool2d", "ceil_mode", ceil_mode)
+        self.count_include_pad = flag("AvgPool2d", "count_include_pad", count_include_pad)
+        self.divisor_override = (
+            None if divisor_override is None else whole("AvgPool2d", "divisor_override", divisor_override)
+        )
+
+    def forward(self, x: Any) -> Any:
+        return avg_pool2d(
+            x,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
+            self.divisor_override,
+            layer=repr(self),
+        )
+
+
+class AvgPool1d(_Pooling):
+    """`avg_pool1d`, whose arguments it takes.
+
+    >>> import graphc as gc
+    >>> layer = gc.nn.AvgPool1d(2)
+    >>> layer, layer(gc.input("x", ("n", 6, 28))).shape
+    (AvgPool1d(kernel_size=(2,), stride=(2,), padding=(0,)), (n, 6, 14))
+    """
+
+    _shown = ("kernel_size", "stride", "padding")
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ):
+        self.kernel_size = per_axis("AvgPool1d", "kernel_size", kernel_size, 1, 1)
+        self.stride = self.kernel_size if stride is None else per_axis("AvgPool1d", "stride", stride, 1, 1)
+        self.padding = per_axis("AvgPool1d", "padding", padding, 1, 0)
+        self.ceil_mode = flag("AvgPool1d", "ceil_mode", ceil_mode)
+        self.count_include_pad = flag("AvgPool1d", "count_include_pad", count_include_pad)
+
+    def forward(self, x: Any) -> Any:
+        return avg_pool1d(
+            x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, layer=repr(self)
+        )
+
+
+class AdaptiveAvgPool2d(_Pooling):
+    """`adaptive_avg_pool2d` to `output_size`.
+
+    >>> import graphc as gc
+    >>> gc.nn.AdaptiveAvgPool2d((5, 5))(gc.input("x", ("n", 6, 28, 28))).shape
+    (n, 6, 5, 5)
+    """
+
+    _shown = ("output_size",)
+
+    def __init__(self, output_size: Any):
+        _parts("AdaptiveAvgPool2d", output_size, 2)
+        self.output_size = output_size
+
+    def forward(self, x: Any) -> Any:
+        return adaptive_avg_pool2d(x, self.output_size, layer=repr(self))
+
+
+class AdaptiveAvgPool1d(_Pooling):
+    """`adaptive_avg_pool1d` to `output_size`.
+
+    >>> import graphc as gc
+    >>> gc.nn.AdaptiveAvgPool1d(5)(gc.input("x", ("n", 6, 28))).shape
+    (n, 6, 5)
+    """
+
+    _shown = ("output_size",)
+
+    def __init__(self, output_size: Any):
+        _parts("AdaptiveAvgPool1d", output_size, 1)
+        self.output_size = output_size
+
+    def forward(self, x: Any) -> Any:
+        return adaptive_avg_pool1d(x, self.output_size, layer=repr(self))
+
+
+__all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "MaxPool1d",
+    "MaxPool2d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "max_pool1d",
+    "max_pool2d",
+]

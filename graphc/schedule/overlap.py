@@ -1,0 +1,90 @@
+"""Windows added up where they overlap: a kernel of its own, cut along the axes in front of them."""
+
+from __future__ import annotations
+
+from ..ir import dims
+from ..ir.dims import DimLike
+from ..ir.expr import Lit, Var, lit
+from ..ir.loops import Chunks, For, If, Statement, Store, StoreCombine
+from ..ir.tensor import Tensor
+from ..ops.windows import inside_of, position_of
+from .chunks import Chunking, chunking
+from .units import Index, Unit
+from .values import KernelWriter, Scope
+
+
+def overlap(writer: KernelWriter, unit: Unit) -> None:
+    """``out = 0``, then ``out[..., p * stride + k * dilation - low] += y[..., p, k]``; ``=`` where none overlap."""
+    cut = None
+    if writer.chunked and has_rows(unit.node):
+        cut = chunking((unit.node.shape[0], dims.product(unit.node.inputs[0].shape[1:])), 0)
+    if cut is None:
+        _write(writer, unit, writer.root, False)
+        return
+    chunks = Chunks("c", cut.count, cut.length, cut.extent)
+    writer.root.body.append(chunks)
+    overlap_in_chunks(writer, unit, cut, chunks.body)
+
+
+def overlap_in_chunks(writer: KernelWriter, unit: Unit, cut: Chunking, body: list[Statement]) -> list[Statement]:
+    """The rows of a chunk, in `body`; nothing is to be done behind the last one."""
+    _write(writer, unit, Scope(body, 0, writer.root), True)
+    return []
+
+
+def has_rows(node: Tensor) -> bool:
+    """Whether there is an axis in front of those of the windows: what is there does not overlap."""
+    return len(node.shape) > len(node.attrs["kernel"])
+
+
+def _write(writer: KernelWriter, unit: Unit, scope: Scope, chunked: bool) -> None:
+    node = unit.node
+    y = node.inputs[0]
+    attrs = {name: node.attrs[name] for name in ("kernel", "strides", "dilations", "low")}
+    rank = len(attrs["kernel"])
+    front = len(node.shape) - rank
+    sizes, positions = node.shape[front:], y.shape[front:-1]
+    spans = [(k - 1) * d + 1 for k, d in zip(attrs["kernel"], attrs["dilations"], strict=True)]
+    apart = all(s >= span for s, span in zip(attrs["strides"], spans, strict=True))
+    covered = apart and all(
+        s == k and not a and n == m * s
+        for s, k, a, n, m in zip(attrs["strides"], attrs["kernel"], attrs["low"], sizes, positions, strict=True)
+    )
+    target = writer.memory(node, True)
+
+    def clear(scope: Scope, at: Index) -> None:
+        scope.body.append(Store(target.name, at, lit(0, node.dtype), node))
+
+    def add(scope: Scope, at: Index) -> None:
+        guard = inside_of(at, sizes, positions, **attrs)
+        if not isinstance(guard, Lit):
+            branch = If(guard)
+            scope.body.append(branch)
+            scope = Scope(branch.body, scope.rank, scope, guarded=True)
+        leading, places = position_of(at, **attrs)
+        value = writer.value(y, at, scope)
+        where = (*leading, *places)
+        scope.body.append(
+            Store(target.name, where, value, node) if apart else StoreCombine(target.name, where, "add", value, node)
+        )
+
+    for k, size in enumerate(node.shape[:front]):
+        scope = writer.open(scope, size, "map")
+        loop = scope.memo["loop"]
+        assert isinstance(loop, For)
+        loop.chunked = chunked and k == 0
+    if not covered:
+        _nest(writer, scope, sizes, clear)
+    _nest(writer, scope, y.shape[front:], add)
+    for _ in range(front):
+        scope = writer.close(scope)
+
+
+def _nest(writer: KernelWriter, scope: Scope, shape: tuple[DimLike, ...], action: object) -> None:
+    first = scope
+    at = tuple(Var(f"i{k}") for k in range(first.rank + len(shape)))
+    for size in shape:
+        scope = writer.open(scope, size, "map")
+    action(scope, at)  # type: ignore[operator]
+    for _ in shape:
+        scope = writer.close(scope)
