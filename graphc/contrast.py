@@ -13,12 +13,14 @@ import numpy as np
 
 from . import eager
 from .api import compile as gc_compile
-from .api import value_and_grad
+from .api import grad, trace, value_and_grad
 from .eager.engine import Engine
 from .eager.tape import Node
 from .errors import CompileError, InputError, message, user_line
+from .ir.leaves import Param
+from .ir.leaves import input as gc_input
 from .ir.tree import flatten
-from .tracing import Traced, as_array
+from .tracing import Traced, argument_names, as_array
 
 _SECONDS = 0.2
 _STRETCH = 2e-4
@@ -28,7 +30,7 @@ _TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 
 @dataclass(frozen=True)
 class Side:
-    """What one engine did in one step: forward and gradients of every float argument.
+    """What one engine did in one step: forward and gradients.
 
     nodes      nodes built (on the tape; of the graph)
     kernels    kernels launched: ops executed one by one, or compiled kernels called
@@ -51,14 +53,14 @@ class Contrast:
     `compiled` is the step itself, as `gc.compile` of a graph gives it. A traced function, as ``gc.compile(f)`` and
     ``gc.value_and_grad(f)`` give it, finds the step that belongs to its arguments at each call.
 
-    find_seconds      what that takes more
+    find_seconds      what that takes more; None for a function of params, whose graph is compiled itself
     compile_seconds   tracing, differentiating, generating and compiling, or loading what was compiled before
     traced_nodes      nodes of the graph, built once
     """
 
     eager: Side
     compiled: Side
-    find_seconds: float
+    find_seconds: float | None
     compile_seconds: float
     traced_nodes: int
     value: Any
@@ -76,8 +78,9 @@ class Contrast:
                 ("time", "seconds", _time),
             )
         ]
-        rows.append(("per call of the traced function", "", ""))
-        rows.append(("finding the step", "", _time(self.find_seconds)))
+        if self.find_seconds is not None:
+            rows.append(("per call of the traced function", "", ""))
+            rows.append(("finding the step", "", _time(self.find_seconds)))
         rows.append(("once", "", ""))
         rows.append(("graph nodes", "", str(self.traced_nodes)))
         rows.append(("trace and compile", "", _time(self.compile_seconds)))
@@ -89,8 +92,10 @@ class Contrast:
 def contrast(f: Callable[..., Any], *arrays: Any) -> Contrast:
     """Run ``f(*arrays)`` and its gradients eagerly and compiled; prints and returns the comparison.
 
-    f        a function of tensors that gives a 0-d float tensor, written with graphc's or NumPy's functions
-    arrays   its arguments; gradients are taken with respect to all float arrays
+    f        a function of tensors that gives a 0-d float tensor, written with graphc's or NumPy's functions; it may
+             use a model: ``gc.contrast(lambda x, t: gc.nn.cross_entropy(model(x), t), images, labels)``
+    arrays   its arguments; gradients are taken with respect to all float arrays, or, where `f` reads trainable params,
+             to those instead
 
     Raises `CompileError` where the two engines disagree about the value or a gradient.
 
@@ -108,44 +113,58 @@ def contrast(f: Callable[..., Any], *arrays: Any) -> Contrast:
         raise InputError(
             message("nothing to contrast", expected="the arguments of f as arrays", at=user_line(), created=False)
         )
-    traced: Traced = value_and_grad(f, argnums=wrt) if wrt else gc_compile(f)
     start = time.perf_counter()
-    compiled_result = traced(*given)
+    tree = flatten((arrays, {}))[0]
+    inputs = [gc_input(n, a.shape, a.dtype) for n, a in zip(argument_names(f, tree), given, strict=True)]
+    graph = trace(f, *inputs)
+    params: list[Any] = [n for n in graph.nodes if isinstance(n, Param) and n.trainable and n.dtype.kind == "f"]
+    traced: Traced | None = None
+    if params:
+        step = gc_compile(inputs, [*graph.outputs, *grad(graph.outputs[0], params)], name=graph.name)
+        compiled_result = step(*given)
+    else:
+        traced = value_and_grad(f, argnums=wrt) if wrt else gc_compile(f)
+        compiled_result = traced(*given)
+        (step,) = traced.steps.values()
     compile_seconds = time.perf_counter() - start
-    (step,) = traced.steps.values()
 
     def run_compiled() -> Any:
         return step(*given)
 
-    tensors = [eager.tensor(a, requires_grad=k in wrt) for k, a in enumerate(given)]
+    tensors = [eager.tensor(a, requires_grad=not params and k in wrt) for k, a in enumerate(given)]
+    leaves = params or [tensors[k] for k in wrt]
 
     def run_eager() -> list[Any]:
-        for tensor in tensors:
-            tensor.grad = None
+        for leaf in leaves:
+            leaf.grad = None
         y = f(*tensors)
-        if wrt:
+        if leaves:
             y.backward()
-        return [y, *[tensors[k].grad for k in wrt]]
+        return [y, *[leaf.grad for leaf in leaves]]
 
     found = flatten(compiled_result)[1]
-    _agree(run_eager(), found, wrt)
+    labels = [f"param {p.name!r}" for p in params] or [f"argument {k}" for k in wrt]
+    before = [p.grad for p in params]
+    _agree(run_eager(), found, labels)
     compiled = _measured(run_compiled, (0, step.kernels.launches, _allocated(found)), step.memory.arena or 0)
     outcome = Contrast(
         _measured(run_eager, _counted(run_eager), 0),
         compiled,
-        max(_seconds(lambda: traced(*given)) - compiled.seconds, 0.0),
+        None if traced is None else max(_seconds(lambda: traced(*given)) - compiled.seconds, 0.0),
         compile_seconds,
         len(step.traced),
         found[0],
         tuple(found[1:]),
     )
+    for param, grad_before in zip(params, before, strict=True):
+        param.grad = grad_before
     print(outcome)
     return outcome
 
 
-def _agree(dynamic: list[Any], compiled: list[Any], wrt: tuple[int, ...]) -> None:
+def _agree(dynamic: list[Any], compiled: list[Any], leaves: list[str]) -> None:
     """Raise where the value or a gradient differs by more than rounding."""
-    labels = ["the value", *[f"the gradient of argument {k}" for k in wrt]]
+    labels = ["the value", *[f"the gradient of {leaf}" for leaf in leaves]]
     for label, one, other in zip(labels, dynamic, compiled, strict=True):
         left = np.zeros_like(other) if one is None else np.asarray(one.detach() if hasattr(one, "detach") else one)
         right = np.asarray(other)

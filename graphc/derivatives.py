@@ -110,7 +110,7 @@ def jvp(y: Any, wrt: Any = None, tangents: Any = None, *, argnums: Any = 0) -> A
 
 
 def jacobian(y: Any, wrt: Any = None, mode: str | None = None, *, argnums: Any = 0) -> Any:
-    """All derivatives of the elements of `y` by those of `wrt`: a tensor of shape ``y.shape + wrt.shape``.
+    """All derivatives of the elements of `y` by those of `wrt`: shape ``y.shape + wrt.shape``, dtype that of `wrt`.
 
     ``gc.jacobian(y, wrt)``: nestings of `wrt` give nestings, inside those of `y`. ``gc.jacobian(f, argnums=0)``: a
     function of the same arguments.

@@ -13,6 +13,7 @@ from graphc.ops.functions import GROUPS, PUBLIC
 BUILDING = ("input", "param", "constant", "compile", "trace")
 DERIVATIVES = ("grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp", "vmap")
 CHECKING = ("verify", "contrast", "to_sympy", "from_sympy")
+KEEPING = ("save", "load")
 PIECEWISE_CONSTANT = frozenset({"ceil", "floor", "floor_divide", "round", "sign", "stop_gradient", "trunc"})
 """Functions whose derivative is 0 where there is one, and by definition 0 elsewhere."""
 WITHOUT = frozenset(
@@ -49,10 +50,11 @@ def listing(part: str = "", width: int | None = None) -> str:
                                  outside.
     """
     columns = width or min(shutil.get_terminal_size((120, 24)).columns, 120)
-    groups = {"building and compiling": BUILDING, "derivatives": DERIVATIVES, "checking": CHECKING, **GROUPS}
+    own = {"building and compiling": BUILDING, "derivatives": DERIVATIVES, "checking": CHECKING, "keeping": KEEPING}
+    groups = {**own, **GROUPS}
     parts = [textwrap.fill(_LEGEND, columns)]
     for title, names in groups.items():
-        table = PUBLIC if title in GROUPS else vars(gc)
+        table = PUBLIC if title in GROUPS else {name: getattr(gc, name) for name in names}
         rows = [row for name in names for row in _rows(name, table, part, columns)]
         if rows:
             parts.append("\n".join([title, *rows]))

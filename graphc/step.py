@@ -71,6 +71,7 @@ class Step:
         self.plan = make_plan(self.graph, check)
         self.text = print_program(self.plan)
         self.certificate: Certificate | None = None
+        self._restored = False
         self._caller = Caller(Program(self.plan, self.text, self.threads), outputs)
         self._count = len(inputs.children) if all(c.kind is None for c in inputs.children) else -1
 
@@ -85,7 +86,8 @@ class Step:
         `NonFiniteError` where an output or a new value of a param has a nan or inf; then no param has changed.
 
         That error is of the first nan or inf, in the order of the graph, that reached an output or new value. One that
-        reaches none, such as in the branch of `gc.where` that is not taken, is no error; integers are not looked at.
+        reaches none, such as in the branch of `gc.where` that is not taken, is no error. Integers and bools are not
+        looked at: a nan that has been cast to one, or compared, is lost.
 
         >>> import graphc as gc
         >>> x, n = gc.input("x", ("n",)), gc.param(0.0)
@@ -271,7 +273,7 @@ class Step:
                 twin = Step(twin.traced, twin._in, twin._out, self.name, self.threads)
             return flatten(twin._caller(list(arrays)))[1], [p.value for p, _ in twin.graph.updates]
 
-        self.certificate = verify_step(self.traced, run, self.name, values, seconds, terms)
+        self.certificate = verify_step(self.traced, run, self.name, values, seconds, terms, self._restored)
         return self.certificate
 
     def __reduce__(self) -> Any:
@@ -304,7 +306,7 @@ def _restore(
     pairs = zip(roots[last::2], roots[last + 1 :: 2], strict=True)
     graph = Graph(roots[:first], roots[first:last], list(pairs), name, origins)
     step = Step(mark_updates(graph), inputs, outputs, name, threads, check)
-    step.certificate = certificate
+    step.certificate, step._restored = certificate, True
     return step
 
 

@@ -14,7 +14,8 @@ from .ir.dims import Dim
 from .ir.leaves import INPUT, PARAM, constant
 from .ir.tensor import Tensor
 from .ir.traversal import topological
-from .ops import elementwise, exponential, joining, logic, movement, piecewise, power, rounding, special, trigonometry
+from .ops import elementwise, exponential, logic, piecewise, power, rounding, special, trigonometry
+from .sympy_matrices import fits, is_matrix, operands, stacked, supported, tensor_of
 from .verify.domains import Symbols
 from .verify.symbolic import BudgetError, evaluate_elements
 
@@ -33,9 +34,12 @@ def to_sympy(tensor: Tensor, names: Mapping[Tensor, Any] | None = None) -> Any:
     `Symbol` of its name, another one has elements ``x[0, 1]`` of an `IndexedBase`; all are real, or integer. A float
     is the well-known number (pi, log 2) that it is the nearest double of, else the decimal as written.
 
+    `lgamma` of what may be negative is the real part of SymPy's `loggamma`, which is complex there.
+
     names  {input or param: a name, a SymPy expression, or an array of expressions}, in place of its own name
 
-    Raises `UnsupportedError` for an op that has no meaning in SymPy, naming it, and for sizes that are not ints.
+    Raises `UnsupportedError` for an op that has no meaning in SymPy, naming it, for sizes that are not ints, and for
+    two leaves of one name, unless `names` gives both.
 
     >>> import graphc as gc
     >>> x, y = gc.input("x"), gc.input("y", (2,))
@@ -44,7 +48,9 @@ def to_sympy(tensor: Tensor, names: Mapping[Tensor, Any] | None = None) -> Any:
     """
     import sympy as sp
 
-    given = {leaf: _symbols(leaf, (names or {}).get(leaf, leaf.name)) for leaf in _leaves(tensor)}
+    leaves = _leaves(tensor)
+    _check_names(leaves, names or {})
+    given = {leaf: _symbols(leaf, (names or {}).get(leaf, leaf.name)) for leaf in leaves}
     try:
         array = evaluate_elements([tensor], given, Symbols(_MAX_TERMS))[tensor]
     except BudgetError as error:
@@ -88,6 +94,26 @@ def _leaves(tensor: Tensor) -> list[Tensor]:
     return [n for n in order if n.op in (INPUT, PARAM)]
 
 
+def _check_names(leaves: list[Tensor], names: Mapping[Tensor, Any]) -> None:
+    """Refuse two leaves of one name: they would be one symbol."""
+    first: dict[str, Tensor] = {}
+    for leaf in leaves:
+        name = names.get(leaf, leaf.name)
+        if not isinstance(name, str):
+            continue
+        other = first.setdefault(name, leaf)
+        if other is not leaf and not (leaf in names and other in names):
+            raise UnsupportedError(
+                message(
+                    "cannot convert to SymPy",
+                    got=f"two leaves named {name!r}",
+                    expected="a name for each",
+                    at=_line(leaf),
+                    hint="give names, such as gc.to_sympy(y, {a: 'a', b: 'b'})",
+                )
+            )
+
+
 def _symbols(leaf: Tensor, name: Any) -> np.ndarray:
     """The elements that stand for a leaf."""
     import sympy as sp
@@ -115,11 +141,15 @@ def _symbols(leaf: Tensor, name: Any) -> np.ndarray:
 def from_sympy(expr: Any, symbols: Mapping[Any, Any]) -> Any:
     """The tensor that a SymPy expression, or a Matrix or Array of them, means for given tensors.
 
-    symbols  {Symbol (or IndexedBase, or any other expression): tensor or number}; an IndexedBase stands for a tensor
-             of its rank. The tensors broadcast
+    symbols  {Symbol (or IndexedBase, MatrixSymbol, or any other expression): tensor, array or number}; an IndexedBase
+             stands for a tensor of its rank, a MatrixSymbol for one whose last two axes are the matrix. The tensors
+             broadcast
 
     Numbers become float64 constants (rationals, pi and E to the last bit), integer powers ``integer_pow``, Piecewise
-    `where`, Min and Max `minimum` and `maximum`. A Matrix gives a 2-d tensor. What occurs twice is computed once.
+    `where`, Min and Max `minimum` and `maximum`. A Matrix gives a 2-d tensor. Products of matrices are `matmul`, their
+    whole positive powers repeated ones; transposes, traces and Hadamard products are converted too, inverses and
+    determinants are not. ``loggamma(x)`` is `lgamma`, its real part: the two differ where x is negative. What occurs
+    twice is computed once.
 
     Raises `UnsupportedError` naming a symbol without a tensor, or what graphc has no function for.
 
@@ -131,13 +161,37 @@ def from_sympy(expr: Any, symbols: Mapping[Any, Any]) -> Any:
     """
     import sympy as sp
 
-    known: dict[Any, Any] = {sp.sympify(k): v for k, v in symbols.items()}
-    if isinstance(expr, (sp.MatrixBase, sp.NDimArray)):
-        flat = list(expr) if isinstance(expr, sp.MatrixBase) else list(sp.flatten(expr.tolist()))
-        parts = [_tensor(_converted(sp, sp.sympify(e), known)) for e in flat]
-        stacked = joining.stack(movement.broadcast_arrays(*parts), axis=-1)
-        return movement.reshape(stacked, (*stacked.shape[:-1], *expr.shape))
-    return _tensor(_converted(sp, sp.sympify(expr), known))
+    if not isinstance(symbols, Mapping):
+        raise _unknown(symbols, "symbols as {Symbol: tensor}")
+    known = {key: _given(sp, key, v) for k, v in symbols.items() for key in [_sympified(sp, k, "a symbol")]}
+    expr = _sympified(sp, expr, "an expression, a Matrix or an Array")
+    if isinstance(expr, sp.NDimArray):
+        return stacked([_converted(sp, sp.sympify(e), known) for e in sp.flatten(expr.tolist())], expr.shape)
+    return _tensor(_converted(sp, expr, known))
+
+
+def _sympified(sp: Any, value: Any, expected: str) -> Any:
+    """`value` as an immutable SymPy object."""
+    try:
+        found = sp.sympify(value)
+    except sp.SympifyError:
+        raise _unknown(value, expected) from None
+    if not isinstance(found, (sp.Basic, sp.MatrixBase)):
+        raise _unknown(value, expected)
+    return found.as_immutable() if isinstance(found, (sp.MatrixBase, sp.NDimArray)) else found
+
+
+def _given(sp: Any, symbol: Any, value: Any) -> Any:
+    """What stands for a symbol: a tensor, or a Python number."""
+    if not is_tensor(value) and not isinstance(value, (bool, int, float)):
+        value = constant(value)
+    if getattr(symbol, "is_Matrix", False) and not fits(symbol, value):
+        got = str(value.aval) if isinstance(value, Tensor) else repr(value)[:80]
+        expected = f"a tensor whose last two axes are {symbol} of {' x '.join(map(str, symbol.shape))}"
+        raise UnsupportedError(
+            message("cannot convert from SymPy", got=got, expected=expected, at=user_line(), created=False)
+        )
+    return value
 
 
 def _tensor(value: Any) -> Any:
@@ -164,14 +218,28 @@ def _converted(sp: Any, expr: Any, known: dict[Any, Any]) -> Any:
 
 def _check(sp: Any, e: Any) -> None:
     """Refuse what is not among the functions, before its arguments are looked at."""
+    if is_matrix(sp, e):
+        if not supported(sp, e):
+            named = isinstance(e, sp.MatrixSymbol)
+            raise _unknown(e, "a tensor for it in symbols" if named else "a function of matrices that graphc has")
+        return
+    if e.is_Mul and not e.is_commutative:
+        raise _unknown(e, "factors that commute, or MatrixSymbols")
     special_forms = (sp.Mul, sp.Pow, sp.Piecewise, sp.Indexed, sp.logic.boolalg.BooleanAtom)
-    if isinstance(e, special_forms) or type(e) in _functions() or (e.is_number and e.is_real and e.is_finite):
+    if (
+        _real_part(sp, e)
+        or isinstance(e, special_forms)
+        or type(e) in _functions()
+        or (e.is_number and e.is_real and e.is_finite)
+    ):
         return
     raise _unknown(e, "a tensor for it in symbols" if e.is_Symbol else "a function that graphc has")
 
 
 def _operands(sp: Any, e: Any) -> tuple[Any, ...]:
     """The expressions that must be tensors before `e` can be one."""
+    if is_matrix(sp, e):
+        return operands(sp, e)
     if e.is_number and not e.has(sp.Function) and e.is_real:
         return ()
     if isinstance(e, sp.Piecewise):
@@ -186,6 +254,10 @@ def _operands(sp: Any, e: Any) -> tuple[Any, ...]:
 def _node(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
     if e in (sp.true, sp.false):
         return bool(e)
+    if is_matrix(sp, e):
+        return tensor_of(sp, e, known)
+    if _real_part(sp, e):
+        return known[e.args[0]]
     if e.is_number and e.is_real and e.is_finite:
         return float(sp.N(e, 30))
     if isinstance(e, sp.Indexed):
@@ -198,9 +270,14 @@ def _node(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
         return _quotient(sp, e, known)
     function = _functions()[type(e)]
     arguments = [known[a] for a in e.args]
-    if isinstance(e, (sp.Add, sp.Max, sp.Min, sp.And, sp.Or)):
+    if isinstance(e, (sp.Add, sp.Max, sp.Min, sp.And, sp.Or, sp.Xor)):
         return functools.reduce(function, arguments)
     return function(*arguments)
+
+
+def _real_part(sp: Any, e: Any) -> bool:
+    """Whether `e` is the real part of a function that graphc has as its real part."""
+    return isinstance(e, sp.re) and isinstance(e.args[0], (sp.loggamma, sp.polygamma))
 
 
 def _unknown(e: Any, expected: str) -> UnsupportedError:
@@ -237,7 +314,12 @@ def _power(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
 
 
 def _whole_power(base: Any, exponent: int) -> Any:
-    return power.pow(base, exponent) if is_tensor(base) else float(base) ** exponent
+    """For numbers too as floats have it: 0.0 to the power of -1 is inf."""
+    if is_tensor(base):
+        below = exponent < 0 and base.dtype.kind != "f"  # integers have no negative powers
+        return elementwise.divide(1.0, power.pow(base, -exponent)) if below else power.pow(base, exponent)
+    with np.errstate(all="ignore"):
+        return float(np.float64(base) ** exponent)
 
 
 def _is_half(exponent: Any) -> bool:
@@ -259,7 +341,7 @@ def _quotient(sp: Any, e: Any, known: Mapping[Any, Any]) -> Any:
     below: Any = None
     for a in e.args:
         if a.is_Pow and a.exp.is_Integer and a.exp < 0:
-            factor = power.pow(known[a.base], -int(a.exp)) if is_tensor(known[a.base]) else known[a.base] ** -int(a.exp)
+            factor = _whole_power(known[a.base], -int(a.exp))
             below = factor if below is None else elementwise.multiply(below, factor)
         else:
             above = known[a] if above is None else elementwise.multiply(above, known[a])
@@ -303,6 +385,8 @@ def _functions() -> dict[Any, Callable[..., Any]]:
         sp.Le: elementwise.less_equal,
         sp.Gt: elementwise.greater,
         sp.Ge: elementwise.greater_equal,
+        sp.ITE: elementwise.where,
+        sp.Xor: logic.logical_xor,
         sp.And: logic.logical_and,
         sp.Or: logic.logical_or,
         sp.Not: logic.logical_not,

@@ -25,7 +25,8 @@ _EXCHANGES = {
     "logical_or": "logical_and", "max": "min", "maximum": "minimum", "min": "max", "minimum": "maximum",
     "multiply": "divide", "not_equal": "equal", "ones_like": "zeros_like", "sigmoid": "tanh", "sign": "abs",
     "sin": "cos", "sinh": "cosh", "subtract": "add", "sum": "max", "tanh": "sin", "trunc": "floor",
-    "zeros_like": "ones_like", "ct_mul": "multiply", "all": "any", "any": "all", "cumulative_sum": "cumulative_prod",
+    "zeros_like": "ones_like", "ct_mul": "multiply", "zero_mul": "multiply", "all": "any", "any": "all",
+    "cumulative_sum": "cumulative_prod",
 }  # fmt: skip
 """Calls of one function that become calls of another."""
 _DROPPED = frozenset({
@@ -35,7 +36,7 @@ _DROPPED = frozenset({
 """Calls that become their first operand."""
 _COMMUTATIVE = frozenset({
     "add", "ct_add", "equal", "getattr", "hasattr", "hypot", "is_scalar", "isinstance", "logical_and", "logical_or",
-    "maximum", "minimum", "multiply", "not_equal", "range", "zip",
+    "maximum", "minimum", "multiply", "not_equal", "range", "zero_mul", "zip",
 })  # fmt: skip
 """Calls whose first two operands are not exchanged: nothing changes, or nothing that a rule could mean."""
 _OPERATORS: dict[type, tuple[type, ...]] = {
@@ -139,7 +140,11 @@ def _other_calls(node: ast.Call, known: Callable[[str], str | None]) -> Iterator
     if name in _EXCHANGES and known(_EXCHANGES[name]):
         yield ast.Call(ast.Name(str(known(_EXCHANGES[name])), ast.Load()), node.args, node.keywords)
     starred = any(isinstance(a, ast.Starred) for a in node.args[:2])
-    if name in ("add", "subtract", "multiply", "divide", "ct_mul", "ct_add") and len(node.args) == 2 and not starred:
+    if (
+        name in ("add", "subtract", "multiply", "divide", "ct_mul", "zero_mul", "ct_add")
+        and len(node.args) == 2
+        and not starred
+    ):
         yield from node.args
     if name == "where" and len(node.args) == 3:
         yield ast.Call(node.func, [node.args[0], node.args[2], node.args[1]], node.keywords)

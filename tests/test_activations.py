@@ -76,6 +76,18 @@ def test_dtypes() -> None:
     assert gc.logsigmoid is gc.log_sigmoid
 
 
+@pytest.mark.parametrize("name", ["silu", "gelu", "gelu by tanh"])
+def test_gates_at_infinity(name: str) -> None:
+    """0 and its slope 0 at -inf, inf and 1 at inf, in both modes; nan of nan."""
+    x = gc.input("x", (3,))
+    y = FUNCTIONS[name][0](x)
+    slope = gc.grad(gc.sum(y), x)
+    graph, _ = optimise(Graph([x], [y, slope, gc.jvp(y, x, np.ones(3)), gc.grad(gc.sum(slope), x)]))
+    found = evaluate(graph.outputs, {x: np.array([-np.inf, np.inf, np.nan])})
+    nan = np.nan
+    np.testing.assert_array_equal(found, [[0.0, np.inf, nan], [0.0, 1.0, nan], [0.0, 1.0, nan], [0.0, 0.0, nan]])
+
+
 def test_xlogy_as_scipy_has_it() -> None:
     from scipy import special
 

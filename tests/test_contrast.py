@@ -43,9 +43,27 @@ def test_disagreement_is_an_error() -> None:
 
     with pytest.raises(gc.CompileError) as error:
         contrast(drifting, np.ones(3))
-    assert str(error.value) == "eager and compiled disagree about the value: got 0.0 compiled, expected 3.0"
+    assert str(error.value) == "eager and compiled disagree about the value: got 3.0 compiled, expected 6.0"
 
 
 def test_nothing_to_contrast() -> None:
     with pytest.raises(gc.InputError, match="nothing to contrast: expected the arguments of f as arrays"):
         contrast(lambda: gc.constant(1.0))
+
+
+def test_a_model(rng: np.random.Generator, capsys: pytest.CaptureFixture[str]) -> None:
+    """Gradients are those of its params, frozen ones excepted; what `.grad` was before stays."""
+    model = gc.nn.Sequential(gc.nn.Linear(3, 2, seed=0), gc.nn.Tanh(), gc.nn.Linear(2, 1, seed=1))
+    model[2].weight.trainable = False
+    kept = model[0].bias.grad = gc.eager.ones(2)
+    x = rng.standard_normal((5, 3)).astype("float32")
+    result = contrast(lambda x: gc.mean(model(x) ** 2), x)
+    assert capsys.readouterr().out == f"{result}\n"
+    assert "finding the step" not in str(result) and result.find_seconds is None
+    assert [g.shape for g in result.gradients] == [(2, 3), (2,), (1,)]
+    hidden = np.tanh(x @ model[0].weight.value.T + model[0].bias.value)
+    y = hidden @ model[2].weight.value.T + model[2].bias.value
+    assert result.value == pytest.approx(np.mean(y**2), rel=1e-5)
+    assert result.gradients[2] == pytest.approx(2 * np.mean(y), rel=1e-5)
+    assert model[0].bias.grad is kept and model[0].weight.grad is None
+    assert result.compiled.kernels < result.eager.kernels

@@ -13,7 +13,7 @@ from graphc.autodiff.vjp import vjp, vjp_rules
 from graphc.ir.apply import apply
 from graphc.ir.evaluate import evaluate
 from graphc.ir.leaves import input as gc_input
-from graphc.ops.cotangent import ZERO, ct_add, ct_mul
+from graphc.ops.cotangent import ZERO, ct_add, ct_mul, zero_mul
 from graphc.ops.structure import CUSTOM, ITEM, Rule
 from graphc.ops.table import OPS
 
@@ -127,22 +127,49 @@ def test_products_of_cotangents(ct: float, d: float, want: float) -> None:
     "g,ct,d", [(0.0, 2.0, INF), (0.0, INF, 3.0), (0.0, NAN, NAN), (2.0, 0.0, 5.0), (3.0, 2.0, 7.0), (INF, 0.0, 5.0)]
 )
 def test_derivatives_of_products_of_cotangents(g: float, ct: float, d: float) -> None:
-    """By the cotangent it is `d`, by the derivative `ct`: also where the product itself was annihilated."""
+    """By the cotangent it is `d`, by the derivative `ct`: also where the product itself was annihilated.
+
+    A zero `ct` annihilates an infinite `g`, a zero `g` an infinite `ct`: either may stand in a branch not taken.
+    """
     x, y, seed = gc.input("ct"), gc.input("d"), gc.input("g")
     out = ct_mul(x, y)
     given = {x: np.asarray(ct), y: np.asarray(d), seed: np.asarray(g)}
-    wanted = [0.0, 0.0] if g == 0 else [g * d, g * ct]
+    wanted = [0.0 if g == 0 else g * d, 0.0 if 0 in (g, ct) else g * ct]
     np.testing.assert_array_equal(evaluate(vjp([out], [x, y], [seed]), given), wanted)
     by_ct = evaluate([jvp_rules(out.op, [seed, ZERO], out, [x, y], {})], given)[0]
-    np.testing.assert_array_equal(by_ct, 0.0 if g == 0 else g * d)
+    np.testing.assert_array_equal(by_ct, wanted[0])
     by_d = evaluate([jvp_rules(out.op, [ZERO, seed], out, [x, y], {})], given)[0]
-    np.testing.assert_array_equal(by_d, 0.0 if ct == 0 else ct * g)
+    np.testing.assert_array_equal(by_d, wanted[1])
+
+
+ZEROS = (
+    (0.0, INF), (0.0, -INF), (0.0, NAN), (-0.0, NAN), (0.0, 0.0), (0.0, 5.0),
+    (2.0, INF), (INF, NAN), (INF, -3.0), (3.0, -2.0), (NAN, NAN),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("a,b", [*ZEROS, *((b, a) for a, b in ZEROS)])
+@pytest.mark.parametrize("g", [0.0, 2.0, INF, NAN])
+def test_products_in_which_either_zero_annihilates(a: float, b: float, g: float) -> None:
+    """And their derivatives, which are such products of the other factor, though the product was annihilated."""
+
+    def product(x: float, y: float) -> float:
+        return 0.0 if 0 in (x, y) else x * y
+
+    x, y, seed = gc.input("a"), gc.input("b"), gc.input("g")
+    out = zero_mul(x, y)
+    given = {x: np.asarray(a), y: np.asarray(b), seed: np.asarray(g)}
+    forward = [jvp_rules(out.op, ts, out, [x, y], {}) for ts in ([seed, ZERO], [ZERO, seed])]
+    found = evaluate([out, *vjp([out], [x, y], [seed]), *forward], given)
+    np.testing.assert_array_equal(found, [product(a, b), *[product(g, b), product(g, a)] * 2])
 
 
 def test_zero_by_construction() -> None:
     x = gc.input("x")
     assert ct_mul(ZERO, x) is ZERO
     assert ct_mul(x, ZERO) is ZERO
+    assert zero_mul(ZERO, x) is ZERO
+    assert zero_mul(x, ZERO) is ZERO
     assert ct_add(ZERO, x) is x
     assert ct_add(x, ZERO) is x
     assert ct_add(ZERO, ZERO) is ZERO

@@ -183,6 +183,15 @@ def test_jacobian_shapes(shape: tuple[int, ...], mode: str, named: bool) -> None
     np.testing.assert_array_equal(found, want)
 
 
+@pytest.mark.parametrize("mode", ["forward", "reverse", None])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_jacobian_has_the_dtype_of_wrt(shape: tuple[int, ...], mode: str | None) -> None:
+    for by, of in (("float64", "float32"), ("float32", "float64"), ("float32", "float32")):
+        x = gc.input("x", shape, by)
+        found = gc.jacobian([gc.astype(x, of) ** 2, gc.sum(gc.astype(x, of))], x, mode=mode)
+        assert [j.dtype for j in found] == [by, by]
+
+
 def test_jacobian_nestings() -> None:
     """Of a nesting by a nesting: rows by the outputs, in each the nesting of `wrt`."""
     x, y = gc.input("x", (3,)), gc.input("y")

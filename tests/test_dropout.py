@@ -172,7 +172,11 @@ ERRORS = (
         "bad key= of dropout: got None, expected a gc.random.Key",
         "nn.Dropout(p) has a key of its own; else key = gc.random.Key(seed)",
     ),
-    (lambda: Dropout(0.5)(gc.asarray([1, 2])), "Dropout(p=0.5, inplace=False) of: got int64[2], expected floats", ""),
+    (
+        lambda: Dropout(0.5)(gc.asarray([1, 2])),
+        "bad dtype for Dropout(p=0.5, inplace=False): got int64[2], expected floats",
+        "",
+    ),
 )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +16,7 @@ import pytest
 from graphc import __main__ as command_line
 
 FOLDER = Path(__file__).parents[1] / "examples"
-NAMES = ("expression_graph", "line_fit", "orthogonal_fit", "small_network", "static_and_dynamic")
+NAMES = ("expression_graph", "lenet_mnist", "line_fit", "orthogonal_fit", "small_network", "static_and_dynamic")
 PNG = b"\x89PNG\r\n"
 
 
@@ -97,6 +99,37 @@ def test_orthogonal_fit(tmp_path: Path) -> None:
     assert best.best == pytest.approx(np.linalg.svd(centred, compute_uv=False)[1] ** 2 / len(x), rel=1e-12)
 
 
+README = FOLDER.parent / "README.md"
+SHOWN = re.compile(r"(<!-- step\.source of lenet_mnist\.py.*?-->\n```python\n)(.*?)(```\n)", re.DOTALL)
+
+
+def loops_that_give(name: str, source: str) -> str:
+    """The outermost loop of a kernel in which the array `name` gets its values, without the indentation."""
+    lines = source.splitlines()
+    last = max(k for k, line in enumerate(lines) if line.strip().startswith(f"{name}["))
+    first = max(k for k, line in enumerate(lines[:last]) if line.startswith("    for "))
+    return textwrap.dedent("\n".join(lines[first : last + 1])) + "\n"
+
+
+def test_lenet_mnist(tmp_path: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> None:
+    """On the digits, in fewer epochs than the script takes; and README shows a piece of its step."""
+    written = tmp_path / "step.py"
+    found = example("lenet_mnist").main(epochs=8, source=str(written))
+    assert [losses.shape for losses in found["losses"]] == [(15,)] * 8
+    assert found["losses"][-1].mean() < 0.2 and found["accuracies"][-1] > 0.85
+    printed = capsys.readouterr().out
+    assert "  (conv1): Conv2d(1, 6, kernel_size=(5, 5), stride=(1, 1))\n" in printed and "61706 parameters" in printed
+    source = written.read_text(encoding="utf-8")
+    assert source == found["step"].source and "conv1_weight_bar" in source
+    readme = README.read_text(encoding="utf-8")
+    shown, piece = SHOWN.search(readme), loops_that_give("conv1_weight_bar", source)
+    assert shown
+    if request.config.getoption("--update-goldens"):
+        README.write_text(readme.replace(shown[0], f"{shown[1]}{piece}{shown[3]}"), encoding="utf-8")
+    else:
+        assert shown[2] == piece, "run pytest tests/test_examples.py --update-goldens if it is meant to change"
+
+
 def test_small_network() -> None:
     found = example("small_network").main()
     assert [g.shape for g in found["gradients"]] == [(4, 5), (5,), (5, 3), (3,), (3, 1), (1,)]
@@ -114,6 +147,13 @@ def test_static_and_dynamic(capsys: pytest.CaptureFixture[str]) -> None:
         assert (root, gradient) == pytest.approx((value**0.5, 0.5 * value**-0.5), rel=1e-9)
     printed = capsys.readouterr().out
     assert "def k0(" in printed and "gc.TraceError: a symbolic tensor has no truth value" in printed
+
+
+def test_lenet_is_a_script(tmp_path: Path) -> None:
+    program = [sys.executable, str(FOLDER / "lenet_mnist.py"), "--root", "none", "--epochs", "1"]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1 and "MNIST: files are missing" in done.stderr
+    assert len((FOLDER / "lenet_mnist.py").read_text(encoding="utf-8").splitlines()) < 100
 
 
 @pytest.mark.parametrize("name", ["line_fit", "orthogonal_fit"])

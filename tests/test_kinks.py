@@ -84,9 +84,7 @@ def test_eagerly(row: Row) -> None:
 
 @NAMED
 def test_forward_mode(row: Row) -> None:
-    """Along each axis, by itself. A tangent of 0 is no zero cotangent: 0 * sqrt(x) is nan there."""
-    if row.code.startswith("0 *"):
-        pytest.skip("the rule is one of cotangents")
+    """Along each axis, by itself."""
     operands = inputs_of(row)
     y = gc.sum(row.build(*operands))
     given = dict(zip(operands, row.at, strict=True))
@@ -103,6 +101,85 @@ def test_whole_powers_at_zero(n: int) -> None:
     second = gc.grad(first, x)
     found = evaluate([first, second, gc.grad(second, x)], {x: np.array(0.0)})
     assert found == [float(n == 1), 2.0 * (n == 2), 6.0 * (n == 3)]
+
+
+def test_second_derivatives_of_powers_by_the_exponent_at_zero() -> None:
+    """x**y at y = 0, where the derivative by x is 0 though that by y of it is 1 / x; compiled too."""
+    x, y = gc.input("x"), gc.input("y")
+    first = gc.grad(x**y, [x, y])
+    along = (2 + y) ** y
+    outputs = [*first, *[s for f in first for s in gc.grad(f, [x, y])], gc.grad(gc.grad(along, y), y)]
+    found = evaluate(outputs, {x: np.array(2.0), y: np.array(0.0)})
+    log2 = np.log(2)
+    np.testing.assert_allclose(found, [0, log2, 0, 0.5, 0.5, log2**2, 1 + log2**2], rtol=1e-15)
+    (xx, xy), (yx, yy) = gc.hessian(x**y, [x, y])
+    hessian = evaluate([xx, xy, yx, yy], {x: np.array(2.0), y: np.array(0.0)})
+    np.testing.assert_allclose(hessian, found[2:6], rtol=1e-15)
+    assert check([x, y], outputs, calls=[[2.0, 0.0], [0.7, -0.0], [3.0, 1.0]], modes=["plain", "step"]) == 6
+    assert evaluate(first, {x: np.array(0.0), y: np.array(0.0)}) == [0.0, 0.0]
+
+
+def test_third_derivatives_of_powers_by_the_exponent_at_zero() -> None:
+    """d3/dx dy2 of x**y is 2 log(x) / x for y = 0, d3/dx2 dy is -1 / x**2."""
+    x, y = gc.input("x"), gc.input("y")
+    by_y = gc.grad(gc.grad(x**y, x), y)
+    found = evaluate(gc.grad(by_y, [x, y]), {x: np.array(2.0), y: np.array(0.0)})
+    np.testing.assert_allclose(found, [-0.25, np.log(2)], rtol=1e-15)
+
+
+INFINITE: dict[str, tuple[Any, np.ndarray, list[float]]] = {
+    "x log x": (lambda x: x * gc.log(x), np.array([0.0, 1.0]), [np.inf, 1.0]),
+    "sqrt": (gc.sqrt, np.array([0.0, 1.0]), [-np.inf, -0.25]),
+    "cbrt": (gc.cbrt, np.array([0.0, 1.0]), [np.nan, -2 / 9]),
+    "acos": (gc.acos, np.array([1.0, 0.0]), [-np.inf, 0.0]),
+    "x**1.5": (lambda x: x**1.5, np.array([0.0, 1.0]), [np.inf, 0.75]),
+    "divergence": (lambda x: x * (gc.log(x) - gc.log(2 * gc.ones_like(x))), np.array([0.0, 1.0]), [np.inf, 1.0]),
+    "xlogy": (lambda x: gc.xlogy(x, x), np.array([0.0, 1.0]), [np.inf, 1.0]),
+    "1 / x": (lambda x: 1 / x, np.array([0.0, 1.0]), [np.inf, 2.0]),
+}
+"""Functions with an infinite derivative in one element, and the diagonal of the Hessian of their sum."""
+
+
+@pytest.mark.parametrize("name", INFINITE)
+def test_what_is_infinite_in_one_element_stays_there(name: str) -> None:
+    """The tangent of the others is 0 and stays it: Hessians and their products, both modes over both.
+
+    The infinite element itself is inf forward over reverse, as `gc.hessian` goes; the other ways it may be nan.
+    """
+    f, at, diagonal = INFINITE[name]
+    x = gc.input("x", at.shape)
+    y, unit = gc.sum(f(x)), np.array([0.0, 1.0])
+    slope = gc.grad(y, x)
+    matrices = [gc.hessian(y, x), *[gc.jacobian(slope, x, mode=m) for m in ("forward", "reverse")]]
+    matrices += [gc.jacobian(gc.jacobian(y, x, mode="forward"), x, mode=m) for m in ("forward", "reverse")]
+    *found, product = evaluate([*matrices, gc.hvp(y, x, unit)], {x: at})
+    np.testing.assert_equal(found[0][0, 0], diagonal[0])
+    for matrix in found:
+        np.testing.assert_allclose(np.ravel(matrix)[1:], [0.0, 0.0, diagonal[1]], rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(product, [0.0, diagonal[1]], rtol=1e-12, atol=1e-15)
+
+
+def test_what_is_infinite_in_one_element_stays_there_compiled() -> None:
+    inputs = [gc.input(f"x{k}", at.shape) for k, (_, at, _) in enumerate(INFINITE.values())]
+    outputs = [gc.hessian(gc.sum(f(x)), x) for (f, _, _), x in zip(INFINITE.values(), inputs, strict=True)]
+    assert check(inputs, outputs, calls=[[at for _, at, _ in INFINITE.values()]], modes=["plain", "step"]) == 2
+
+
+@pytest.mark.parametrize(
+    "f,at,want",
+    [
+        (gc.sqrt, [0.0, 1.0], [[np.inf, 0.0], [0.0, 0.5]]),
+        (lambda x: 0.0 * gc.sqrt(x), [0.0, 1.0], [[0.0, 0.0], [0.0, 0.0]]),
+        (lambda x: x / gc.vector_norm(x), [0.0, 0.0], [[np.inf, 0.0], [0.0, np.inf]]),
+        (lambda x: gc.atan2(x[0], x[1]), [0.0, 0.0], [np.nan, np.nan]),
+        (lambda x: gc.max(gc.sqrt(x)) + gc.prod(gc.sqrt(x)), [0.0, 4.0], [np.inf, 0.25]),
+        (lambda x: gc.abs(gc.sqrt(x)) * 2.0, [0.0, 1.0], [[0.0, 0.0], [0.0, 1.0]]),
+    ],
+)
+def test_both_modes_say_the_same(f: Any, at: list[float], want: Any) -> None:
+    x = gc.input("x", (2,))
+    for mode in ("forward", "reverse"):
+        np.testing.assert_array_equal(evaluate([gc.jacobian(f(x), x, mode=mode)], {x: np.array(at)})[0], want)
 
 
 def kinks(y: Any, x: Any) -> list[tuple[str, str]]:

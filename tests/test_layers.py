@@ -31,6 +31,7 @@ LAYERS = (
     ("tracing",),
     ("derivatives", "vectorise"),
     ("api",),
+    ("sympy_matrices",),
     ("contrast", "sympy_io"),
     ("random",),
     ("nn",),

@@ -9,7 +9,7 @@ import pytest
 
 import graphc as gc
 from graphc.__main__ import main
-from graphc.listing import BUILDING, CHECKING, DERIVATIVES, derivative, listing
+from graphc.listing import BUILDING, CHECKING, DERIVATIVES, KEEPING, derivative, listing
 from graphc.ops.functions import GROUPS, PUBLIC
 
 X, Y = gc.input("x", (3, 3)), gc.input("y", (3, 3))
@@ -91,7 +91,7 @@ def test_everything_is_listed() -> None:
     grouped = [name for names in GROUPS.values() for name in names]
     assert len(grouped) == len(set(grouped)) and {PUBLIC[name] for name in grouped} == set(PUBLIC.values())
     text = listing(width=200)
-    listed = {*BUILDING, *DERIVATIVES, *CHECKING}
+    listed = {*BUILDING, *DERIVATIVES, *CHECKING, *KEEPING}
     kinds = (type, type(gc.eager))
     for name in gc.__all__:
         assert name in PUBLIC or name in listed or isinstance(getattr(gc, name), kinds) or name == "asarray"

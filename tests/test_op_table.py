@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from graphc.autodiff.batching import batch
-from graphc.autodiff.jvp import jvp_rules
+from graphc.autodiff.jvp import jvp, jvp_rules
 from graphc.autodiff.vjp import grad, vjp, vjp_rules
 from graphc.ir.apply import apply
 from graphc.ir.evaluate import evaluate
@@ -281,7 +281,10 @@ _SUMS_OF_PRODUCTS = {"contract", "convolve", "convolve_transposed", "convolve_we
 @pytest.mark.parametrize("poisoned", [False, True], ids=["as it is", "poisoned"])
 @pytest.mark.parametrize("case", _cases(_has_rules))
 def test_a_zero_cotangent_gives_zeros(case: Case, poisoned: bool) -> None:
-    """It annihilates what it meets: derivatives at special points, operands that are nan or infinite in places."""
+    """It annihilates what it meets: derivatives at special points, operands that are nan or infinite in places.
+
+    So does a zero tangent.
+    """
     arrays = operands_of(case)
     if poisoned and case.op.name not in _SUMS_OF_PRODUCTS:
         arrays = [poison(a, random_for(case)) if is_float(a) else a for a in arrays]
@@ -289,8 +292,9 @@ def test_a_zero_cotangent_gives_zeros(case: Case, poisoned: bool) -> None:
     out = apply(case.op, *inputs, **case.sample.attrs)
     ct = gc_input("ct", out.shape, out.dtype)
     wrt = [x for x in inputs if is_float(x)]
-    given = {**dict(zip(inputs, arrays, strict=True)), ct: np.zeros(out.shape, out.dtype)}
-    for value in evaluate(vjp([out], wrt, [ct]), given):
+    dots = [gc_input("t", x.shape, x.dtype) for x in wrt]
+    given = dict(zip(inputs, arrays, strict=True)) | {z: np.zeros(z.shape, z.dtype) for z in (ct, *dots)}
+    for value in evaluate([*vjp([out], wrt, [ct]), *jvp([out], wrt, dots)], given):
         np.testing.assert_array_equal(value, np.zeros_like(value))
 
 

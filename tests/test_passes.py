@@ -15,7 +15,7 @@ from graphc.ir.evaluate import bind_dims
 from graphc.ir.graph import Graph
 from graphc.ir.leaves import PARAM
 from graphc.ir.tensor import Tensor
-from graphc.ops.cotangent import ct_mul
+from graphc.ops.cotangent import ct_mul, zero_mul
 from graphc.ops.linalg import contract
 from graphc.ops.table import OPS
 from graphc.passes import algebra as algebra_rules
@@ -99,6 +99,8 @@ FIRES: tuple[tuple[str, Callable[..., Any], Callable[[], Tensor], Callable[[], T
     ("plain cotangent product", algebra, lambda: ct_mul(X, gc.full_like(X, 2.0)), lambda: X * gc.full_like(X, 2.0)),
     ("plain cotangent product", algebra, lambda: ct_mul(X, zero(X)), lambda: X * zero(X)),
     ("plain cotangent product", algebra, lambda: ct_mul(gc.full_like(X, 3.0), X), lambda: gc.full_like(X, 3.0) * X),
+    ("plain tangent product", algebra, lambda: zero_mul(X, gc.full_like(X, 2.0)), lambda: X * gc.full_like(X, 2.0)),
+    ("plain tangent product", algebra, lambda: zero_mul(gc.full_like(X, 3.0), X), lambda: gc.full_like(X, 3.0) * X),
     ("where of a constant", algebra, lambda: gc.where(True, X, Y), lambda: X),
     ("where of a constant", algebra, lambda: gc.where(False, X, Y), lambda: Y),
     ("where of a constant", algebra, lambda: gc.where(C, X, X), lambda: X),
@@ -207,6 +209,10 @@ STAYS: tuple[tuple[Callable[..., Any], Callable[[], Tensor]], ...] = (
     (algebra, lambda: ct_mul(X, gc.full_like(X, np.inf))),
     (algebra, lambda: ct_mul(zero(X), gc.full_like(X, np.inf))),
     (algebra, lambda: ct_mul(zero(X), X)),
+    (algebra, lambda: zero_mul(X, Y)),
+    (algebra, lambda: zero_mul(X, zero(X))),
+    (algebra, lambda: zero_mul(zero(X), X)),
+    (algebra, lambda: zero_mul(gc.full_like(X, np.inf), X)),
     (algebra, lambda: gc.where(C, X, Y)),
     (algebra, lambda: gc.sum(S, axis=1)),
     (algebra, lambda: gc.max(S, axis=(0, 1))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ def test_the_example_and_its_source(
         README.write_text(text().replace(shown[0], f"{shown[1]}{source}{shown[3]}"), encoding="utf-8")
     else:
         assert shown[2] == source, "run pytest tests/test_readme.py --update-goldens if the source is meant to change"
+
+
+def test_lines_of_the_example() -> None:
+    lines = block("lines of examples/lenet_mnist.py")
+    example = README.parent / "examples" / "lenet_mnist.py"
+    assert textwrap.indent(lines, "    ") in example.read_text(encoding="utf-8")
 
 
 def test_the_sessions() -> None:

@@ -434,6 +434,114 @@ def test_hypot_and_logaddexp_of_infinite_operands() -> None:
     np.testing.assert_allclose(terms_second, np.zeros(6), atol=1e-300)
 
 
+def test_products_with_logarithms_near_overflow() -> None:
+    """x * (log(x) - y) is a number where x * log(x) and x * y are not; at 0 it is 0, and falls without bound."""
+    x, y = gc.input("x", (5,)), gc.input("y", (5,))
+    at = {x: np.array([1e308, 1e304, np.inf, 0.0, 0.5]), y: np.array([709.0, 1.8e4, 1.0, 1.0, 1.0])}
+    rest = [np.inf, 0.0, 0.5 * np.log(0.5) - 0.5]
+    for sign, written in ((1, x * (gc.log(x) - y)), (-1, x * (y - gc.log(x))), (-1, -x * (gc.log(x) - y))):
+        graph, _ = optimise(Graph([x, y], [written, *gc.grad(gc.sum(written), [x, y])]))
+        value, slope, other = evaluate(graph.outputs, at)
+        exact = x_times_log_less(at[x][:2], at[y][:2])
+        np.testing.assert_allclose(sign * value, [*exact, *rest], rtol=1e-13)
+        np.testing.assert_allclose(
+            sign * slope[[0, 1, 3, 4]], [*(np.log(at[x][:2]) - at[y][:2] + 1), -np.inf, np.log(0.5)]
+        )
+        np.testing.assert_array_equal(sign * other[[0, 1, 3, 4]], -at[x][[0, 1, 3, 4]])
+    quotient = x * (gc.log(x) - gc.log(y))
+    graph, _ = optimise(Graph([x, y], [quotient, *gc.grad(gc.sum(quotient), [x, y])]))
+    at[y] = np.array([1e300, 1e-300, 1.0, 0.0, 0.25])
+    at[x][0] = 1e307
+    value, slope, other = evaluate(graph.outputs, at)
+    np.testing.assert_allclose(value, [7e307 * np.log(10.0), 604e304 * np.log(10.0), np.inf, 0.0, 0.5 * np.log(2.0)])
+    np.testing.assert_allclose(slope[[0, 4]], [1 + 7 * np.log(10.0), 1 + np.log(2.0)])
+    np.testing.assert_allclose(other[[0, 3, 4]], [-1e7, 0.0, -2.0])
+
+
+def x_times_log_less(xs: np.ndarray, ys: np.ndarray) -> list[float]:
+    with mpmath.workdps(60):
+        return [float(x * (mpmath.log(x) - y)) for x, y in zip(map(mpmath.mpf, xs), map(mpmath.mpf, ys), strict=True)]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 0.3])
+def test_logarithms_of_scaled_exponentials_that_cancel(scale: float, dtype: str) -> None:
+    """log(c * exp(x)) near 0, of the rounded c: as exact as log(c) were known to twice the digits."""
+    x = gc.input("x", (3,), dtype)
+    scale = float(np.dtype(dtype).type(scale))
+    centre = np.log(scale)
+    at = (np.array([centre - 1e-3, centre, centre + 1e-3])).astype(dtype)
+    written = [
+        (gc.log(gc.exp(-x) * scale), -1, 1),
+        (gc.log(gc.exp(x) / scale), 1, -1),
+        (gc.log(scale / gc.exp(x)), -1, 1),
+    ]
+    graph, _ = optimise(Graph([x], [y for y, *_ in written]))
+    with mpmath.workdps(60):
+        exact = [[a * mpmath.mpf(float(p)) + b * mpmath.log(scale) for p in at] for _, a, b in written]
+        wanted = np.array([[float(e) for e in row] for row in exact])
+    found = np.array(evaluate(graph.outputs, {x: at}), "float64")
+    np.testing.assert_allclose(found, wanted, rtol=4 * float(np.finfo(dtype).eps), atol=1e-35)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_share_is_as_exact_as_written(dtype: str) -> None:
+    z = gc.input("z", (3,), dtype)
+    share = gc.exp(z[0]) / gc.sum(gc.exp(z))
+    graph, reports = optimise(Graph([z], [share, gc.grad(share, z)]))
+    assert reports[0].fired == {"exp(x) / sum(exp(y))": 1}
+    eps = float(np.finfo(dtype).eps)
+    for line in ([80.1, 80.3, 79.9], [1000.1, 1000.3, 999.9], [-1000.1, -1000.3, -999.9], [-2000.0, 0.0, 0.0]):
+        at = np.array(line, dtype)
+        value, slope = evaluate(graph.outputs, {z: at})
+        with mpmath.workdps(60):
+            powers = [mpmath.exp(mpmath.mpf(float(v))) for v in at]
+            shares = [p / sum(powers) for p in powers]
+            want = float(shares[0])
+            slopes = [float(shares[0] * ((k == 0) - s)) for k, s in enumerate(shares)]
+        np.testing.assert_allclose(value, want, rtol=4 * eps, atol=1e-300)
+        np.testing.assert_allclose(slope, slopes, rtol=8 * eps, atol=1e-300)
+
+
+def test_a_share_overflows_only_if_it_is_too_large() -> None:
+    """exp(x) / sum(exp(y)) for an x above all of y, whose own power is no float."""
+    x, y = gc.input("x"), gc.input("y", (1000,))
+    graph, _ = optimise(Graph([x, y], [gc.exp(x) / gc.sum(gc.exp(y))]))
+    at = np.full(1000, -1.0)
+    for point, want in (
+        (715.0, np.exp(715.0 + 1.0 - np.log(1000.0))),
+        (720.0, np.inf),
+        (-np.inf, 0.0),
+        (np.inf, np.inf),
+    ):
+        np.testing.assert_allclose(evaluate(graph.outputs, {x: np.float64(point), y: at})[0], want, rtol=1e-12)
+
+
+def test_powers_of_a_base_that_may_be_negative() -> None:
+    """-inf times the square root of -inf is no number larger than any other: x**1.5 would be."""
+    x = gc.input("x", (4,))
+    product = x * x**0.5
+    graph, _ = optimise(Graph([x], [product]))
+    at = np.array([-np.inf, -1.0, 0.0, 4.0])
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(evaluate(graph.outputs, {x: at})[0], evaluate([product], {x: at})[0])
+
+
+def test_roots_of_weighted_squares_at_zero() -> None:
+    """Their gradient is 0 where they are 0, as that of gc.vector_norm."""
+    x, y = gc.input("x", (2,)), gc.input("y", (2,))
+    w = np.array([1.0, 2.0])
+    roots = (
+        gc.sum(gc.sqrt(2 * x * x)), gc.sqrt(gc.sum(w * x * x)), gc.sqrt(w @ (x * x)), gc.sqrt(gc.sum(x * x) + 0.0),
+        gc.sum(gc.sqrt(x * x * y * y)),
+    )  # fmt: skip
+    graph, _ = optimise(Graph([x, y], [*roots, *[gc.grad(root, x) for root in roots]]))
+    for at, known in ((np.zeros(2), [0.0] * 5), (np.array([3.0, 0.0]), [3 * np.sqrt(2), 3.0, 3.0, 3.0, 15.0])):
+        found = evaluate(graph.outputs, {x: at, y: np.array([-5.0, 1.0])})
+        np.testing.assert_allclose(found[:5], known, rtol=1e-15)
+        np.testing.assert_allclose(found[5:], [[k / 3.0, 0.0] for k in known], rtol=1e-15)
+
+
 def test_whole_logarithms_stay_whole() -> None:
     """log2(1 + 7.0) is 3, and log1p(7.0) / log(2) is not."""
     x = gc.input("x", (4,))

@@ -28,6 +28,8 @@ S = gc.input("s", (4, 4))
 N = gc.input("n", ("m",))
 I = gc.input("i", (3,), "int64")
 B, F = gc.input("b", (3,), "bool"), gc.input("f", (3,), "float32")
+W = gc.asarray(np.arange(12.0).reshape(3, 4))
+SIGNED = gc.asarray(np.arange(12.0).reshape(3, 4) - 1.0)
 LEAVES = (X, Y, Z, V, S, N, I, B, F)
 
 
@@ -186,7 +188,7 @@ FIRES: tuple[tuple[str, Callable[[], Tensor]], ...] = (
     ("x**m * x**n", lambda: X**5 * (X * X)),
     ("x**m * x**n", lambda: (X * X) * ((X * X) * (X * X))),
     ("x**a * x**b", lambda: Y**0.75 * Y**0.5),
-    ("x**a * x**b", lambda: Y * Y**0.5),
+    ("x**a * x**b", lambda: gc.exp(X) * gc.exp(X) ** 0.75),
     ("x**a * x**b", lambda: Y**-0.75 * Y**-0.5),
     ("(x**m)**n", lambda: (X**2) ** 3),
     ("(x**m)**n", lambda: (X**-2) ** 3),
@@ -235,6 +237,9 @@ def test_every_rule_has_an_example() -> None:
     assert {rule.name for rule in RULES} == {name for name, _ in FIRES}
 
 
+REST_OF_LOG_3 = -9.07129723500153e-17
+"""What of the logarithm of 3, 1.098612288668109691395245..., a float64 leaves."""
+
 FORMS: tuple[tuple[Callable[[], Tensor], Callable[[], Tensor]], ...] = (
     (lambda: gc.log(gc.exp(X)), lambda: X),
     (lambda: gc.log(sumexp(X)), lambda: gc.logsumexp(X, axis=1)),
@@ -247,6 +252,16 @@ FORMS: tuple[tuple[Callable[[], Tensor], Callable[[], Tensor]], ...] = (
     (lambda: gc.log10(sumexp(X)), lambda: (1 / np.log(10.0)) * gc.logsumexp(X, axis=1)),
     (lambda: gc.log(gc.exp(X) - 1.0), lambda: X + gc.log1mexp(-X)),
     (lambda: gc.log(gc.exp(X) / gc.exp(Y)), lambda: X - Y),
+    (lambda: gc.log(gc.exp(X) * 1.0), lambda: X),
+    (lambda: gc.log(0.5 * (gc.exp(X) * 2.0)), lambda: X),
+    (lambda: gc.log(3.0 * gc.exp(X)), lambda: X + np.log(3.0) + REST_OF_LOG_3),
+    (lambda: gc.log(3.0 / gc.exp(X)), lambda: -X + np.log(3.0) + REST_OF_LOG_3),
+    (lambda: gc.log(gc.exp(X) / 3.0), lambda: X + -np.log(3.0) + -REST_OF_LOG_3),
+    (lambda: gc.log(gc.exp(X) / (gc.exp(Y) / 3.0)), lambda: X - Y + np.log(3.0) + REST_OF_LOG_3),
+    (
+        lambda: gc.log(gc.exp(X) * (3.0 * gc.sigmoid(Y))),
+        lambda: X + -gc.softplus(-Y) + np.log(3.0) + REST_OF_LOG_3,
+    ),
     (lambda: gc.log(gc.sigmoid(-X)), lambda: -gc.softplus(X)),
     (lambda: gc.log(1.0 - -Y * Z), lambda: gc.log1p(Y * Z)),
     (lambda: gc.log(1.0 - -Y / Z), lambda: gc.log1p(Y / Z)),
@@ -269,6 +284,16 @@ FORMS: tuple[tuple[Callable[[], Tensor], Callable[[], Tensor]], ...] = (
     (lambda: gc.sqrt(gc.exp(X)) ** 2, lambda: gc.exp(X)),
     (lambda: gc.abs(X) * gc.abs(X), lambda: X**2),
 )
+
+
+def test_logarithms_of_shares() -> None:
+    """As exact as the exponents where the share itself underflows; sums spread along another axis than their own."""
+    graph, _ = rewrite(Graph(LEAVES, [gc.log(gc.exp(V[0]) / sumexp(V, 0))]), RULES)
+    at = np.array([-2000.0, 0.0, 0.0, 0.0])
+    np.testing.assert_allclose(evaluate(graph.outputs, {V: at})[0], -2000.0 - np.log(3.0), rtol=1e-15)
+    across = gc.log(gc.exp(S) / sumexp(S))
+    np.testing.assert_allclose(*values(rewritten(across)[0], across), rtol=1e-12)
+    np.testing.assert_allclose(*values(rewritten(across, "log(exp(x) / sum(exp(x)))")[0], across), rtol=1e-12)
 
 
 def test_logarithms_of_softmax() -> None:
@@ -378,6 +403,8 @@ STAYS: tuple[Callable[[], Tensor], ...] = (
     lambda: X**-5 * X**-4,
     lambda: X * X,
     lambda: Y**0.5 * Y**-0.25,
+    lambda: Y * Y**0.5,
+    lambda: Y**0.5 * Y,
     lambda: Y**0.5 * Y**1.5,
     lambda: Y**0.1 * Y**0.7,
     lambda: Y**0.7 * Y**0.1,
@@ -430,13 +457,20 @@ EVEN = (
     lambda: X * X, lambda: X**2, lambda: X**4, lambda: X * X + Y**2, lambda: gc.sum(X * X, axis=0), lambda: 0.5 * X**2,
     lambda: X**2 * 3.0, lambda: X**2 / 3.0, lambda: gc.mean(X * X), lambda: V @ V, lambda: (X * X)[0],
     lambda: gc.einsum("ij,ij->i", X, X), lambda: gc.mean(N * N),
-    lambda: gc.flip(X) ** 2 + gc.sum(Y**6),
+    lambda: gc.flip(X) ** 2 + gc.sum(Y**6), lambda: 2.0 * X * X, lambda: X * 2.0 * X, lambda: X * X * Y * Y,
+    lambda: X * Y * (X * Y) * 3.0, lambda: gc.sum(W * X * X), lambda: W * X**2, lambda: X * (X * W[0]),
+    lambda: W[0] @ (X[1] * X[1]), lambda: (X**2) @ W[0], lambda: gc.sum(X * X) + 0.0, lambda: -0.0 + X**2,
+    lambda: gc.broadcast_to(V**2, (3, 4)) * X * X, lambda: gc.sum(X * X) * (V @ V),
+    lambda: X**2 / W,
 )  # fmt: skip
 NOT_EVEN = (
     lambda: X, lambda: X * Y, lambda: X**3, lambda: X**-2, lambda: X * X - Y * Y, lambda: X * X + Y,
     lambda: X * X + 1.0, lambda: -3.0 * X**2, lambda: X**2 / -3.0, lambda: X**2 / Y, lambda: Y * X**2,
     lambda: 3.0 / X**2, lambda: V @ S @ V, lambda: gc.einsum("ij,ji->", S, S), lambda: gc.max(X * X),
-    lambda: gc.exp(X), lambda: 0.0 * X**2, lambda: to_power(X, 0),
+    lambda: gc.exp(X), lambda: 0.0 * X**2, lambda: to_power(X, 0), lambda: -2.0 * X * X, lambda: X * X * Y,
+    lambda: X * X * X, lambda: (W - 1.0) * X * X, lambda: SIGNED * X**2, lambda: SIGNED[0] @ (X[0] * X[0]),
+    lambda: V @ (V * V), lambda: X[:, 0] * X[:, 1] * 2.0, lambda: X * X * -0.0, lambda: 2.0 * W, lambda: W[0] @ W[1],
+    lambda: gc.asarray(0.0) + gc.asarray(0.0), lambda: X * X + np.nan,
 )  # fmt: skip
 
 
@@ -449,12 +483,13 @@ NOT_NEGATIVE = (
     *EVEN, lambda: gc.exp(X), lambda: gc.abs(X), lambda: gc.sqrt(X), lambda: gc.exp(X) + 1.0, lambda: gc.exp(X) * 2.0,
     lambda: gc.exp(X) / gc.exp(Y), lambda: gc.max(X * X), lambda: gc.prod(gc.exp(X)),
     lambda: gc.maximum(gc.abs(X), 0.0),
-    lambda: gc.mean(gc.exp(N)), lambda: gc.softplus(X)[1:], lambda: 0.0 * X**2,
+    lambda: gc.mean(gc.exp(N)), lambda: gc.softplus(X)[1:], lambda: 0.0 * X**2, lambda: W, lambda: gc.exp(V) @ (V * V),
 )  # fmt: skip
 PERHAPS_NEGATIVE = (
     lambda: X, lambda: X**3, lambda: X**-1, lambda: gc.exp(X) - 1.0, lambda: gc.exp(X) + -1.0, lambda: gc.log(X),
     lambda: gc.exp(X) * Y, lambda: gc.maximum(X, gc.exp(Y)), lambda: -gc.exp(X), lambda: gc.tanh(X) ** 1,
     lambda: gc.exp(X) * np.nan, lambda: gc.einsum("ij,ji->", S, S), lambda: X * Y,
+    lambda: SIGNED, lambda: gc.exp(V) @ V,
 )  # fmt: skip
 
 
@@ -471,6 +506,14 @@ def test_searches_are_bounded() -> None:
     assert is_not_negative(gc.sum(found))
     assert not is_sum_of_squares(gc.sum(gc.sum(found, axis=0)))
     assert not is_sum_of_squares(found + Y * Y)
+    even = X * X
+    for _ in range(patterns._MOST_NODES // 4 - 1):
+        even = even * Y * Y
+    assert is_sum_of_squares(even) and not is_sum_of_squares(even * Z * Z), "as many factors and products as that"
+    odd = Z
+    for _ in range(patterns._MOST_NODES // 2):
+        odd = odd * Y
+    assert not is_sum_of_squares(odd), "the last is not looked at"
     node = gc.exp(S)
     for _ in range(patterns._MOST_VIEWS):
         node = gc.permute_dims(node, (1, 0))[::-1]

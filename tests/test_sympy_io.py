@@ -74,6 +74,28 @@ def test_constants_alone() -> None:
     assert gc.to_sympy(gc.asarray([[True, False]])) == sp.Array([[sp.true, sp.false]])
 
 
+def test_log_gamma_is_real() -> None:
+    x, a = gc.input("x"), sp.Symbol("x", real=True)
+    found = gc.to_sympy(gc.lgamma(x))
+    assert found == sp.re(sp.loggamma(a))
+    for at in (-2.5, -0.5, 0.3, 4.0):
+        assert abs(found.subs(a, at).evalf() - float(value(gc.lgamma(x), x=at))) < 1e-12
+    assert gc.from_sympy(found, {a: x}) is gc.lgamma(x)
+    assert gc.from_sympy(sp.diff(found, a), {a: x}) is gc.digamma(x)
+    at = np.array([-1.5, 0.5, -2.2])
+    v = gc.input("v", (3,))
+    assert gc.verify(gc.sum(gc.lgamma(v) * v), v, values={v: at}).skipped == ()
+
+
+def test_leaves_of_one_name() -> None:
+    x, other = gc.input("x"), gc.input("x")
+    with pytest.raises(gc.UnsupportedError, match="got two leaves named 'x', expected a name for each") as caught:
+        gc.to_sympy(x - 2 * other)
+    assert "hint: give names" in str(caught.value)
+    assert gc.to_sympy(x - 2 * other, {other: "y"}) == sp.Symbol("x", real=True) - 2 * sp.Symbol("y", real=True)
+    assert gc.to_sympy(x - 2 * other, {x: "x", other: "x"}) == -sp.Symbol("x", real=True)
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -123,6 +145,29 @@ def test_there_and_back(expr: Any) -> None:
     back = gc.to_sympy(tensor, {n: s for n in gc.Graph([], [tensor]).nodes for s in (A, B) if n.name == str(s)})
     at = {A: sp.Float("0.7", 30), B: sp.Float("1.3", 30)}
     assert abs((back - expr).subs(at).evalf(30)) < 1e-15
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x, y: gc.clip(x, -1.0, y),
+        lambda x, y: gc.grad(gc.clip(x, -1.0, y), y),
+        lambda x, y: gc.where((x > 0) ^ (y > 0), x, y),
+        lambda x, y: gc.where(gc.logical_not((x > 0) ^ (y > 0)) ^ (x > 1), x, y),
+    ],
+)
+def test_conditions_go_there_and_back(make: Any) -> None:
+    x, y = gc.input("a"), gc.input("b")
+    back = gc.from_sympy(gc.to_sympy(make(x, y)), {A: x, B: y})
+    for a in (-1.5, 0.5, 2.5):
+        for b in (-0.7, 0.3):
+            assert value(back, a=a, b=b) == value(make(x, y), a=a, b=b)
+
+
+def test_arrays_and_zeros_as_values() -> None:
+    assert value(gc.from_sympy(1 / A**2 + A, {A: np.array([1, 2])})).tolist() == [2.0, 2.25]
+    assert value(gc.from_sympy(1 / A, {A: 0.0})) == value(gc.from_sympy(A**-3, {A: 0})) == np.inf
+    assert value(gc.from_sympy(A**3, {A: 1e200})) == np.inf
 
 
 def test_numbers_are_nearest_doubles() -> None:
@@ -189,6 +234,10 @@ def test_gradient_agrees_with_sympy_and_is_certified() -> None:
         (A + sp.I, "got ImaginaryUnit I, expected a function that graphc has"),
         (sp.oo + A * 0, "got Infinity oo, expected a function that graphc has"),
         (sp.Function("f")(A), "got f f(a), expected a function that graphc has"),
+        ([A], "got list [a], expected an expression, a Matrix or an Array"),
+        ("a +", "got str a +, expected an expression, a Matrix or an Array"),
+        (sp.re(sp.Symbol("z")), "got re re(z), expected a function that graphc has"),
+        (sp.Symbol("p", commutative=False) * sp.Symbol("q", commutative=False), "got Mul p*q, expected factors that"),
         (sp.IndexedBase("v")[0], "got Indexed v[0], expected a tensor for its base in symbols, and integer indices"),
     ],
 )
@@ -197,3 +246,74 @@ def test_what_has_no_tensor(expr: Any, text: str) -> None:
         gc.from_sympy(expr, {A: gc.input("a")})
     assert str(caught.value).startswith(f"cannot convert from SymPy: {text}")
     assert "test_sympy_io.py:" in str(caught.value)
+
+
+def test_bad_symbols() -> None:
+    for symbols, text in (([A], "got list [a], expected symbols as {Symbol: tensor}"), ({A: "b"}, "got 'b', expected")):
+        with pytest.raises(gc.GraphcError) as caught:
+            gc.from_sympy(A, symbols)
+        assert text in str(caught.value).splitlines()[0]
+
+
+# matrices
+
+M, N = sp.MatrixSymbol("M", 2, 2), sp.MatrixSymbol("N", 2, 2)
+_M, _N, _A = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[0.5, 1.0], [-1.0, 0.0]]), 3.0
+
+
+@pytest.mark.parametrize(
+    ("expr", "wanted"),
+    [
+        (M * N, _M @ _N),
+        (M * N * M, _M @ _N @ _M),
+        (2 * A * M * N, 6.0 * _M @ _N),
+        (M - 3 * N, _M - 3.0 * _N),
+        (M**5, np.linalg.matrix_power(_M, 5)),
+        ((M + N) ** 2, (_M + _N) @ (_M + _N)),
+        ((M * N).T, (_M @ _N).T),
+        (M.adjoint() * N, _M.T @ _N),
+        (sp.Trace(M * N) * M, np.trace(_M @ _N) * _M),
+        (sp.Trace(M) + A, 8.0),
+        (sp.HadamardProduct(M, N), _M * _N),
+        (A * sp.Identity(2) + sp.OneMatrix(2, 2) * M, _A * np.eye(2) + np.ones((2, 2)) @ _M),
+        (M * sp.Matrix([[1, A], [0, 1]]), _M @ [[1.0, _A], [0.0, 1.0]]),
+        (A * M[0, 1] + (M * N)[1, 0], _A * 2.0 + (_M @ _N)[1, 0]),
+        (sp.Matrix([M[0, 0], A]), [[1.0], [_A]]),
+    ],
+    ids=str,
+)
+def test_matrix_expressions(expr: Any, wanted: Any) -> None:
+    tensor = gc.from_sympy(expr, {M: gc.input("m", (2, 2)), N: gc.input("n", (2, 2)), A: gc.input("a")})
+    np.testing.assert_allclose(value(tensor, m=_M, n=_N, a=_A), wanted, rtol=1e-14)
+
+
+def test_matrices_of_samples() -> None:
+    """A scalar of each sample meets the matrix of that sample, whatever the sizes."""
+    a, m, n = gc.input("a", ("k",)), gc.input("m", ("k", 2, 2)), gc.input("n", (2, 2))
+    tensor = gc.from_sympy(A * M * N, {A: a, M: m, N: n})
+    factors, matrices = np.array([2.0, -1.0]), np.stack([_M, _N])
+    wanted = factors[:, None, None] * (matrices @ _N)
+    np.testing.assert_allclose(value(tensor, a=factors, m=matrices, n=_N), wanted)
+
+
+@pytest.mark.parametrize(
+    ("expr", "text"),
+    [
+        (M.inv(), "got Inverse M**(-1), expected a function of matrices that graphc has"),
+        (M * N.inv(), "got Inverse N**(-1), expected a function of matrices that graphc has"),
+        (sp.MatPow(M, A), "got MatPow M**a, expected a function of matrices that graphc has"),
+        (sp.Determinant(M), "got Determinant Determinant(M), expected a function that graphc has"),
+        (M * sp.MatrixSymbol("K", 2, 2), "got MatrixSymbol K, expected a tensor for it in symbols"),
+    ],
+    ids=str,
+)
+def test_matrix_expressions_that_have_no_tensor(expr: Any, text: str) -> None:
+    with pytest.raises(gc.UnsupportedError) as caught:
+        gc.from_sympy(expr, {M: gc.input("m", (2, 2)), N: gc.input("n", (2, 2)), A: gc.input("a")})
+    assert str(caught.value).startswith(f"cannot convert from SymPy: {text}")
+
+
+@pytest.mark.parametrize("given", [2.0, np.ones(2), np.ones((3, 2))], ids=["number", "vector", "size"])
+def test_what_is_no_such_matrix(given: Any) -> None:
+    with pytest.raises(gc.UnsupportedError, match=r"expected a tensor whose last two axes are M of 2 x 2"):
+        gc.from_sympy(M * N, {M: given, N: gc.input("n", (2, 2))})

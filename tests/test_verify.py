@@ -362,8 +362,8 @@ def test_wrong_code_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _, _, w, b, loss = line_fit()
     right = numeric.runner
 
-    def wrong(outputs: Any) -> Any:
-        inputs, run = right(outputs)
+    def wrong(outputs: Any, wrt: Any) -> Any:
+        inputs, run = right(outputs, wrt)
         return inputs, lambda arrays: [v + (k == 1) for k, v in enumerate(run(arrays))]
 
     monkeypatch.setattr(numeric, "runner", wrong)

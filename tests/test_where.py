@@ -1,4 +1,4 @@
-"""`where`: nothing comes through the branch not taken, nan and inf neither, to second order, on every target.
+"""`where`: nothing comes through the branch not taken, nan and inf neither, to any order, on every target.
 
 Written plainly, without a second `where` that keeps the argument harmless. It is the algebra of cotangents that does
 this (`ops.cotangent`), so that it holds eagerly too.
@@ -14,6 +14,8 @@ import pytest
 
 import graphc as gc
 from graphc.ir.evaluate import evaluate
+from graphc.ir.graph import Graph
+from graphc.passes.pipeline import optimise
 from graphc.testing import MODES, check
 
 INF, NAN = np.inf, np.nan
@@ -70,6 +72,11 @@ CASES = {
         lambda x: x * gc.where(x == 0, 0.0, gc.log(x)), (0.0, 1.0), (0.0, 0.0), (0.0, 1.0), (0.0, 1.0)
     ),
     "power": Case(lambda x: gc.where(x > 0, x**-0.5, 0.0), (0.0, 4.0), (0, 0.5), (0, -1 / 16), (0, 3 / 128)),
+    "product": Case(lambda x: gc.where(x > 0, x * gc.sqrt(x), 0.0), (0.0, 4.0), (0, 8), (0, 3), (0, 0.375)),
+    "logarithm over x": Case(lambda x: gc.where(x > 0, gc.log(x) / x, 0.0), (0.0, 1.0), (0, 0), (0, 1), (0, -3)),
+    "flat": Case(
+        lambda x: gc.where(x > 0, gc.exp(-1 / x), 0.0), (0.0, 1.0), (0, 1 / np.e), (0, 1 / np.e), (0, -1 / np.e)
+    ),
     "sum of branches": Case(
         lambda x: gc.where(x > 0, 1 / x, 0.0) + gc.where(x < 0, 1 / x, 0.0),
         (0.0, 2.0, -2.0),
@@ -130,6 +137,90 @@ def test_on_every_target() -> None:
     for case, x in zip(CASES.values(), inputs, strict=True):
         outputs += derivatives(case.f, x)
     assert check(inputs, outputs, calls=[arrays], modes=MODES) == len(MODES)
+
+
+def both(x: Any) -> Any:
+    """-inf and inf at 0."""
+    return gc.stack([gc.log(x), 1 / x])
+
+
+BRANCHES: dict[str, Callable[[Any], Any]] = {
+    "sqrt(x) * log(x)": lambda x: gc.sqrt(x) * gc.log(x),
+    "sqrt(x)**3": lambda x: gc.sqrt(x) ** 3,
+    "log(x)**2": lambda x: gc.log(x) ** 2,
+    "log(x)**sqrt(x)": lambda x: gc.log(x) ** gc.sqrt(x),
+    "sqrt(sqrt(x))": lambda x: gc.sqrt(gc.sqrt(x)),
+    "tanh(1 / x)": lambda x: gc.tanh(1 / x),
+    "x * x * sin(1 / x)": lambda x: x * x * gc.sin(1 / x),
+    "remainder": lambda x: gc.remainder(gc.log(x), gc.sqrt(x)),
+    "two of them": lambda x: gc.hypot(gc.log(x), 1 / x) * gc.atan2(gc.log(x), 1 / x) * gc.logaddexp(gc.log(x), 1 / x),
+    "maximum": lambda x: gc.maximum(gc.log(x), 1 / x) * gc.abs(gc.log(x)) * gc.max(both(x)),
+    "prod": lambda x: gc.prod(both(x)),
+    "mean and var": lambda x: gc.mean(both(x) ** 2) * gc.var(both(x)),
+    "std": lambda x: gc.std(both(x)),
+    "softmax": lambda x: gc.softmax(both(x))[0],
+    "logsumexp": lambda x: gc.logsumexp(both(x)),
+    "vector_norm": lambda x: gc.vector_norm(both(x), ord=3),
+    "vecdot": lambda x: gc.vecdot(both(x), gc.flip(both(x))),
+    "matmul": lambda x: both(x) @ gc.flip(both(x)),
+    "einsum": lambda x: gc.sum(gc.einsum("ki,ki->i", gc.outer(both(x), both(x)), gc.outer(both(x), both(x)))),
+    "cumulative": lambda x: gc.cumulative_prod(both(x))[1] * gc.cumulative_sum(both(x) * both(x))[1],
+    "sort": lambda x: gc.sort(both(x))[0] * gc.sqrt(x),
+}
+"""Of inf or nan at 0, with inf or nan among the parts of their derivatives."""
+WAYS = ("r", "f", "rr", "rf", "fr", "ff", "rrr", "rrf", "rfr", "rff", "frr", "fff")
+"""Reverse and forward mode over each other, the innermost first."""
+
+
+def all_ways(y: Any, x: Any) -> list[Any]:
+    """The derivative by `x` for each of `WAYS`, all numbers."""
+    found = {"": y}
+    for way in WAYS:
+        inner = found[way[:-1]]
+        found[way] = gc.grad(inner, x) if way[-1] == "r" else gc.jvp(inner, x, 1.0)
+    return [found[way] for way in WAYS]
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_not_taken_to_third_order(name: str) -> None:
+    x = gc.input("x")
+    y = gc.where(x > 0, BRANCHES[name](x), 3.0 * x)
+    for at in (0.0, -1.0):
+        found = dict(zip(WAYS, evaluate(all_ways(y, x), {x: np.array(at)}), strict=True))
+        assert found == {way: 3.0 if len(way) == 1 else 0.0 for way in WAYS}
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_derivatives_inside_a_branch_not_taken(name: str) -> None:
+    """Where the derivative itself is what the branch computes, a zero meets infinite cotangents and tangents."""
+    x = gc.input("x")
+    y = BRANCHES[name](x)
+    outputs = [d for inside in (gc.grad(y, x), gc.jvp(y, x, 1.0)) for d in all_ways(gc.where(x > 0, inside, 0.0), x)]
+    assert not np.any(evaluate(outputs, {x: np.array(0.0)}))
+
+
+@pytest.mark.parametrize("name", BRANCHES)
+def test_a_branch_not_taken_to_third_order_eagerly(name: str) -> None:
+    x = gc.eager.tensor(0.0, dtype="float64", requires_grad=True)
+    found = []
+    with np.errstate(all="ignore"):
+        y = gc.where(x > 0, BRANCHES[name](x), 3.0 * x * x)
+        for _ in range(3):
+            (y,) = gc.eager.grad(y, [x], create_graph=True)
+            found.append(float(y.detach().numpy()))
+    assert found == [0.0, 6.0, 0.0]
+
+
+def test_branches_not_taken_compiled() -> None:
+    x = gc.input("x")
+    outputs = []
+    for name in ("sqrt(sqrt(x))", "tanh(1 / x)", "prod", "cumulative"):
+        y = gc.where(x > 0, BRANCHES[name](x), 0.0)
+        outputs += [gc.grad(gc.grad(y, x), x), gc.jvp(gc.grad(y, x), x, 1.0)]
+        outputs.append(gc.grad(gc.where(x > 0, gc.grad(BRANCHES[name](x), x), 0.0), x))
+    assert check([x], outputs, calls=[[0.0], [0.75]], modes=["plain", "step"]) == 4
+    graph, _ = optimise(Graph([x], outputs))
+    assert not np.any(evaluate(graph.outputs, {x: np.array(0.0)}))
 
 
 def norms(x: Any) -> Any:

@@ -51,15 +51,20 @@ def reverse_jacobian(outputs: Sequence[Tensor], wrt: Sequence[Tensor]) -> list[l
 
 
 def forward_jacobian(outputs: Sequence[Tensor], wrt: Sequence[Tensor]) -> list[list[Tensor]]:
-    """For each output the derivatives by each of `wrt`; one pass forward for each element of `wrt`."""
+    """For each output the derivatives by each of `wrt`; one pass forward for each element of `wrt`.
+
+    Tangents have the dtype of the output; they are converted to that of `wrt`, which cotangents have.
+    """
     columns = []
     for w in wrt:
         if not w.shape:
-            columns.append(jvp(outputs, [w], [ones_like(w)]))
+            columns.append([cast(m, w.dtype) for m in jvp(outputs, [w], [ones_like(w)])])
             continue
         tangent = make_input("tangent", w.shape, w.dtype)
         many = batch(jvp(outputs, [w], [tangent]), {tangent: basis(w.shape, w.dtype)})
-        columns.append([reshape(_last(m), (*y.shape, *w.shape)) for m, y in zip(many, outputs, strict=True)])
+        columns.append(
+            [reshape(_last(cast(m, w.dtype)), (*y.shape, *w.shape)) for m, y in zip(many, outputs, strict=True)]
+        )
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in outputs]
 
 

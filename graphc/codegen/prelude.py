@@ -71,6 +71,9 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where th
     def ct_mul(ct, d):
         return ct * d if ct != 0 else type(ct)(0)
 
+    def zero_mul(a, b):
+        return a * b if a != 0 and b != 0 else type(a)(0)
+
     def maximum(x, y):
         return x if x > y or x != x else y
 
@@ -257,6 +260,17 @@ else:
             return builder.select(builder.fcmp_unordered("!=", args[0], zero), product, zero)
 
         return ct(ct, ct), codegen
+
+    @intrinsic
+    def zero_mul(typingctx, a, b):
+        """A product in which either zero annihilates inf and nan."""
+
+        def codegen(context, builder, signature, args):
+            zero = args[0].type(0.0)
+            neither = builder.and_(*[builder.fcmp_unordered("!=", x, zero) for x in args])
+            return builder.select(neither, builder.fmul(*args), zero)
+
+        return a(a, a), codegen
 
     def extremum(sign):
         def choose(builder, x, y):

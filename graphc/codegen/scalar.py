@@ -130,6 +130,9 @@ class Printer:
     def _ct_mul(self, ct: Expr, d: Expr) -> tuple[str, int]:
         return f"ct_mul({self.text(ct)}, {self.text(d)})", _ATOM
 
+    def _zero_mul(self, a: Expr, b: Expr) -> tuple[str, int]:
+        return f"zero_mul({self.text(a)}, {self.text(b)})", _ATOM
+
     def _extremum(self, fn: str, x: Expr, y: Expr) -> tuple[str, int]:
         if x.dtype.kind == "f":
             return f"{fn}({self.text(x)}, {self.text(y)})", _ATOM

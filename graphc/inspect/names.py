@@ -23,7 +23,7 @@ _NOUNS = {
     "first_max": "largest", "gather": "taken", "integer_pow": "power", "max": "largest", "min": "smallest",
     "multiply": "product", "negative": "negated", "pow": "power", "prod": "product", "round": "rounded",
     "scatter_add": "scattered", "scatter_set": "written", "subtract": "difference", "sum": "total",
-    "supremum": "largest", "where": "chosen",
+    "supremum": "largest", "where": "chosen", "zero_mul": "product",
 }  # fmt: skip
 _TRANSPARENT = frozenset({"broadcast_to", "reshape", "astype", "permute_dims", "expand_dims", "stop_gradient"})
 _FAR = 8

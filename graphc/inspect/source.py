@@ -389,7 +389,12 @@ def ct_mul(ct, d):
     """The derivative so far, times that of one more op; where the former is 0, inf and nan do not matter."""
     return ct * d if ct != 0 else type(ct)(0)'''
 
-_SHOWN = {"wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL}
+_ZERO_MUL = '''\
+def zero_mul(a, b):
+    """The product of two derivatives; where either is 0, inf and nan in the other do not matter."""
+    return a * b if a != 0 and b != 0 else type(a)(0)'''
+
+_SHOWN = {"wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL, "zero_mul": _ZERO_MUL}
 """Helpers without the error codes that they set, and with what is to be known about them."""
 
 

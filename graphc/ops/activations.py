@@ -7,6 +7,7 @@ All take floats; integers and bools compute in float64.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import DTypeError, message, user_line
@@ -14,6 +15,8 @@ from ..ir.apply import cast, lift
 from .common import float_dtype
 from .elementwise import add, greater, multiply, negative, where
 from .exponential import expm1
+from .logic import isinf
+from .piecewise import maximum
 from .power import pow
 from .special import erfc, sigmoid, softplus
 
@@ -24,6 +27,13 @@ _ROOT_TWO_OVER_PI = math.sqrt(2.0 / math.pi)
 def _floating(x: Any) -> Any:
     (x,) = lift(x)
     return cast(x, float_dtype(x))
+
+
+def _gated(x: Any, gate: Callable[[Any], Any]) -> Any:
+    """``x * gate(x)`` for a gate that goes from 0 to 1; at -inf and inf its limits, with derivatives 0 and 1."""
+    far = isinf(x)
+    near = where(far, 0.0, x)
+    return where(far, maximum(x, 0.0), multiply(near, gate(near)))
 
 
 def leaky_relu(x: Any, /, negative_slope: float = 0.01) -> Any:
@@ -55,8 +65,7 @@ def silu(x: Any, /) -> Any:
     >>> round(float(gc.silu(1.0)), 6)
     0.731059
     """
-    x = _floating(x)
-    return multiply(x, sigmoid(x))
+    return _gated(_floating(x), sigmoid)
 
 
 def gelu(x: Any, /, approximate: str = "none") -> Any:
@@ -72,10 +81,10 @@ def gelu(x: Any, /, approximate: str = "none") -> Any:
     """
     x = _floating(x)
     if approximate == "none":
-        return multiply(multiply(0.5, x), erfc(multiply(-_ROOT_HALF, x)))
+        return _gated(x, lambda v: multiply(0.5, erfc(multiply(-_ROOT_HALF, v))))
     if approximate == "tanh":  # (1 + tanh(z)) / 2 = sigmoid(2 z)
-        inner = multiply(2.0 * _ROOT_TWO_OVER_PI, add(x, multiply(0.044715, pow(x, 3))))
-        return multiply(x, sigmoid(inner))
+        scale = 2.0 * _ROOT_TWO_OVER_PI
+        return _gated(x, lambda v: sigmoid(multiply(scale, add(v, multiply(0.044715, pow(v, 3))))))
     raise DTypeError(
         message(
             "unknown approximation in gelu",

@@ -19,8 +19,8 @@ from ..ir.lowering import Scan
 from ..ir.op import Arr, Aval, Op, Require, Sample
 from .batching import batch_along_axis
 from .common import axis_index, shape_error
-from .cotangent import ZERO, ct_mul
-from .elementwise import add, multiply, not_equal, subtract
+from .cotangent import ZERO, ct_mul, zero_mul
+from .elementwise import add, not_equal, subtract
 from .joining import concat
 from .movement import broadcast_to, pad_interior, reshape, slice_axis, with_shape
 
@@ -83,7 +83,7 @@ def _product_vjp(ct: Any, out: Any, x: Any, axis: int, reverse: bool) -> Any:
 def _product_jvp(t: Any, out: Any, x: Any, axis: int, reverse: bool) -> Any:
     """p_k = p_{k-1} * x_k, so p'_k = p'_{k-1} * x_k + p_{k-1} * x'_k."""
     before = shifted(out, axis, -1 if reverse else 1, 1.0)
-    return recurrence(x, multiply(before, t), axis, reverse=reverse)
+    return recurrence(x, zero_mul(before, t), axis, reverse=reverse)
 
 
 CUMULATIVE_PROD = Op(
@@ -121,12 +121,12 @@ def _recurrence_numpy(a: np.ndarray, b: np.ndarray, axis: int, reverse: bool) ->
 def _recurrence_vjp(ct: Any, out: Any, a: Any, b: Any, axis: int, reverse: bool) -> tuple[Any, ...]:
     forward = -1 if reverse else 1
     bar_b = recurrence(shifted(a, axis, -forward, 0.0), ct, axis, reverse=not reverse)
-    return with_shape(ct_mul(bar_b, shifted(out, axis, forward, 0.0)), a.shape), bar_b
+    return with_shape(zero_mul(bar_b, shifted(out, axis, forward, 0.0)), a.shape), bar_b
 
 
 def _recurrence_jvp(tangents: tuple[Any, ...], out: Any, a: Any, b: Any, axis: int, reverse: bool) -> Any:
     ta, tb = tangents
-    moved = ZERO if ta is ZERO else multiply(shifted(out, axis, -1 if reverse else 1, 0.0), ta)
+    moved = ZERO if ta is ZERO else zero_mul(shifted(out, axis, -1 if reverse else 1, 0.0), ta)
     source = tb if moved is ZERO else moved if tb is ZERO else add(moved, tb)
     return recurrence(a, source, axis, reverse=reverse)
 

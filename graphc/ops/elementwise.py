@@ -19,7 +19,7 @@ from ..ir.lowering import Map
 from ..ir.op import Arr, Aval, Op, Require, Sample
 from .batching import batch_elementwise
 from .common import broadcast_all, comparison_infer, dtype_error, elementwise_infer, nary, refuse_bool, unary
-from .cotangent import ZERO, ct_mul
+from .cotangent import ZERO, ct_mul, zero_mul
 from .forms import at_points, by_name, stepped
 
 _INF, _NAN = float("inf"), float("nan")
@@ -70,7 +70,7 @@ MULTIPLY = Op(
     np.multiply,
     _or_for_bools("mul", "logical_and"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, y), lambda ct, out, x, y: ct_mul(ct, x)),
-    jvp=(lambda t, out, x, y: multiply(t, y), lambda t, out, x, y: multiply(x, t)),
+    jvp=(lambda t, out, x, y: zero_mul(t, y), lambda t, out, x, y: zero_mul(x, t)),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: x * y,
     samples=(*_AB, *_INTS, _EDGES, _BOOLS),
@@ -82,7 +82,10 @@ DIVIDE = Op(
     np.divide,
     by_name("div"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, divide(1.0, y)), lambda ct, out, x, y: ct_mul(ct, negative(divide(out, y)))),
-    jvp=(lambda t, out, x, y: divide(t, y), lambda t, out, x, y: negative(divide(multiply(out, t), y))),
+    jvp=(
+        lambda t, out, x, y: ct_mul(t, divide(1.0, y)),
+        lambda t, out, x, y: negative(ct_mul(t, divide(out, y))),
+    ),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: x / y,
     samples=(

@@ -12,7 +12,7 @@ from ..ir.lowering import Map
 from ..ir.op import Arr, Op, Sample
 from .batching import batch_elementwise
 from .common import elementwise_infer, nary, unary
-from .cotangent import ct_mul
+from .cotangent import ct_mul, zero_mul
 from .elementwise import add, divide, equal, multiply, negative, where
 from .forms import at_points, smooth
 from .logic import logical_and
@@ -108,7 +108,7 @@ XLOGY = Op(
     _xlogy_numpy,
     Map(_xlogy_lower),
     vjp=(lambda ct, out, x, y: ct_mul(ct, log(y)), lambda ct, out, x, y: ct_mul(ct, _ratio(x, y))),
-    jvp=(lambda t, out, x, y: multiply(t, log(y)), lambda t, out, x, y: multiply(t, _ratio(x, y))),
+    jvp=(lambda t, out, x, y: zero_mul(t, log(y)), lambda t, out, x, y: zero_mul(t, _ratio(x, y))),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: x * sp.log(y),
     samples=(

@@ -51,8 +51,6 @@ def smooth(
     low, high         an interval of the domain
     special           points where only the value is tested, next to `EXTREMES`
     """
-    from .elementwise import multiply
-
     values = (*EXTREMES, *special)
     return Op(
         name,
@@ -60,7 +58,7 @@ def smooth(
         numpy,
         by_name(name),
         vjp=(lambda ct, out, x: ct_mul(ct, reverse(out, x)),),
-        jvp=(lambda t, out, x: multiply(t, forward(out, x)),),
+        jvp=(lambda t, out, x: ct_mul(t, forward(out, x)),),
         batch=batch_elementwise,
         sympy=sympy,
         samples=(

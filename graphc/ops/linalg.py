@@ -14,7 +14,7 @@ from ..ir.dims import DimLike
 from ..ir.lowering import Contract
 from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
 from .common import axis_index, labels, shape_error
-from .cotangent import ct_mul
+from .cotangent import ct_mul, zero_mul
 from .cumulative import widened
 from .elementwise import multiply
 from .movement import broadcast_to, permute_dims, reshape, slice_axis, with_shape
@@ -93,7 +93,10 @@ CONTRACT: Op = Op(
     _contract_numpy,
     Contract(),
     vjp=(_contract_x, _contract_y),
-    jvp=(lambda t, out, x, y, spec: contract(t, y, spec), lambda t, out, x, y, spec: contract(x, t, spec)),
+    jvp=(
+        lambda t, out, x, y, spec: contract(t, y, spec, product=zero_mul),
+        lambda t, out, x, y, spec: contract(x, t, spec, product=zero_mul),
+    ),
     batch=_contract_batch,
     sympy=lambda sp, pairs, spec: sp.Add(*[x * y for x, y in pairs]),
     samples=(

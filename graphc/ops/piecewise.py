@@ -13,7 +13,7 @@ from ..ir.lowering import Map
 from ..ir.op import Arr, Op, Sample
 from .batching import batch_elementwise
 from .common import broadcast_all, elementwise_infer, nary, refuse_bool
-from .cotangent import ct_mul, zero_almost_everywhere
+from .cotangent import ct_mul, zero_almost_everywhere, zero_mul
 from .elementwise import equal, greater, less, less_equal, multiply, not_equal, where
 from .forms import at_points, by_name
 from .logic import logical_or, signbit
@@ -32,7 +32,7 @@ ABS = Op(
     np.abs,
     by_name("abs"),
     vjp=(lambda ct, out, x: ct_mul(ct, sign(x)),),
-    jvp=(lambda t, out, x: multiply(sign(x), t),),
+    jvp=(lambda t, out, x: zero_mul(sign(x), t),),
     batch=batch_elementwise,
     sympy=lambda sp, x: sp.Abs(x),
     samples=(
@@ -56,7 +56,7 @@ COPYSIGN = Op(
     np.copysign,
     by_name("copysign"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, multiply(sign(x), copysign(1.0, y))), zero_almost_everywhere),
-    jvp=(lambda t, out, x, y: _with_sign_of(multiply(t, sign(x)), y), zero_almost_everywhere),
+    jvp=(lambda t, out, x, y: _with_sign_of(zero_mul(t, sign(x)), y), zero_almost_everywhere),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.Abs(x) * sp.Piecewise((-1, y < 0), (1, True)),
     samples=(

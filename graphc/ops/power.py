@@ -59,7 +59,7 @@ def _integer_pow_vjp(ct: Any, out: Any, x: Any, exponent: int) -> Any:
 
 
 def _integer_pow_jvp(t: Any, out: Any, x: Any, exponent: int) -> Any:
-    return ZERO if exponent == 0 else multiply(multiply(exponent, t), pow(x, exponent - 1))
+    return ZERO if exponent == 0 else multiply(exponent, ct_mul(t, pow(x, exponent - 1)))
 
 
 def _integer_pow_samples() -> tuple[Sample, ...]:
@@ -102,8 +102,8 @@ def _pow_numpy(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _by_base(x: Any, y: Any) -> Any:
-    """d x**y / dx: ``y * x**(y - 1)``, and 0 where y is 0."""
-    return where(equal(y, 0.0), 0.0, multiply(y, pow(x, subtract(y, 1.0))))
+    """d x**y / dx: ``y * x**(y - 1)``, and 0 where y is 0, at x = 0 too; its derivative by y there is ``1 / x``."""
+    return ct_mul(y, pow(x, subtract(y, 1.0)))
 
 
 def _by_exponent(out: Any, x: Any) -> Any:
@@ -119,7 +119,7 @@ POW = Op(
     _pow_numpy,
     by_name("pow"),
     vjp=(lambda ct, out, x, y: ct_mul(ct, _by_base(x, y)), lambda ct, out, x, y: ct_mul(ct, _by_exponent(out, x))),
-    jvp=(lambda t, out, x, y: multiply(t, _by_base(x, y)), lambda t, out, x, y: multiply(t, _by_exponent(out, x))),
+    jvp=(lambda t, out, x, y: ct_mul(t, _by_base(x, y)), lambda t, out, x, y: ct_mul(t, _by_exponent(out, x))),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: x**y,
     samples=(
@@ -184,8 +184,8 @@ HYPOT = Op(
         lambda ct, out, x, y: ct_mul(ct, _share(1, x, y, out)),
     ),
     jvp=(
-        lambda t, out, x, y: multiply(t, _share(0, x, y, out)),
-        lambda t, out, x, y: multiply(t, _share(1, x, y, out)),
+        lambda t, out, x, y: ct_mul(t, _share(0, x, y, out)),
+        lambda t, out, x, y: ct_mul(t, _share(1, x, y, out)),
     ),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.sqrt(x**2 + y**2),

@@ -17,7 +17,7 @@ from ..ir.lowering import Reduce
 from ..ir.op import Arr, Aval, Op, Require, Sample
 from .batching import batch_along_axes
 from .common import axes_tuple, axis_index
-from .cotangent import ct_mul, zero_almost_everywhere
+from .cotangent import ct_mul, zero_almost_everywhere, zero_mul
 from .cumulative import CUMULATIVE_PROD, shifted, widened
 from .elementwise import divide, equal, multiply
 from .movement import broadcast_to, permute_dims, reshape
@@ -101,7 +101,7 @@ PROD = Op(
     _accumulate(np.multiply),
     Reduce("mul"),
     vjp=(lambda ct, out, x, axes: ct_mul(restore(ct, x.shape, axes), _product_of_others(x, axes)),),
-    jvp=(lambda t, out, x, axes: apply(SUM, multiply(_product_of_others(x, axes), t), axes=axes),),
+    jvp=(lambda t, out, x, axes: apply(SUM, zero_mul(_product_of_others(x, axes), t), axes=axes),),
     batch=batch_along_axes,
     sympy=lambda sp, xs, axes: sp.Mul(*xs),
     samples=(
@@ -127,7 +127,7 @@ def _extremum_vjp(ct: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
 
 def _extremum_jvp(t: Any, out: Any, x: Any, axes: tuple[int, ...]) -> Any:
     winners = _winners(out, x, axes)
-    return divide(apply(SUM, multiply(winners, t), axes=axes), apply(SUM, winners, axes=axes))
+    return ct_mul(apply(SUM, zero_mul(winners, t), axes=axes), divide(1.0, apply(SUM, winners, axes=axes)))
 
 
 def _extremum(name: str, ufunc: np.ufunc, meaning: str) -> Op:

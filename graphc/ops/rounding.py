@@ -16,7 +16,7 @@ from ..ir.op import Arr, Op, Sample
 from .batching import batch_elementwise
 from .common import broadcast_all, elementwise_infer, refuse_bool
 from .cotangent import ct_mul
-from .elementwise import multiply, negative
+from .elementwise import negative
 from .forms import at_points, by_name, stepped
 
 _INF, _NAN = math.inf, math.nan
@@ -67,7 +67,7 @@ REMAINDER = Op(
     np.remainder,
     by_name("remainder"),
     vjp=(lambda ct, out, x, y: ct, lambda ct, out, x, y: ct_mul(ct, negative(floor_divide(x, y)))),
-    jvp=(lambda t, out, x, y: t, lambda t, out, x, y: negative(multiply(floor_divide(x, y), t))),
+    jvp=(lambda t, out, x, y: t, lambda t, out, x, y: negative(ct_mul(t, floor_divide(x, y)))),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: x - y * sp.floor(x / y),
     samples=_DIVISIONS,

@@ -72,7 +72,7 @@ LGAMMA = smooth(
     _lgamma_numpy,
     reverse=lambda out, x: digamma(x),
     forward=lambda out, x: digamma(x),
-    sympy=lambda sp, x: sp.loggamma(x),
+    sympy=lambda sp, x: sp.re(sp.loggamma(x)),  # complex where x is negative
     low=0.3,
     high=6.0,
     special=(0.5, -0.5, -2.5, -3.0, 2.0, 1e-20, 1e5, 171.5),
@@ -106,7 +106,7 @@ POLYGAMMA = Op(
     _polygamma_numpy,
     Map(_polygamma_lower),
     vjp=(lambda ct, out, x, n: ct_mul(ct, polygamma(n + 1, x)),),
-    jvp=(lambda t, out, x, n: multiply(t, polygamma(n + 1, x)),),
+    jvp=(lambda t, out, x, n: ct_mul(t, polygamma(n + 1, x)),),
     batch=batch_elementwise,
     sympy=lambda sp, x, n: sp.polygamma(n, x),
     samples=(
@@ -149,7 +149,7 @@ LOG1MEXP = Op(
     _log1mexp_numpy,
     Map(_log1mexp_lower),
     vjp=(lambda ct, out, x: ct_mul(ct, divide(-1.0, expm1(subtract(0.0, x)))),),  # 0 - x: -x has the wrong sign at 0
-    jvp=(lambda t, out, x: multiply(t, negative(exp(subtract(x, out)))),),
+    jvp=(lambda t, out, x: ct_mul(t, negative(exp(subtract(x, out)))),),
     batch=batch_elementwise,
     sympy=lambda sp, x: sp.log(1 - sp.exp(x)),
     samples=(
@@ -177,8 +177,8 @@ LOGADDEXP = Op(
         lambda ct, out, x, y: ct_mul(ct, _unless_infinite(x, y, sigmoid(subtract(y, x)))),
     ),
     jvp=(
-        lambda t, out, x, y: multiply(t, _unless_infinite(x, y, exp(negative(softplus(subtract(y, x)))))),
-        lambda t, out, x, y: multiply(t, _unless_infinite(x, y, exp(negative(softplus(subtract(x, y)))))),
+        lambda t, out, x, y: ct_mul(t, _unless_infinite(x, y, exp(negative(softplus(subtract(y, x)))))),
+        lambda t, out, x, y: ct_mul(t, _unless_infinite(x, y, exp(negative(softplus(subtract(x, y)))))),
     ),
     batch=batch_elementwise,
     sympy=lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y)),

@@ -104,17 +104,22 @@ def _shift(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any, Any]:
     return where(infinite, 0.0, top), top, infinite
 
 
+def shift(x: Any, axes: tuple[int, ...]) -> Any:
+    """The maximum along `axes`, which stay with size 1, as a constant for derivatives; 0 where it is infinite."""
+    return _shift(x, axes)[0]
+
+
 def log_total(x: Any, axes: tuple[int, ...], count: Any = None) -> Any:
     """``log(sum(exp(x)))`` along `axes`, which stay with size 1; with `count`, that of ``sum(exp(x)) / count``.
 
     Where the maximum is infinite it is the result, and a constant for derivatives: in both modes, to any order.
     """
-    shift, top, infinite = _shift(x, axes)
-    total = sum(exp(subtract(x, shift)), axis=axes, keepdims=True)
+    moved, top, infinite = _shift(x, axes)
+    total = sum(exp(subtract(x, moved)), axis=axes, keepdims=True)
     if count is not None:
         total = divide(total, count)
         top = top if isinstance(count, float) else multiply(top, divide(count, count))  # nan over none, as a mean is
-    return where(infinite, top, add(log(where(infinite, 1.0, total)), shift))
+    return where(infinite, top, add(log(where(infinite, 1.0, total)), moved))
 
 
 def logsumexp(x: Any, /, axis: Any = None, *, keepdims: bool = False) -> Any:
@@ -143,7 +148,7 @@ def softmax(x: Any, /, axis: Any = -1) -> Any:
     """
     x = _floating(x)
     axes = axes_tuple(axis, len(x.shape), "softmax")
-    powers = exp(subtract(x, _shift(x, axes)[0]))
+    powers = exp(subtract(x, shift(x, axes)))
     return divide(powers, sum(powers, axis=axes, keepdims=True))
 
 
@@ -156,7 +161,7 @@ def log_softmax(x: Any, /, axis: Any = -1) -> Any:
     """
     x = _floating(x)
     axes = axes_tuple(axis, len(x.shape), "log_softmax")
-    moved = subtract(x, _shift(x, axes)[0])
+    moved = subtract(x, shift(x, axes))
     return subtract(moved, log(sum(exp(moved), axis=axes, keepdims=True)))
 
 
@@ -165,6 +170,10 @@ def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: flo
 
     `ord` 2 is the Euclidean norm, 1 the sum of magnitudes, inf and -inf the largest and smallest magnitude, 0 the
     number of elements that are not zero. The gradient of a zero vector is defined as zero. Integers compute in float64.
+
+    The powers are added up as they are. Where their sum overflows, as the squares of 1e155 do (of 1e20 in float32), the
+    norm is inf, and where it underflows, as those of 1e-163 do (1e-23), 0, both with a gradient of 0. Numbers such as
+    these are to be scaled: ``top * gc.vector_norm(x / top)`` with ``top = gc.stop_gradient(gc.max(gc.abs(x)))``.
 
     >>> import graphc as gc
     >>> gc.vector_norm(gc.asarray([3.0, 4.0])).item()

@@ -15,7 +15,7 @@ from ..ir.op import Arr, Op, Sample
 from .batching import batch_elementwise
 from .common import elementwise_infer, nary, unary
 from .cotangent import ct_mul
-from .elementwise import add, divide, multiply, negative, subtract
+from .elementwise import add, divide, equal, multiply, negative, subtract, where
 from .forms import at_points, by_name, smooth
 from .power import hypot, rsqrt, sqrt, square
 
@@ -143,6 +143,12 @@ def _over_square(part: Any, y: Any, x: Any) -> Any:
     return divide(divide(part, radius), radius)
 
 
+def _radius(x: Any, y: Any) -> Any:
+    """The distance from the origin, and nan there: it has no direction."""
+    radius = hypot(x, y)
+    return where(equal(radius, 0.0), _NAN, radius)
+
+
 ATAN2 = Op(
     "atan2",
     elementwise_infer,
@@ -153,8 +159,8 @@ ATAN2 = Op(
         lambda ct, out, y, x: ct_mul(ct, negative(_over_square(y, y, x))),
     ),
     jvp=(
-        lambda t, out, y, x: multiply(t, divide(cos(out), hypot(x, y))),
-        lambda t, out, y, x: multiply(t, divide(negative(sin(out)), hypot(x, y))),
+        lambda t, out, y, x: ct_mul(t, divide(cos(out), _radius(x, y))),
+        lambda t, out, y, x: ct_mul(t, divide(negative(sin(out)), _radius(x, y))),
     ),
     batch=batch_elementwise,
     sympy=lambda sp, y, x: sp.atan2(y, x),

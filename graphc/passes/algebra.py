@@ -63,6 +63,13 @@ def _plain_product(node: Tensor) -> Tensor | None:
     return None
 
 
+def _plain_tangent_product(node: Tensor) -> Tensor | None:
+    """A product in which either zero annihilates, by a finite constant that is not 0."""
+    a, b = node.inputs
+    known = [v for v in (scalar_value(a), scalar_value(b)) if v is not None]
+    return multiply(a, b) if any(np.isfinite(v) and v != 0 for v in known) else None
+
+
 def _times_minus_one(node: Tensor) -> Tensor | None:
     x, y = node.inputs
     if node.dtype.kind not in "fi":
@@ -105,6 +112,7 @@ RULES = (
     Rule("x - 0", "subtract", _minus_zero),
     Rule("-(-x)", "negative", _double_negative),
     Rule("plain cotangent product", "ct_mul", _plain_product),
+    Rule("plain tangent product", "zero_mul", _plain_tangent_product),
     Rule("where of a constant", "where", _where_constant),
     *[Rule(f"{op} over size 1", op, _reduce_ones) for op in ("sum", "prod", "max", "min", "any", "all")],
 )

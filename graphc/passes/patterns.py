@@ -6,9 +6,13 @@ Searches are bounded, so that a rule costs the same in the largest graph.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
+import numpy as np
+
 from ..ir.apply import apply
+from ..ir.leaves import constant_value
 from ..ir.tensor import Tensor
 from ..ops.elementwise import divide, multiply, negative, subtract
 from ..ops.movement import broadcast_to
@@ -128,9 +132,28 @@ def _is_product_with_itself(node: Tensor) -> bool:
     return bool(x == y)
 
 
-def _is_positive_number(node: Tensor) -> bool:
-    value = number(node)
-    return unview(node)[0].op.name == "dim_value" or (value is not None and bool(value > 0))
+def _is_product_of_squares(node: Tensor) -> bool:
+    """A product of weights, even powers, and factors that are there an even number of times."""
+    waiting = [node]
+    times: Counter[Tensor] = Counter()
+    for _ in range(_MOST_NODES):
+        if not waiting:
+            break
+        factor = waiting.pop()
+        if factor.op.name == "multiply":
+            waiting += factor.inputs
+        elif not _is_weight(factor):
+            times[factor] += 2 if _is_even_power(unview(factor)[0]) else 1
+    return not waiting and bool(times) and all(n % 2 == 0 for n in times.values())
+
+
+def _is_weight(node: Tensor) -> bool:
+    """A number > 0, a size, or an array of constants none of which is negative."""
+    inner, _ = unview(node)
+    value = constant_value(inner)
+    if value is None:
+        return inner.op.name == "dim_value"
+    return bool(value > 0) if value.shape == () else bool(np.all(value >= 0))
 
 
 def _all_below(node: Tensor, leaf: Callable[[Tensor], bool], inside: Callable[[Tensor], list[Tensor] | None]) -> bool:
@@ -151,26 +174,47 @@ def _all_below(node: Tensor, leaf: Callable[[Tensor], bool], inside: Callable[[T
 
 
 def _scaled(node: Tensor) -> list[Tensor] | None:
-    """The parts of a sum, and what is multiplied or divided by a positive number."""
-    if node.op.name in ("add", "sum"):
+    """The parts of a sum, and what weights multiply and divide."""
+    name = node.op.name
+    if name == "sum":
         return list(node.inputs)
-    if node.op.name == "multiply":
-        for a, b in (node.inputs, node.inputs[::-1]):
-            if _is_positive_number(a):
-                return [b]
-    if node.op.name == "divide" and _is_positive_number(node.inputs[1]):
+    if name == "add":
+        return [x for x in node.inputs if number(x) != 0.0] or None
+    if name in ("multiply", "contract"):
+        return [x for x in node.inputs if not _is_weight(x)] or None
+    if name == "divide" and _is_weight(node.inputs[1]):
         return [node.inputs[0]]
     return None
 
 
 def is_sum_of_squares(node: Tensor) -> bool:
-    """Whether `node` is a sum of even powers, or positive multiples of them: 0 only where all of them are."""
-    return _all_below(node, lambda n: _is_even_power(n) or _is_product_with_itself(n), _scaled)
+    """Whether `node` is a sum of even powers, their products, and what weights make of them: its least value is 0.
+
+    Where it is 0 so is its gradient, and that of its root may be defined as 0.
+    """
+
+    def leaf(n: Tensor) -> bool:
+        return _is_product_with_itself(n) or _is_product_of_squares(n)
+
+    return _all_below(node, leaf, _scaled)
 
 
 _NOT_NEGATIVE = frozenset({"exp", "exp2", "abs", "sqrt", "sigmoid", "softplus", "hypot", "erfc", "cosh"})
 _KEEPS_SIGN = frozenset(
-    {"add", "multiply", "divide", "sum", "prod", "max", "min", "supremum", "first_max", "maximum", "minimum"}
+    {
+        "add",
+        "multiply",
+        "divide",
+        "contract",
+        "sum",
+        "prod",
+        "max",
+        "min",
+        "supremum",
+        "first_max",
+        "maximum",
+        "minimum",
+    }
 )
 
 
@@ -178,10 +222,9 @@ def is_not_negative(node: Tensor) -> bool:
     """Whether `node` is known to be >= 0 (or nan) whatever its inputs are."""
 
     def leaf(n: Tensor) -> bool:
-        if n.op.name in _NOT_NEGATIVE or _is_even_power(n) or _is_product_with_itself(n):
+        if n.op.name in _NOT_NEGATIVE or _is_product_with_itself(n) or _is_product_of_squares(n):
             return True
-        value = number(n)
-        return n.op.name == "dim_value" or (value is not None and bool(value >= 0))
+        return _is_weight(n) or number(n) == 0.0
 
     return _all_below(node, leaf, lambda n: list(n.inputs) if n.op.name in _KEEPS_SIGN else None)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from ..ir.tensor import Tensor
-from ..ops.elementwise import multiply, negative, subtract
+from ..ops.elementwise import divide, multiply, negative, subtract
 from ..ops.exponential import exp, expm1
+from ..ops.movement import reshape
 from ..ops.power import pow
+from ..ops.reduction import sum
 from ..ops.special import erf, erfc, sigmoid
-from ..ops.statistics import softmax
+from ..ops.statistics import shift, softmax
 from .patterns import either, is_spread_back, minus, operand_of, plus_one, review, unview
 from .rules import Rule, is_scalar
-from .stable_log import is_shifted, log_of
+from .stable_log import is_shifted
 
 
 def _less_one(node: Tensor) -> Tensor | None:
@@ -123,7 +125,10 @@ def _softmax(node: Tensor) -> Tensor | None:
 
 
 def _over_sum_of_exp(node: Tensor) -> Tensor | None:
-    """exp(x) / sum(exp(y)): some entries of a softmax, say."""
+    """exp(x) / sum(exp(y)), some entries of a softmax, say: the maximum of y is taken out of both.
+
+    With ``h = exp((x - max(y)) / 2)`` it is ``h / sum(exp(y - max(y))) * h``, which overflows only if the result does.
+    """
     above, below = node.inputs
     x = operand_of("exp", above)
     total, views = unview(below)
@@ -132,8 +137,11 @@ def _over_sum_of_exp(node: Tensor) -> Tensor | None:
     y = operand_of("exp", total.inputs[0])
     if y is None or is_shifted(y):
         return None
-    whole = log_of(total)
-    return None if whole is None else exp(subtract(x, review(whole, views)))
+    axes = total.attrs["axes"]
+    top = shift(y, axes)
+    rest = sum(exp(subtract(y, top)), axis=axes)
+    half = exp(multiply(0.5, subtract(x, review(reshape(top, rest.shape), views))))
+    return multiply(divide(half, review(rest, views)), half)
 
 
 # erf

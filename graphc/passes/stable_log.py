@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from decimal import Context, Decimal
 
 import numpy as np
 
 from ..ir.leaves import constant
 from ..ir.tensor import Tensor
-from ..ops.elementwise import add, multiply, negative, subtract
+from ..ops.elementwise import add, greater, multiply, negative, subtract, where
 from ..ops.exponential import log, log1p, xlogy
-from ..ops.movement import broadcast_to, reshape
+from ..ops.movement import reshape
 from ..ops.reduction import reduced_shape
 from ..ops.special import log1mexp, logaddexp, softplus
 from ..ops.statistics import log_softmax, log_total, logsumexp
@@ -33,6 +34,7 @@ from .patterns import (
 from .rules import Match, Rule, is_scalar, number
 
 _DEEPEST, _MOST_TERMS = 4, 32
+_DIGITS = Context(prec=40)
 _TOPS = frozenset({"max", "supremum"})
 
 
@@ -97,27 +99,56 @@ def _number(value: float, like: Tensor) -> Tensor:
 
 
 def _of_product(node: Tensor, depth: int) -> Tensor | None:
-    return _combined(add, node, depth)
+    """The sum of the logarithms of the factors; that of the constant ones in two parts, where the sum may cancel."""
+    found = _of_factors(node, depth)
+    if found is None:
+        return None
+    x, value = found
+    if x is None or unview(x)[0].op.name == "log":  # a shifted sum, and numbers: well as it is
+        return None
+    return _with_number(x, value)
 
 
 def _of_quotient(node: Tensor, depth: int) -> Tensor | None:
     found = _of_softmax(node)
-    return _combined(subtract, node, depth) if found is None else found
+    return _of_product(node, depth) if found is None else found
 
 
-def _combined(function: Callable[[Tensor, Tensor], Tensor], node: Tensor, depth: int) -> Tensor | None:
-    """`function` of the logarithms of both operands, one of which may be a positive number."""
-    if all(number(x) is not None for x in node.inputs):
+def _of_factors(node: Tensor, depth: int) -> tuple[Tensor | None, Decimal] | None:
+    """log(node) as a tensor (None where there is none) and a number; products and quotients are opened."""
+    value = number(node)
+    if value is not None:
+        return (None, Decimal(value).ln(_DIGITS)) if 0 < value < np.inf else None
+    if not depth:
         return None
-    left, right = (_log_of_factor(x, depth - 1) for x in node.inputs)
-    return None if left is None or right is None else function(left, right)
+    if node.op.name not in ("multiply", "divide") or _logits(node) is not None:
+        found = _of_shifted_sum(node)
+        found = log_of(node, depth) if found is None else found
+        return None if found is None else (found, Decimal(0))
+    left, right = (_of_factors(x, depth - 1) for x in node.inputs)
+    if left is None or right is None:
+        return None
+    (x, a), (y, b) = left, right
+    if node.op.name == "multiply":
+        return add(x, y) if x is not None and y is not None else x if y is None else y, _DIGITS.add(a, b)
+    return (x if y is None else minus(y) if x is None else subtract(x, y)), _DIGITS.subtract(a, b)
 
 
-def _log_of_factor(x: Tensor, depth: int) -> Tensor | None:
-    value = number(x)
-    if value is None:
-        return log_of(x, depth)
-    return broadcast_to(_number(np.log(value), x), x.shape) if 0 < value < np.inf else None
+def _of_shifted_sum(node: Tensor) -> Tensor | None:
+    """log(node) as written for a sum of exponentials, of which the greatest is 1."""
+    inner, views = unview(node)
+    x = operand_of("exp", inner.inputs[0]) if inner.op.name == "sum" else None
+    return review(log(inner), views) if x is not None and is_shifted(x) else None
+
+
+def _with_number(x: Tensor, value: Decimal) -> Tensor:
+    """``x + value``, with the error of `value` as `x` has it added too: right to the last place where they cancel."""
+    scalar = x.dtype.type
+    high = scalar(value)
+    low = scalar(_DIGITS.subtract(value, Decimal(float(high))))
+    for part in (high, low):
+        x = add(x, _number(part, x)) if part else x
+    return x
 
 
 def _of_power(node: Tensor, depth: int) -> Tensor | None:
@@ -128,14 +159,22 @@ def _of_power(node: Tensor, depth: int) -> Tensor | None:
 
 def _of_softmax(node: Tensor) -> Tensor | None:
     """log_softmax(x) for ``exp(x) / sum(exp(x))``; one that is shifted by its maximum already stays so."""
-    powers, spread = node.inputs
-    total, views = unview(spread)
-    x = operand_of("exp", powers)
-    if x is None or total.op.name != "sum" or total.inputs[0] is not powers:
+    x = _logits(node)
+    if x is None:
         return None
-    if not is_spread_back(spread, total, powers):
-        return None
+    total, views = unview(node.inputs[1])
     return subtract(x, review(log(total), views)) if is_shifted(x) else log_softmax(x, axis=total.attrs["axes"])
+
+
+def _logits(node: Tensor) -> Tensor | None:
+    """x where `node` is ``exp(x) / sum(exp(x))``."""
+    if node.op.name != "divide":
+        return None
+    powers, spread = node.inputs
+    total, _ = unview(spread)
+    if total.op.name != "sum" or total.inputs[0] is not powers or not is_spread_back(spread, total, powers):
+        return None
+    return operand_of("exp", powers)
 
 
 _FORMS: dict[str, Callable[[Tensor, int], Tensor | None]] = {
@@ -261,16 +300,22 @@ def _times_log(scale: float | None = None, name: str = "log") -> Match:
 
 
 def _times_log_ratio(node: Tensor) -> Tensor | None:
-    """x * (log(x) - y), and x * (y - log(x))."""
+    """x * (log(x) - y), and x * (y - log(x)), as x * log(x) - x * y: 0 at 0, and so safe are its derivatives.
+
+    Where x is so large that these products overflow, or all but overflow, before their difference does: as written.
+    """
 
     def match(x: Tensor, difference: Tensor) -> Tensor | None:
         if difference.op.name != "subtract":
             return None
         x, flipped = without_sign(x)
-        if not any(part.op.name == "log" and part.inputs[0] is x for part in difference.inputs):
+        a, b = difference.inputs[::-1] if flipped else difference.inputs
+        if not any(part.op.name == "log" and part.inputs[0] is x for part in (a, b)):
             return None
-        left, right = (xlogy(x, y.inputs[0]) if y.op.name == "log" else multiply(x, y) for y in difference.inputs)
-        return subtract(right, left) if flipped else subtract(left, right)
+        parted = subtract(*(xlogy(x, y.inputs[0]) if y.op.name == "log" else multiply(x, y) for y in (a, b)))
+        whole = multiply(x, add(a, minus(b)))  # a - b would be looked at again
+        info = np.finfo(x.dtype)
+        return where(greater(x, float(info.max) * float(info.eps) ** 2), whole, parted)
 
     return either(node, match)
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..ir.tensor import Tensor
 from ..ops.power import pow
+from .patterns import is_not_negative
 from .rules import Rule, number
 
 _LARGEST = 1024
@@ -54,13 +55,18 @@ def _real_power(node: Tensor) -> tuple[Tensor, float]:
 
 
 def _product_of_real_powers(node: Tensor) -> Tensor | None:
-    """Not where the exponents add up to a whole one, whose power of a negative number is not nan, or are rounded."""
+    """Not where the exponents add up to a whole one, whose power of a negative number is not nan, or are rounded.
+
+    ``pow`` takes -inf for inf, which `x` itself, as a factor, does not.
+    """
     if node.dtype.kind != "f":
         return None
     (x, a), (y, b) = map(_real_power, node.inputs)
+    if x is not y or (1.0 in (a, b) and not is_not_negative(x)):
+        return None
     both = a + b
     exact = both - a == b and both - b == a and float(node.dtype.type(both)) == both
-    return pow(x, both) if x is y and a * b > 0 and exact and both != np.trunc(both) else None
+    return pow(x, both) if a * b > 0 and exact and both != np.trunc(both) else None
 
 
 def _power_of_power(node: Tensor) -> Tensor | None:

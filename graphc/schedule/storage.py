@@ -37,7 +37,7 @@ MAX_CONE = 96
 CHEAP = 6
 """Work (see `_work`) below which a value with several users is recomputed instead of stored."""
 _SIMPLE = frozenset(
-    {"add", "subtract", "multiply", "negative", "where", "astype", "ct_mul", "maximum", "minimum", "abs"}
+    {"add", "subtract", "multiply", "negative", "where", "astype", "ct_mul", "zero_mul", "maximum", "minimum", "abs"}
     | {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
 )
 

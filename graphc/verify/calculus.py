@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,20 +13,35 @@ PROVEN, AGREES, DIFFERS, UNDECIDED = "proven", "agrees", "differs", "undecided"
 _SIMPLIFY_LIMIT = 60
 """Differences of more operations than this are not given to SymPy's `simplify`, whose time nobody can foretell."""
 _EXPAND_LIMIT = 600
+_TERMS_LIMIT = 2000
+"""Nor is what would have more terms than this, in all, multiplied out: (a + b + c)**60 is a short expression."""
 _FOLD_LIMIT = 12
 
 
 def derivative(expression: Any, x: Any) -> Any:
-    """d expression / dx where it exists: floor, ceiling and sign are locally constant, |e| is sign(e) * e."""
+    """d expression / dx where it exists: floor, ceiling and sign are locally constant, |e| is sign(e) * e.
+
+    That of the real part of loggamma is polygamma(0, .), which is real at negative numbers too.
+    """
     import sympy as sp
 
     smooth = expression.replace(sp.Abs, lambda e: sp.sign(e) * e) if expression.has(sp.Abs) else expression
+    real_parts = smooth.has(sp.re)
+    if real_parts:
+        smooth = smooth.replace(_is_log_gamma, lambda e: e.args[0])
     steps = {s: sp.Dummy("step", real=True) for s in smooth.atoms(sp.floor, sp.ceiling, sp.sign) if s.has(x)}
     result = sp.diff(smooth.xreplace(steps), x)
     if result.has(sp.Heaviside):
         half = sp.Rational(1, 2)
         result = result.replace(sp.Heaviside, lambda a, *_: sp.Piecewise((1, a > 0), (0, a < 0), (half, True)))
-    return result.xreplace({dummy: step for step, dummy in steps.items()})
+    result = result.xreplace({dummy: step for step, dummy in steps.items()})
+    return result.replace(sp.loggamma, lambda e: sp.re(sp.loggamma(e))) if real_parts else result
+
+
+def _is_log_gamma(e: Any) -> bool:
+    import sympy as sp
+
+    return isinstance(e, sp.re) and isinstance(e.args[0], sp.loggamma)
 
 
 class Verdict(NamedTuple):
@@ -58,29 +74,61 @@ def compare(
         return Verdict(DIFFERS, error, 0, count, where)
     proven = 0
     for f, w in zip(found, wanted, strict=True):
-        proven += algebra and time.monotonic() < deadline and is_zero(f, w)
+        proven += algebra and is_zero(f, w, deadline)
     if proven == count:
         return Verdict(PROVEN, 0.0, proven, count)
     return Verdict(AGREES if seen else UNDECIDED, error, proven, count)
 
 
-def is_zero(found: Any, wanted: Any) -> bool:
-    """Whether algebra shows `found` - `wanted` to be zero; False means only that it did not."""
+def is_zero(found: Any, wanted: Any, deadline: float = float("inf")) -> bool:
+    """Whether algebra shows `found` - `wanted` to be zero; False means only that it did not, or had no time to."""
     import sympy as sp
 
     if found == wanted:
         return True
+    if time.monotonic() > deadline:
+        return False
     difference = found - wanted
     if difference == 0:
         return True
     operations = difference.count_ops()
-    if operations > _EXPAND_LIMIT:
+    if operations > _EXPAND_LIMIT or sum(expanded_sizes(difference).values()) > _TERMS_LIMIT:
         return False
     if difference.has(sp.Piecewise, sp.Max, sp.Min, sp.floor, sp.ceiling):
         return operations <= _FOLD_LIMIT and sp.piecewise_fold(difference) == 0
     if sp.expand(difference) == 0:
         return True
-    return operations <= _SIMPLIFY_LIMIT and sp.simplify(difference) == 0
+    return operations <= _SIMPLIFY_LIMIT and time.monotonic() < deadline and sp.simplify(difference) == 0
+
+
+def expanded_sizes(expression: Any) -> dict[Any, int]:
+    """How many terms each sum, product and whole power in an expression has once it is multiplied out.
+
+    >>> import sympy as sp
+    >>> a, b, c = sp.symbols("a b c")
+    >>> max(expanded_sizes((a + b + c) ** 60 * sp.exp(a * (b + c))).values())
+    1891
+    """
+    import sympy as sp
+
+    terms: dict[Any, int] = {}
+    sizes: dict[Any, int] = {}
+    for e in sp.postorder_traversal(expression):
+        if e in terms:
+            continue
+        below = [terms.get(a, 1) for a in e.args]
+        size = 1
+        if e.is_Add:
+            size = sum(below)
+        elif e.is_Mul:
+            size = math.prod(below)
+        elif e.is_Pow and e.exp.is_Integer:
+            n = min(abs(int(e.exp)), _TERMS_LIMIT)
+            size = math.comb(n + below[0] - 1, n)
+        terms[e] = 1 if e.is_Pow and e.exp.is_negative else size  # below a line it stays one term
+        if size > 1:
+            sizes[e] = size
+    return sizes
 
 
 def _numeric(

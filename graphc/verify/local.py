@@ -73,11 +73,18 @@ def along(
 
 
 def slope(at: Callable[[Any], Any], domain: Digits) -> Any:
-    """The central difference of ``at(step)`` around 0; nan where it jumps or bends there: two steps disagree."""
+    """The central difference of ``at(step)`` around 0; nan where it jumps or bends there.
+
+    At a jump two steps disagree. At a bend they may agree (|x| has the slope 0), but the slopes to the left and to the
+    right do not, and come no nearer to each other as the step gets smaller.
+    """
     steps = [domain.mp.mpf(STEP), domain.mp.mpf(STEP) / 8]
-    found = [(at(h) - at(-h)) / (2 * h) for h in steps]
-    smooth = abs(found[0] - found[1]) <= _SMOOTH * (1 + abs(found[1]))
-    return found[1] if smooth else domain.mp.nan
+    middle = at(domain.mp.mpf(0))
+    sides = [((at(h) - middle) / h, (middle - at(-h)) / h) for h in steps]
+    (coarse, fine), (wide, narrow) = [(r + l) / 2 for r, l in sides], [abs(r - l) for r, l in sides]
+    allowed = _SMOOTH * (1 + abs(fine))
+    smooth = abs(coarse - fine) <= allowed and (narrow <= allowed or narrow <= wide / 2)
+    return fine if smooth else domain.mp.nan
 
 
 class Culprit(NamedTuple):

@@ -44,25 +44,46 @@ class Pair(NamedTuple):
         return abs(self.found - self.wanted) / self.scale if self.scale else 0.0
 
 
-def differences(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], point: Point, rng: Any) -> Pair:
-    """The derivative along a random direction, by the backward graph and by differences (nan where the loss jumps)."""
+def uphill(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], point: Point, rng: Any) -> Pair:
+    """As `differences`, along the gradient that the backward graph gives: there its terms do not cancel."""
+    grads = evaluate(results, point, {})
+    largest = max((float(np.max(np.abs(g), initial=0.0)) for g in grads), default=0.0) or 1.0
+    return differences(loss, wrt, results, point, rng, [g / largest for g in grads])
+
+
+def differences(
+    loss: Tensor,
+    wrt: Sequence[Tensor],
+    results: Sequence[Tensor],
+    point: Point,
+    rng: Any,
+    directions: Sequence[np.ndarray] | None = None,
+) -> Pair:
+    """The derivative along `directions`, random ones if not given, by the backward graph and by differences.
+
+    These are nan where the loss jumps: two steps disagree; and, if the backward graph says something else, where it
+    bends: the slopes to the left and to the right come no nearer to each other as the step gets smaller.
+    """
     constant = held(loss)
     values = evaluate([*results, *constant, *wrt], point, {})
     grads, rest = values[: len(results)], values[len(results) :]
     fixed = dict(zip(constant, rest, strict=False))
     at = rest[len(constant) :]
-    directions = [rng.uniform(-1.0, 1.0, v.shape) for v in at]
+    directions = directions or [rng.uniform(-1.0, 1.0, v.shape) for v in at]
 
     def along(step: float) -> float:
         moved = {w: v + step * d for w, v, d in zip(wrt, at, directions, strict=True)}
         return float(evaluate([loss], {**point, **fixed, **moved}, {})[0])
 
     terms = [g * d for g, d in zip(grads, directions, strict=True)]
-    found = float(sum(np.sum(t) for t in terms))
-    wanted, coarse = ((along(h) - along(-h)) / (2 * h) for h in (_STEP, 10 * _STEP))
-    noise = (1.0 + abs(along(0.0))) * 1e-16 / _STEP / DIFFERENCES
+    found, middle = float(sum(np.sum(t) for t in terms)), along(0.0)
+    sides = [((along(h) - middle) / h, (middle - along(-h)) / h) for h in (10 * _STEP, _STEP)]
+    (coarse, wanted), (wide, narrow) = [(r + l) / 2 for r, l in sides], [abs(r - l) for r, l in sides]
+    noise = (1.0 + abs(middle)) * 1e-16 / _STEP / DIFFERENCES
     scale = float(sum(np.sum(np.abs(t)) for t in terms)) + abs(wanted) + noise
-    return Pair(found, wanted if abs(wanted - coarse) <= _SMOOTH * scale else np.nan, scale)
+    bends = abs(found - wanted) > DIFFERENCES * scale and narrow > max(DIFFERENCES * scale, wide) / 2
+    smooth = abs(wanted - coarse) <= _SMOOTH * scale and not bends
+    return Pair(found, wanted if smooth else np.nan, scale)
 
 
 def transpose(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], point: Point, rng: Any) -> Pair:
@@ -83,9 +104,9 @@ def transpose(loss: Tensor, wrt: Sequence[Tensor], results: Sequence[Tensor], po
 Runner = Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 
-def runner(outputs: Sequence[Tensor]) -> tuple[list[Tensor], Runner]:
-    """The inputs below `outputs`, and compiled code that gives `outputs` for arrays of them."""
-    inputs = [n for n in topological(outputs) if n.op is INPUT]
+def runner(outputs: Sequence[Tensor], wrt: Sequence[Tensor] = ()) -> tuple[list[Tensor], Runner]:
+    """The inputs below `outputs` and `wrt`, and compiled code that gives `outputs` for arrays of them."""
+    inputs = [n for n in topological([*outputs, *wrt]) if n.op is INPUT]
     graph, _ = optimise(Graph(inputs, outputs, name="certified"))
     plan = make_plan(graph)
     tree, _ = flatten([0] * len(outputs))
