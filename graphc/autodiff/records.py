@@ -54,7 +54,9 @@ _MANY = 32
 def note(
     outputs: Sequence[Tensor], wrt: Sequence[Tensor], cotangents: Sequence[Tensor], results: Sequence[Tensor]
 ) -> None:
-    """Remember one call of reverse mode."""
+    """Remember one call of reverse mode; of no outputs there is nothing to remember."""
+    if not outputs:
+        return
     record = Record(tuple(outputs), tuple(wrt), tuple(cotangents), tuple(weakref.ref(r) for r in results))
     newest = max(record.key, default=-1)
     for result in dict.fromkeys(results):
@@ -65,7 +67,7 @@ def note(
             weakref.finalize(result, _records.pop, result.serial, None).atexit = False
         if all(r.key != record.key for r in _records[result.serial]):
             _records[result.serial].append(record)
-    older = [(w, r) for w, r in zip(wrt, results, strict=True) if r.serial <= newest] if outputs else []
+    older = [(w, r) for w, r in zip(wrt, results, strict=True) if r.serial <= newest]
     if not older:
         return
     below = set(topological(outputs))
