@@ -13,7 +13,7 @@ import numpy as np
 
 from . import eager
 from .api import compile as gc_compile
-from .api import grad, trace, value_and_grad
+from .api import grad, value_and_grad
 from .eager.engine import Engine
 from .eager.tape import Node
 from .errors import CompileError, InputError, message, user_line
@@ -116,14 +116,15 @@ def contrast(f: Callable[..., Any], *arrays: Any) -> Contrast:
     start = time.perf_counter()
     tree = flatten((arrays, {}))[0]
     inputs = [gc_input(n, a.shape, a.dtype) for n, a in zip(argument_names(f, tree), given, strict=True)]
-    graph = trace(f, *inputs)
+    function = value_and_grad(f, argnums=wrt) if wrt else gc_compile(f)
+    graph = function.first_trace(f, *inputs)
     params: list[Any] = [n for n in graph.nodes if isinstance(n, Param) and n.trainable and n.dtype.kind == "f"]
     traced: Traced | None = None
     if params:
         step = gc_compile(inputs, [*graph.outputs, *grad(graph.outputs[0], params)], name=graph.name)
         compiled_result = step(*given)
     else:
-        traced = value_and_grad(f, argnums=wrt) if wrt else gc_compile(f)
+        traced = function
         compiled_result = traced(*given)
         (step,) = traced.steps.values()
     compile_seconds = time.perf_counter() - start

@@ -93,6 +93,10 @@ class Traced:
                 step = self.steps[key()] = compile_graph(inputs, outputs, None, self.name, self.threads, self.check)
         return step
 
+    def first_trace(self, function: Callable[..., Any], *inputs: Tensor) -> Graph:
+        """The graph of `function`, which this one derives from; its random draws get the numbers they will get here."""
+        return _graph_of(function, inputs, {}, self._draws)
+
     def __reduce__(self) -> Any:
         """By name, as functions pickle, where it has taken the place of its function; else by its function."""
         found = getattr(sys.modules.get(self.__module__), getattr(self, "__qualname__", ""), None)
@@ -254,12 +258,16 @@ def trace(function: Callable[..., Any], *args: Any, **named: Any) -> Graph:
     """
     if isinstance(function, Traced):
         function = function.function
+    return _graph_of(function, args, named, DrawNumbers())
+
+
+def _graph_of(function: Callable[..., Any], args: Any, named: Any, draws: DrawNumbers) -> Graph:
     tree, leaves = flatten((args, named))
     arrays = [
         leaf if is_tensor(leaf) or isinstance(leaf, STATIC) or callable(leaf) else as_array(leaf) for leaf in leaves
     ]
     shapes = patterns([a for a in arrays if isinstance(a, np.ndarray)])
-    inputs, outputs, _ = traced(function, tree, arrays, shapes)
+    inputs, outputs, _ = traced(function, tree, arrays, shapes, draws=draws)
     return Graph(inputs, [lift(o)[0] for o in flatten(outputs)[1]], (), getattr(function, "__name__", "step"))
 
 
