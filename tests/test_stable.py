@@ -796,3 +796,14 @@ def test_nothing_keeps_what_was_differentiated_alive() -> None:
     del y, slope
     collector.collect()
     assert watch() is None
+
+
+def test_squares_behind_views() -> None:
+    """A square that is stretched is a square, and has slope 0 at 0; a product of two others is none."""
+    x, y = gc.input("x"), gc.input("y")
+    weights = np.array([1.0, 4.0])
+    square, product = gc.sum(gc.sqrt(weights * (x * x))), gc.sum(gc.sqrt(weights * (x * y)))
+    at = {x: np.array(0.0), y: np.array(1.0)}
+    with np.errstate(all="ignore"):
+        assert evaluate([gc.grad(square, x)], at)[0] == 0.0
+        assert evaluate([gc.grad(product, x)], at)[0] == np.inf
