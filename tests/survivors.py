@@ -11,6 +11,36 @@ _SAME_PRODUCT = "the product is as right, and moves as many axes"
 _NO_FORWARD_RULE = "no op with several outputs has a forward rule yet: custom_gradient refuses it before"
 
 _BY_REASON: dict[str, tuple[str, ...]] = {
+    "a slice of a shape is a tuple as it is": (
+        "ops.convolution._derivative.<locals>.rule: tuple(operand.shape[3:]) -> operand.shape[3:]",
+        "ops.windows._windows_vjp: tuple(x.shape[len(x.shape) - len(kernel):]) -> x.shape[len(x.shape) - len(kernel):]",
+        "ops.windows._overlap_vjp: tuple(y.shape[len(y.shape) - len(kernel) - 1:-1]) -> "
+        "y.shape[len(y.shape) - len(kernel) - 1:-1]",
+    ),
+    "without rows, or without columns, both orders are one": (
+        "passes.contractions._to_matrices: rows and cols and (''.join((c for c in out if c not in batch)) == cols + "
+        "rows) -> cols and ''.join((c for c in out if c not in batch)) == cols + rows",
+        "passes.contractions._to_matrices: rows and cols and (''.join((c for c in out if c not in batch)) == cols + "
+        "rows) -> rows and ''.join((c for c in out if c not in batch)) == cols + rows",
+    ),
+    "products of numbers alone are folded before": (
+        "passes.stable_log._of_product: x is None or unview(x)[0].op.name == 'log' -> unview(x)[0].op.name == 'log'",
+    ),
+    "the factors of a softmax give the same sum of logarithms": (
+        "passes.stable_log._of_factors: node.op.name not in ('multiply', 'divide') or _logits(node) is not None -> "
+        "node.op.name not in ('multiply', 'divide')",
+    ),
+    "the rule of log(sum(exp(x))) comes to it afterwards": (
+        "passes.stable_log._of_shifted_sum: x is not None and is_shifted(x) -> x is not None",
+    ),
+    "from where on the product is taken as written is a choice: both forms are right on both sides of it": (
+        "passes.stable_log._times_log_ratio: greater(x, float(info.max) * float(info.eps) ** 2) -> "
+        "_mutant_greater_equal(x, float(info.max) * float(info.eps) ** 2)",
+        "passes.stable_log._times_log_ratio: float(info.max) * float(info.eps) ** 2 -> float(info.eps) ** 2",
+        "passes.stable_log._times_log_ratio: float(info.eps) ** 2 -> float(info.eps) * 2",
+        "passes.stable_log._times_log_ratio: 2 -> 3",
+        "passes.stable_log._times_log_ratio: 2 -> 1",
+    ),
     _FLOATS_ONLY: (
         "ops.elementwise._between_floats: x.dtype.kind == 'f' and dtype.kind == 'f' -> x.dtype.kind == 'f' or "
         "dtype.kind == 'f'",
@@ -149,14 +179,6 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "(second != '') -> transposed_too and letters == batch + second + first and (second != '')",
         "passes.contractions._grouped: transposed_too and letters == batch + second + first and (first != '') and "
         "(second != '') -> transposed_too and letters == batch + second + first and (first != '')",
-        "passes.contractions._to_matrices: out.endswith(cols + rows) and rows and cols and "
-        "(not out.endswith(rows + cols)) -> rows and cols and (not out.endswith(rows + cols))",
-        "passes.contractions._to_matrices: out.endswith(cols + rows) and rows and cols and "
-        "(not out.endswith(rows + cols)) -> out.endswith(cols + rows) and cols and (not out.endswith(rows + cols))",
-        "passes.contractions._to_matrices: out.endswith(cols + rows) and rows and cols and "
-        "(not out.endswith(rows + cols)) -> out.endswith(cols + rows) and rows and (not out.endswith(rows + cols))",
-        "passes.contractions._to_matrices: out.endswith(cols + rows) and rows and cols and "
-        "(not out.endswith(rows + cols)) -> out.endswith(cols + rows) and rows and cols",
         "passes.contractions._to_matrices: cols + rows -> rows",
         "passes.contractions._to_matrices: rows + cols -> cols",
     ),
