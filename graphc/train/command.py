@@ -91,6 +91,7 @@ def _epochs(training: Training, checkpoint: Path) -> int:
         try:
             with tqdm(total=images, desc=label, unit=" images", unit_scale=True, leave=False, disable=None) as bar:
                 found = training.epoch(_shown(bar, training.settings["batch_size"], images))
+                bar.refresh()  # an epoch may take less time than passes between two drawings
         except KeyboardInterrupt:
             print(f"\ninterrupted in {label}", end="", file=sys.stderr)
             print(f"; --resume goes on from {checkpoint}" if number > 1 else "", file=sys.stderr)
