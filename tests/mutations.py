@@ -104,10 +104,10 @@ _FILES = {
     "elementwise": ("elementwise",), "power": ("elementwise",), "exponential": ("elementwise",),
     "trigonometry": ("elementwise",), "special": ("elementwise",), "rounding": ("elementwise",),
     "piecewise": ("elementwise",), "movement": ("movement",), "joining": ("movement",), "guarding": ("indexing",),
-    "indexing": ("indexing",), "cumulative": ("reduction",), "reduction": ("reduction",), "linalg": ("linalg",),
+    "indexing": ("indexing",), "cumulative": ("reduction",), "reduction": ("reduction",), "linalg": ("linalg", "guarded"),
     "structure": ("structure",), "cotangent": ("structure",),
 }  # fmt: skip
-"""By the module of a rule: the file of tests, ``test_ops_*.py``, that looks at its rows one by one."""
+"""By the module of a rule: the files of tests, ``test_ops_*.py``, that look at its rows one by one."""
 
 
 def suite(*files: str) -> Test:
@@ -227,7 +227,7 @@ def result_cases(op: Op) -> Iterator[Case]:
                 name,
                 op.name,
                 partial(broken, op, field, change),
-                (*row_tests(op), suite("test_conventions", "test_ops_structure")),
+                (*row_tests(op), suite("test_conventions", "test_ops_structure", "test_ops_guarded")),
             )
 
 
@@ -242,14 +242,16 @@ def row_is_flat(op: Op) -> bool:
 
 _MODULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ops.cotangent": ((), ("test_conventions",)),
+    "ops.guarded": (("contract", "convolve"), ("test_ops_guarded",)),
     "autodiff.vjp": (("multiply", "concat"), ("test_transformations", "test_conventions", "test_ops_structure")),
     "autodiff.jvp": (("multiply", "concat"), ("test_transformations", "test_conventions", "test_ops_structure")),
     "passes.rules": ((), ("test_passes",)),
-    "passes.algebra": ((), ("test_passes",)),
+    "passes.algebra": ((), ("test_passes", "test_ops_guarded")),
     "passes.canonicalise": ((), ("test_passes",)),
     "passes.contractions": ((), ("test_passes",)),
     "passes.fold": ((), ("test_passes",)),
     "passes.squeeze": ((), ("test_passes",)),
+    "passes.vectors": ((), ("test_passes", "test_ops_guarded")),
     "passes.patterns": ((), ("test_stable_rules", "test_stable")),
     "passes.stable_exp": ((), ("test_stable_rules", "test_stable")),
     "passes.stable_log": ((), ("test_stable_rules", "test_stable")),

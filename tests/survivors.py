@@ -23,6 +23,14 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
         "passes.contractions._to_matrices: rows and cols and (''.join((c for c in out if c not in batch)) == cols + "
         "rows) -> rows and ''.join((c for c in out if c not in batch)) == cols + rows",
     ),
+    "of two, number -1 is number 1": (
+        "ops.guarded.guard_of_vjp: 1 - by -> by - 1",
+        "passes.algebra._plain_sum_of_products: 1 - k -> k - 1",
+    ),
+    "what is no nan is not summed again": (
+        "ops.guarded.matrix_product: guard and result.dtype.kind == 'f' -> result.dtype.kind == 'f'",
+        "ops.guarded.matrix_product: wrong is None or not wrong.any() -> wrong is None",
+    ),
     "products of numbers alone are folded before": (
         "passes.stable_log._of_product: x is None or unview(x)[0].op.name == 'log' -> unview(x)[0].op.name == 'log'",
     ),

@@ -118,7 +118,7 @@ def test_the_source_shows_the_gradient_by_weights() -> None:
         "for q in range(6):",
         "for u in range(6):",
         "x_at = x[p, j, q + k, u + l]",
-        "w_bar_0ijkl += 2.0 * convolved_2[p, i, q, u] * x_at",
+        "w_bar_0ijkl += ct_mul(2.0 * convolved_2[p, i, q, u], x_at)",
     ]
 
 

@@ -101,6 +101,8 @@ FIRES: tuple[tuple[str, Callable[..., Any], Callable[[], Tensor], Callable[[], T
     ("plain cotangent product", algebra, lambda: ct_mul(gc.full_like(X, 3.0), X), lambda: gc.full_like(X, 3.0) * X),
     ("plain tangent product", algebra, lambda: zero_mul(X, gc.full_like(X, 2.0)), lambda: X * gc.full_like(X, 2.0)),
     ("plain tangent product", algebra, lambda: zero_mul(gc.full_like(X, 3.0), X), lambda: gc.full_like(X, 3.0) * X),
+    ("plain sum of products", algebra, lambda: contract(X, zero(X), "nk,nk->n", guard="left"),
+     lambda: contract(X, zero(X), "nk,nk->n")),
     ("where of a constant", algebra, lambda: gc.where(True, X, Y), lambda: X),
     ("where of a constant", algebra, lambda: gc.where(False, X, Y), lambda: Y),
     ("where of a constant", algebra, lambda: gc.where(C, X, X), lambda: X),

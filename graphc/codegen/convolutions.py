@@ -35,6 +35,8 @@ class ConvolutionPrinter:
 
     def print_matrixstep(self, s: MatrixStep, depth: int) -> None:
         self.helpers.add("convolution")
+        if s.what in ("mended_product", "products"):
+            self.helpers.add("mended")
         arguments = [self._part(part) for part in s.parts] + [self._number(n) for n in s.numbers]
         self.line(depth, f"{s.what}({', '.join(arguments)})", s.node)
 
@@ -74,9 +76,12 @@ if numba.config.DISABLE_JIT:
         """out = x @ y, or x.T @ y."""
         out[:, :columns] = (x.T if transposed else x) @ y[:, :columns]
 
-    def products(x, y, out, columns, rows, width):
-        """out += x @ y.T."""
-        out += x[:, :columns] @ y[:, :columns].T
+    def products(x, y, out, columns, rows, width, left, right):
+        """out += x @ y.T, where zeros of x, if `left`, and of y, if `right`, annihilate inf and nan."""
+        found = x[:, :columns] @ y[:, :columns].T
+        if left or right:
+            mended(x, y, found, False, True, 0, found.shape[0], 0, found.shape[1], 0, columns, left, right)
+        out += found
 else:
     WORD = ir.IntType(64)
 
@@ -340,8 +345,11 @@ else:
         return types.void(x, y, out, transposed, columns, rows, width), codegen
 
     @intrinsic(prefer_literal=True)
-    def products(typingctx, x, y, out, columns, rows, width):
-        """out += x @ y.T: vectors run along the columns, and are added up at the end."""
+    def products(typingctx, x, y, out, columns, rows, width, left_zeros, right_zeros):
+        """out += x @ y.T: vectors run along the columns, and are added up at the end.
+
+        Where zeros of x (`left_zeros`) or y (`right_zeros`) annihilate inf and nan, a sum that is nan is summed again.
+        """
 
         def codegen(context, builder, signature, args):
             vectors = Vectors(context, builder, out.dtype)
@@ -351,6 +359,23 @@ else:
             length = context.cast(builder, args[3], signature.args[3], types.int64)
             known, width_known = getattr(rows, "literal_value", 0), getattr(width, "literal_value", 0)
             tall, wide = tile_of(known, width_known, 1, vectors.registers)
+            guarded = [side.literal_value for side in (left_zeros, right_zeros)]
+
+            def again(total, row, column):
+                """A sum, term by term where it is nan."""
+                place = cgutils.alloca_once_value(builder, total)
+                with builder.if_then(builder.fcmp_unordered("uno", total, total), likely=False):
+                    zero = total.type(0.0)
+                    builder.store(zero, place)
+                    with cgutils.for_range(builder, length) as loop:
+                        offset = vectors.scaled(loop.index)
+                        factors = [vectors.number(vectors.at(pointer, offset)) for pointer in (row, column)]
+                        term = builder.fmul(*factors)
+                        for factor, annihilates in zip(factors, guarded):
+                            if annihilates:
+                                term = builder.select(builder.fcmp_unordered("!=", factor, zero), term, zero)
+                        builder.store(builder.fadd(builder.load(place), term), place)
+                return builder.load(place)
 
             def inside(i, size, last):
                 return [vectors.minimum(builder.add(i, WORD(r)), last) for r in range(size)]
@@ -378,12 +403,22 @@ else:
                         for c in columns_of
                     ]
                     old = [vectors.number(target) for target in targets]
-                    for value, place, target in zip(old, sums, targets):
+                    pairs = [(row, column) for row in xs for column in ys]
+                    for value, place, target, pair in zip(old, sums, targets, pairs):
                         pointer = builder.bitcast(target, vectors.scalar.as_pointer())
-                        builder.store(builder.fadd(value, vectors.sum(builder.load(place))), pointer)
+                        total = vectors.sum(builder.load(place))
+                        if any(guarded):
+                            total = again(total, *pair)
+                        builder.store(builder.fadd(value, total), pointer)
             return context.get_dummy_value()
 
-        return types.void(x, y, out, columns, rows, width), codegen
+        return types.void(x, y, out, columns, rows, width, left_zeros, right_zeros), codegen
+
+
+@helper
+def mended_product(x, y, out, transposed, columns, left, right):
+    """What is nan in out = x @ y, or x.T @ y, is summed again; zeros of the left, the right operand annihilate."""
+    mended(x, y, out, transposed, False, 0, out.shape[0], 0, columns, 0, y.shape[0], left, right)
 
 
 @helper

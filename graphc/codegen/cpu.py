@@ -38,6 +38,7 @@ from ..ir.loops import (
     walk,
 )
 from ..ir.tensor import Tensor
+from ..ops.guarded import sides
 from ..schedule.chunks import TILE
 from ..schedule.plan import Plan
 from . import intmath, vecmath
@@ -271,16 +272,14 @@ class KernelPrinter(ConvolutionPrinter):
             self.dot_in_chunk(s, depth)
             return
         if s.part == "tile":
-            self.helpers.add("dot_tile")
             tile = "c"
             if s.batched:
                 tiles = f"(ceildiv({out}.shape[1], {TILE}) * ceildiv({out}.shape[2], {TILE}))"
                 self.line(depth, f"b = c // {tiles}")
                 x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
                 tile = f"c - b * {tiles}"
-            self.line(depth, f"dot_tile({x}, {y}, {out}, {s.x_transposed}, {s.y_transposed}, {tile})", s.node)
+            self.line(depth, self.dot_call(s, "tile", x, y, out, tile), s.node)
             return
-        self.helpers.add("dot")
         if s.batched:
             batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
             self.line(depth, f"for b in range({batch}):")
@@ -288,7 +287,19 @@ class KernelPrinter(ConvolutionPrinter):
             x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
         x = f"{x}.T" if s.x_transposed else x
         y = f"{y}.T" if s.y_transposed else y
-        self.line(depth, f"dot({x}, {y}, {out})", s.node)
+        self.line(depth, self.dot_call(s, "whole", x, y, out), s.node)
+
+    def dot_call(self, s: Dot, part: str, x: str, y: str, out: str, *numbers: str) -> str:
+        """The call of the function for a part of a product; where zeros annihilate, of the one that mends it too."""
+        name = f"dot_{part}"
+        self.helpers.add(name)
+        transposed = () if part == "whole" else (str(s.x_transposed), str(s.y_transposed))
+        arguments = [x, y, out, *transposed, *numbers]
+        if s.guard:
+            self.helpers |= {"mended", f"guarded_{part}"}
+            name = f"guarded_{part}"
+            arguments += [str(side) for side in sides(s.guard)]
+        return f"{name}({', '.join(arguments)})"
 
     def of_batch(self, array: str, batch: tuple[tuple[DimLike, DimLike | None] | None, ...]) -> str:
         """The matrix number b of an array, see `Dot`."""
@@ -311,16 +322,12 @@ class KernelPrinter(ConvolutionPrinter):
             self.line(depth, f"for b in range({'start, stop' if s.part == 'batch' else f'{out}.shape[0]'}):")
             depth += 1
             x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
-        transposed = f"{s.x_transposed}, {s.y_transposed}"
         if s.part == "batch":
-            self.helpers.add("dot_tile")
             tiles = f"ceildiv({s.out}.shape[1], {TILE}) * ceildiv({s.out}.shape[2], {TILE})"
             self.line(depth, f"for t in range({tiles}):")
-            self.line(depth + 1, f"dot_tile({x}, {y}, {out}, {transposed}, t)", s.node)
+            self.line(depth + 1, self.dot_call(s, "tile", x, y, out, "t"), s.node)
             return
-        helper = f"dot_{s.part}"
-        self.helpers.add(helper)
-        self.line(depth, f"{helper}({x}, {y}, {out}, {transposed}, start, stop)", s.node)
+        self.line(depth, self.dot_call(s, s.part, x, y, out, "start", "stop"), s.node)
 
     def print_argsort(self, s: Argsort, depth: int) -> None:
         self.helpers.add("argsort")

@@ -83,7 +83,7 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where th
     def kernel(function):
         return function
 
-    helper = kernel
+    helper = function = kernel
 else:
     from llvmlite import ir
     from numba import types
@@ -315,7 +315,39 @@ else:
     fold_mul = folded(lambda builder, x, y: builder.fmul(x, y))
     kernel = numba.cfunc("void(int64, int64, int64, int64)", error_model="numpy", no_rewrites=True, cache=True)
     helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+    function = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 '''
+
+MENDED = '''\
+@function
+def sum_again(x, y, out, x_transposed, y_transposed, i, j, start, stop, left, right):
+    """Element (i, j) of out = x @ y from the terms start ... stop - 1, one by one, until it is nan."""
+    out[i, j] = 0
+    for q in range(start, stop):
+        u = x[q, i] if x_transposed else x[i, q]
+        v = y[j, q] if y_transposed else y[q, j]
+        if not (left and u == 0 or right and v == 0):
+            out[i, j] += u * v
+            if out[i, j] != out[i, j]:
+                return
+
+
+@helper
+def mended(x, y, out, x_transposed, y_transposed, first, last, low, high, start, stop, left, right):
+    """What is nan in rows first ... last - 1 and columns low ... high - 1 of out = x @ y is summed again.
+
+    Zeros of the left (the right) operand annihilate inf and nan. The sum takes the terms start ... stop - 1.
+    """
+    for i in range(first, last):
+        wrong = False
+        for j in range(low, high):
+            wrong |= out[i, j] != out[i, j]
+        if wrong:
+            for j in range(low, high):
+                if out[i, j] != out[i, j]:
+                    sum_again(x, y, out, x_transposed, y_transposed, i, j, start, stop, left, right)
+'''
+"""Products under a guard: BLAS knows none, so that what comes out as nan is summed again; see `ops.guarded`."""
 
 HELPERS = {
     "convolution": CONVOLUTION,
@@ -384,12 +416,46 @@ def dot_terms(x, y, out, x_transposed, y_transposed, start, stop):
                 rows, width, terms = up_to(m - i, 64), up_to(n - j, 64), up_to(stop - q, most)
                 gemm(x, y, out, x_transposed, y_transposed, i, j, q, rows, width, terms, q > start)
 '''.replace("64", str(TILE)).replace("SMALL", str(TILE**3)),
-    "dot": '''\
+    "dot_whole": '''\
 @helper
-def dot(x, y, out):
+def dot_whole(x, y, out):
     """out = x @ y by BLAS."""
     np.dot(x, y, out)
 ''',
+    "guarded_rows": '''\
+@helper
+def guarded_rows(x, y, out, x_transposed, y_transposed, start, stop, left, right):
+    """As dot_rows, where zeros of the left and the right operand annihilate inf and nan."""
+    dot_rows(x, y, out, x_transposed, y_transposed, start, stop)
+    n, k = out.shape[1], x.shape[0] if x_transposed else x.shape[1]
+    mended(x, y, out, x_transposed, y_transposed, start, stop, 0, n, 0, k, left, right)
+''',
+    "guarded_terms": '''\
+@helper
+def guarded_terms(x, y, out, x_transposed, y_transposed, start, stop, left, right):
+    """As dot_terms, where zeros of the left and the right operand annihilate inf and nan."""
+    dot_terms(x, y, out, x_transposed, y_transposed, start, stop)
+    mended(x, y, out, x_transposed, y_transposed, 0, out.shape[0], 0, out.shape[1], start, stop, left, right)
+''',
+    "guarded_tile": '''\
+@helper
+def guarded_tile(x, y, out, x_transposed, y_transposed, c, left, right):
+    """As dot_tile, where zeros of the left and the right operand annihilate inf and nan."""
+    dot_tile(x, y, out, x_transposed, y_transposed, c)
+    m, n = out.shape
+    k = x.shape[0] if x_transposed else x.shape[1]
+    columns = ceildiv(n, 64)
+    i, j = c // columns * 64, c % columns * 64
+    mended(x, y, out, x_transposed, y_transposed, i, up_to(m, i + 64), j, up_to(n, j + 64), 0, k, left, right)
+'''.replace("64", str(TILE)),
+    "guarded_whole": '''\
+@helper
+def guarded_whole(x, y, out, left, right):
+    """As dot_whole, where zeros of the left and the right operand annihilate inf and nan."""
+    dot_whole(x, y, out)
+    mended(x, y, out, False, False, 0, out.shape[0], 0, out.shape[1], 0, y.shape[0], left, right)
+''',
+    "mended": MENDED,
     "argsort": '''\
 @helper
 def argsort(values, order, other, descending):

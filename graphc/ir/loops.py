@@ -132,6 +132,7 @@ class Dot:
           `schedule.chunks.TILE` wide, batch by batch, row of tiles by row; or what belongs to the rows of the chunk:
           "batch", these products of the batch; "rows", these rows of all results; "terms", into out[c], what these
           terms add to all results
+    guard the operands whose zeros annihilate inf and nan, see `ops.guarded`
     x_batch, y_batch   where the batch's axis is not the first: on each axis that is no row or column, (divisor,
           modulus) of the batch's index b, which is there ``b // divisor % modulus``
     """
@@ -146,6 +147,7 @@ class Dot:
     dtype: DType
     node: Tensor | None = None
     part: str = "whole"
+    guard: str = ""
     x_batch: tuple[tuple[DimLike, DimLike | None] | None, ...] = ()
     y_batch: tuple[tuple[DimLike, DimLike | None] | None, ...] = ()
 
@@ -181,7 +183,9 @@ class MatrixStep:
     fold_back ``x[c, p * stride + k * dilation] += columns[c * places + k, p]``, from 0: the same but start
     beside    ``out[o, start + p] = x[o, p]``: start
     product   ``out = x @ y``, or ``x.T @ y``: which, columns; sizes known to choose tiles by (0: not known)
-    products  ``out += x @ y.T``: columns; sizes
+    products  ``out += x @ y.T``: columns; sizes; of which operands zeros annihilate inf and nan, two flags
+    mended_product   what is nan in ``out = x @ y``, or ``x.T @ y``, is summed again under a guard: which, columns;
+              two flags
     """
 
     what: str

@@ -20,6 +20,7 @@ from ..ir.apply import apply
 from ..ir.dims import DimLike, Shape
 from ..ir.lowering import Convolve
 from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
+from .guarded import BOTH, EXCHANGED, attrs_of, guard_of_vjp, matrix_product
 from .movement import permute_dims, reshape, with_shape
 
 Ints = tuple[int, ...]
@@ -64,7 +65,9 @@ def _flat(x: np.ndarray) -> np.ndarray:
     return x.reshape(*x.shape[:3], int(np.prod(x.shape[3:], dtype=np.int64)))
 
 
-def _convolved(x: np.ndarray, w: np.ndarray, strides: Ints, dilations: Ints, low: Ints, size: Ints) -> np.ndarray:
+def _convolved(
+    x: np.ndarray, w: np.ndarray, strides: Ints, dilations: Ints, low: Ints, size: Ints, guard: str = ""
+) -> np.ndarray:
     result = np.zeros((x.shape[0], *w.shape[:2], *size), x.dtype)
     kernel = w.shape[3:]
     if 0 in size or 0 in kernel:
@@ -72,12 +75,14 @@ def _convolved(x: np.ndarray, w: np.ndarray, strides: Ints, dilations: Ints, low
     reach = [_reach(*each) for each in zip(size, kernel, strides, dilations, strict=True)]
     framed = _framed(x, reach, low)
     for k, places in _taken(kernel, size, strides, dilations):
-        part = np.matmul(w[_last(*k)], _flat(framed[_last(*places)]))
+        part = matrix_product(w[_last(*k)], _flat(framed[_last(*places)]), EXCHANGED[guard])
         result = result + part.reshape(result.shape)
     return result
 
 
-def _transposed(y: np.ndarray, w: np.ndarray, strides: Ints, dilations: Ints, low: Ints, size: Ints) -> np.ndarray:
+def _transposed(
+    y: np.ndarray, w: np.ndarray, strides: Ints, dilations: Ints, low: Ints, size: Ints, guard: str = ""
+) -> np.ndarray:
     result = np.zeros((*y.shape[:2], w.shape[2], *size), y.dtype)
     positions, kernel = y.shape[3:], w.shape[3:]
     if 0 in positions or 0 in kernel:
@@ -85,7 +90,7 @@ def _transposed(y: np.ndarray, w: np.ndarray, strides: Ints, dilations: Ints, lo
     reach = [_reach(*each) for each in zip(positions, kernel, strides, dilations, strict=True)]
     framed = np.zeros((*result.shape[:3], *reach), y.dtype)
     for k, places in _taken(kernel, positions, strides, dilations):
-        part = np.matmul(np.swapaxes(w[_last(*k)], 1, 2), _flat(y))
+        part = matrix_product(np.swapaxes(w[_last(*k)], 1, 2), _flat(y), EXCHANGED[guard])
         framed[_last(*places)] += part.reshape(*part.shape[:3], *positions)
     inner = [max(0, min(n, r - a)) for n, r, a in zip(size, reach, low, strict=True)]
     taken = [slice(a, a + n) for a, n in zip(low, inner, strict=True)]
@@ -93,7 +98,9 @@ def _transposed(y: np.ndarray, w: np.ndarray, strides: Ints, dilations: Ints, lo
     return result
 
 
-def _by_weights(y: np.ndarray, x: np.ndarray, strides: Ints, dilations: Ints, low: Ints, size: Ints) -> np.ndarray:
+def _by_weights(
+    y: np.ndarray, x: np.ndarray, strides: Ints, dilations: Ints, low: Ints, size: Ints, guard: str = ""
+) -> np.ndarray:
     result = np.zeros((*y.shape[1:3], x.shape[2], *size), y.dtype)
     positions = y.shape[3:]
     if 0 in positions or 0 in size:
@@ -102,7 +109,7 @@ def _by_weights(y: np.ndarray, x: np.ndarray, strides: Ints, dilations: Ints, lo
     framed = _framed(x, reach, low)
     for k, places in _taken(size, positions, strides, dilations):
         windows = np.swapaxes(_flat(framed[_last(*places)]), 2, 3)
-        result[_last(*k)] = np.matmul(_flat(y), windows).sum(axis=0)
+        result[_last(*k)] = matrix_product(_flat(y), windows, guard).sum(axis=0)
     return result
 
 
@@ -110,7 +117,9 @@ def _by_weights(y: np.ndarray, x: np.ndarray, strides: Ints, dilations: Ints, lo
 
 
 def _infer(out: str) -> Callable[..., Aval]:
-    def infer(require: Require, a: Aval, b: Aval, strides: Ints, dilations: Ints, low: Ints, size: Shape) -> Aval:
+    def infer(
+        require: Require, a: Aval, b: Aval, strides: Ints, dilations: Ints, low: Ints, size: Shape, guard: str = ""
+    ) -> Aval:
         rank = len(strides)
         spatial = {len(dilations), len(low), len(size), len(a.shape) - 3, len(b.shape) - 3}
         if spatial != {rank}:
@@ -134,11 +143,15 @@ def _derivative(out: str, by: int) -> Callable[..., Any]:
     """The vjp by one operand: the row whose result is that operand, of the cotangent and the other operand."""
     wanted, other = _OPERANDS[out][by], _OPERANDS[out][1 - by]
 
-    def rule(ct: Any, result: Any, a: Any, b: Any, strides: Ints, dilations: Ints, low: Ints, size: Shape) -> Any:
+    def rule(
+        ct: Any, result: Any, a: Any, b: Any, strides: Ints, dilations: Ints, low: Ints, size: Shape, guard: str = ""
+    ) -> Any:
         operand, rest = (a, b) if by == 0 else (b, a)
         given = {out: ct, other: rest}
         first, second = (given[name] for name in _OPERANDS[wanted])
-        attrs = {"strides": strides, "dilations": dilations, "low": low, "size": tuple(operand.shape[3:])}
+        attrs: dict[str, Any] = {"strides": strides, "dilations": dilations, "low": low, "size": operand.shape[3:]}
+        kept = guard_of_vjp(guard, by)
+        attrs |= attrs_of(kept if first is ct else EXCHANGED[kept])
         return with_shape(apply(FORMS[wanted], first, second, **attrs), operand.shape)
 
     return rule
@@ -176,7 +189,7 @@ def _batch(out: str) -> Callable[..., Any]:
     return rule
 
 
-def _sample(out: str, spatial: dict[str, Ints], channels: dict[str, int], **attrs: Ints) -> Sample:
+def _sample(out: str, spatial: dict[str, Ints], channels: dict[str, int], **attrs: Any) -> Sample:
     shapes = {name: (*[channels[c] for c in AXES[name]], *spatial[name]) for name in AXES}
     a, b = (Arr(shapes[name]) for name in _OPERANDS[out])
     return Sample((a, b), {**attrs, "size": spatial[out]})
@@ -198,14 +211,21 @@ def _row(out: str, numpy: Callable[..., np.ndarray]) -> Op:
         Convolve(out),
         vjp=(_derivative(out, 0), _derivative(out, 1)),
         jvp=(
-            lambda t, result, a, b, **attrs: apply(FORMS[out], t, b, **attrs),
-            lambda t, result, a, b, **attrs: apply(FORMS[out], a, t, **attrs),
+            lambda t, result, a, b, **attrs: apply(FORMS[out], t, b, **{**attrs, "guard": BOTH}),
+            lambda t, result, a, b, **attrs: apply(FORMS[out], a, t, **{**attrs, "guard": BOTH}),
         ),
         batch=_batch(out),
         sympy=lambda sp, pairs, **attrs: sp.Add(*[a * b for a, b in pairs]),
-        samples=tuple(
-            _sample(out, spatial, channels, strides=strides, dilations=dilations, low=low)
-            for spatial, channels, (strides, dilations, low) in samples
+        samples=(
+            *[
+                _sample(out, spatial, channels, strides=strides, dilations=dilations, low=low)
+                for spatial, channels, (strides, dilations, low) in samples
+            ],
+            *[
+                _sample(out, spatial, channels, strides=strides, dilations=dilations, low=low, guard=guard)
+                for guard in ("left", "right", "both")
+                for spatial, channels, (strides, dilations, low) in samples[1:2]
+            ],
         ),
     )
 

@@ -16,7 +16,7 @@ cotangents and tangents be zeros. Each differentiation keeps the two kinds apart
 that of a zero is zero; the cotangent of garbage is zero and that of a zero is garbage, which ends at the ``where`` that
 made the zero. All products then are garbage * garbage and zero * garbage, which has to be 0 in either order. So the
 derivative of ``ct_mul`` by `d` is ``zero_mul`` with `ct`, for each of the two may be the zero; those of ``zero_mul``
-are ``zero_mul`` again. Products summed inside one op (``contract``, ``convolve``) are plain: there 0 * inf is nan.
+are ``zero_mul`` again. Ops that add up products (``contract``, ``convolve``) have a guard for the same, see `guarded`.
 """
 
 from __future__ import annotations

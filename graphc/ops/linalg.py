@@ -14,9 +14,9 @@ from ..ir.dims import DimLike
 from ..ir.lowering import Contract
 from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
 from .common import axis_index, labels, shape_error
-from .cotangent import ct_mul, zero_mul
 from .cumulative import widened
 from .elementwise import multiply
+from .guarded import BOTH, PRODUCTS, attrs_of, guard_of_vjp, matrix_product
 from .movement import broadcast_to, permute_dims, reshape, slice_axis, with_shape
 from .reduction import sum as sum_
 from .triangular import diagonal
@@ -31,7 +31,7 @@ def spec_parts(spec: str) -> tuple[str, str, str]:
     return x, y, out
 
 
-def _contract_infer(require: Require, x: Aval, y: Aval, spec: str) -> Aval:
+def _contract_infer(require: Require, x: Aval, y: Aval, spec: str, guard: str = "") -> Aval:
     a, b, out = spec_parts(spec)
     if not _well_formed(a, b, out) or (len(a), len(b)) != (len(x.shape), len(y.shape)) or x.dtype != y.dtype:
         raise ShapeError(
@@ -51,7 +51,7 @@ def _well_formed(a: str, b: str, out: str) -> bool:
     return distinct and set(out) <= set(a) | set(b) and set(a) ^ set(b) <= set(out)
 
 
-def _contract_numpy(x: np.ndarray, y: np.ndarray, spec: str) -> np.ndarray:
+def _contract_numpy(x: np.ndarray, y: np.ndarray, spec: str, guard: str = "") -> np.ndarray:
     """As one batched matrix product: batch letters stand in all three, k in both operands, m and n in one of them."""
     if x.dtype.kind == "b":
         return _contract_numpy(x.astype(np.int64), y.astype(np.int64), spec) != 0
@@ -64,27 +64,27 @@ def _contract_numpy(x: np.ndarray, y: np.ndarray, spec: str) -> np.ndarray:
         moved = array.transpose([letters.index(c) for group in groups for c in group])
         return moved.reshape([int(np.prod([size[c] for c in group], dtype=np.int64)) for group in groups])
 
-    product = np.matmul(packed(x, a, batch, m, k), packed(y, b, batch, k, n))
+    product = matrix_product(packed(x, a, batch, m, k), packed(y, b, batch, k, n), guard)
     order = [*batch, *m, *n]
     return product.reshape([size[c] for c in order]).transpose([order.index(c) for c in out])
 
 
-def _contract_x(ct: Any, out: Any, x: Any, y: Any, spec: str) -> Any:
+def _contract_x(ct: Any, out: Any, x: Any, y: Any, spec: str, guard: str = "") -> Any:
     a, b, o = spec_parts(spec)
-    return with_shape(contract(ct, y, f"{o},{b}->{a}", product=ct_mul), x.shape)
+    return with_shape(contract(ct, y, f"{o},{b}->{a}", guard=guard_of_vjp(guard, 0)), x.shape)
 
 
-def _contract_y(ct: Any, out: Any, x: Any, y: Any, spec: str) -> Any:
+def _contract_y(ct: Any, out: Any, x: Any, y: Any, spec: str, guard: str = "") -> Any:
     a, b, o = spec_parts(spec)
-    return with_shape(contract(ct, x, f"{o},{a}->{b}", product=ct_mul), y.shape)
+    return with_shape(contract(ct, x, f"{o},{a}->{b}", guard=guard_of_vjp(guard, 1)), y.shape)
 
 
-def _contract_batch(how: Batching, x: Any, y: Any, spec: str) -> Any:
+def _contract_batch(how: Batching, x: Any, y: Any, spec: str, guard: str = "") -> Any:
     """One more letter, of the operands that have the axis and of the result."""
     a, b, out = spec_parts(spec)
     new = next(c for c in "b" + _LETTERS if c not in spec)
     left, right = (new if has else "" for has in how.batched)
-    return apply(CONTRACT, x, y, spec=f"{left}{a},{right}{b}->{new}{out}")
+    return apply(CONTRACT, x, y, spec=f"{left}{a},{right}{b}->{new}{out}", **attrs_of(guard))
 
 
 CONTRACT: Op = Op(
@@ -94,11 +94,11 @@ CONTRACT: Op = Op(
     Contract(),
     vjp=(_contract_x, _contract_y),
     jvp=(
-        lambda t, out, x, y, spec: contract(t, y, spec, product=zero_mul),
-        lambda t, out, x, y, spec: contract(x, t, spec, product=zero_mul),
+        lambda t, out, x, y, spec, guard="": contract(t, y, spec, guard=BOTH),
+        lambda t, out, x, y, spec, guard="": contract(x, t, spec, guard=BOTH),
     ),
     batch=_contract_batch,
-    sympy=lambda sp, pairs, spec: sp.Add(*[x * y for x, y in pairs]),
+    sympy=lambda sp, pairs, spec, guard="": sp.Add(*[x * y for x, y in pairs]),
     samples=(
         Sample((Arr((3, 4)), Arr((4, 5))), {"spec": "mk,kn->mn"}),
         Sample((Arr((2, 3, 4)), Arr((2, 5, 4))), {"spec": "bmk,bnk->bmn"}),
@@ -108,6 +108,10 @@ CONTRACT: Op = Op(
         Sample((Arr((3, 4, 2)), Arr((2, 3))), {"spec": "abc,ca->ab"}),
         Sample((Arr((2, 2, 3)), Arr((3, 2, 4))), {"spec": "mkl,lkn->nm"}),
         Sample((Arr((3, 0)), Arr((0, 2))), {"spec": "mk,kn->mn"}),
+        *[
+            Sample((Arr((3, 2)), Arr((3, 2))), {"spec": "km,kn->mn", "guard": guard})
+            for guard in ("left", "right", "both")
+        ],
         Sample((Arr((3, 4), dtype="bool"), Arr((4, 2), dtype="bool")), {"spec": "mk,kn->mn"}, differentiable=False),
         Sample(
             (Arr((3, 4), dtype="int8", low=-9, high=9), Arr((4, 2), dtype="int8", low=-9, high=9)),
@@ -118,16 +122,16 @@ CONTRACT: Op = Op(
 )
 
 
-def contract(x: Any, y: Any, spec: str, *, product: Any = multiply) -> Any:
+def contract(x: Any, y: Any, spec: str, *, guard: str = "") -> Any:
     """Sum of products of two tensors of one dtype, as an einsum `spec` without repeated letters inside one operand.
 
     Every letter of the result stands in an operand; letters that the result lacks must stand in both operands. Where
-    nothing is summed the result is an elementwise `product`, which fuses with what surrounds it.
+    nothing is summed the result is an elementwise product, which fuses with what surrounds it. `guard`: see `guarded`.
     """
     a, b, out = spec_parts(spec)
     if set(a) & set(b) <= set(out):
-        return product(_spread(x, a, out), _spread(y, b, out))
-    return apply(CONTRACT, x, y, spec=spec)
+        return PRODUCTS[guard](_spread(x, a, out), _spread(y, b, out))
+    return apply(CONTRACT, x, y, spec=spec, **attrs_of(guard))
 
 
 def _spread(x: Any, letters: str, out: str) -> Any:

@@ -8,9 +8,12 @@ import numpy as np
 
 from ..ir.apply import apply
 from ..ir.graph import Graph
+from ..ir.leaves import constant_value
 from ..ir.tensor import Tensor
 from ..ops.elementwise import multiply, negative
+from ..ops.guarded import LEFT, RIGHT, attrs_of, sides
 from ..ops.movement import reshape
+from .patterns import unview
 from .rules import Rule, is_scalar, rewrite, scalar_value
 
 
@@ -70,6 +73,23 @@ def _plain_tangent_product(node: Tensor) -> Tensor | None:
     return multiply(a, b) if any(np.isfinite(v) and v != 0 for v in known) else None
 
 
+def _plain_sum_of_products(node: Tensor) -> Tensor | None:
+    """A sum of products by finite constants: zeros of the other operand need not annihilate them."""
+    guarded = sides(node.attrs.get("guard", ""))
+    finite = [_is_finite_constant(x) for x in node.inputs]
+    kept = [annihilates and not finite[1 - k] for k, annihilates in enumerate(guarded)]
+    if kept == list(guarded):
+        return None
+    attrs = {name: value for name, value in node.attrs.items() if name != "guard"}
+    guard = {(True, False): LEFT, (False, True): RIGHT, (False, False): ""}[kept[0], kept[1]]
+    return apply(node.op, *node.inputs, **attrs, **attrs_of(guard))
+
+
+def _is_finite_constant(node: Tensor) -> bool:
+    value = constant_value(unview(node)[0])
+    return value is not None and bool(np.isfinite(value).all())
+
+
 def _times_minus_one(node: Tensor) -> Tensor | None:
     x, y = node.inputs
     if node.dtype.kind not in "fi":
@@ -113,6 +133,10 @@ RULES = (
     Rule("-(-x)", "negative", _double_negative),
     Rule("plain cotangent product", "ct_mul", _plain_product),
     Rule("plain tangent product", "zero_mul", _plain_tangent_product),
+    *[
+        Rule("plain sum of products", op, _plain_sum_of_products)
+        for op in ("contract", "convolve", "convolve_transposed", "convolve_weights")
+    ],
     Rule("where of a constant", "where", _where_constant),
     *[Rule(f"{op} over size 1", op, _reduce_ones) for op in ("sum", "prod", "max", "min", "any", "all")],
 )

@@ -7,6 +7,7 @@ from collections import Counter
 from ..ir import dims
 from ..ir.graph import Graph
 from ..ir.tensor import Tensor
+from ..ops.guarded import EXCHANGED
 from ..ops.linalg import contract
 from ..ops.movement import permute_dims, reshape
 from .rules import Rule, rewrite
@@ -34,6 +35,7 @@ def _to_matrices(node: Tensor) -> Tensor | None:
     if spec in MATRIX:
         return None
     x, y = node.inputs
+    guard = node.attrs.get("guard", "")
     operands, out = spec.split("->")
     a, b = operands.split(",")
     batch = "".join(c for c in out if c in a and c in b)
@@ -41,11 +43,12 @@ def _to_matrices(node: Tensor) -> Tensor | None:
     rows = "".join(c for c in out if c in a and c not in b)
     cols = "".join(c for c in out if c in b and c not in a)
     if rows and cols and "".join(c for c in out if c not in batch) == cols + rows:
-        x, y, a, b, rows, cols = y, x, b, a, cols, rows
+        x, y, a, b, rows, cols, guard = y, x, b, a, cols, rows, EXCHANGED[guard]
     left, left_swapped = _grouped(x, a, (batch, rows, summed), True)
     right, right_swapped = _grouped(y, b, (batch, summed, cols), True)
     p = "b" if batch else ""
-    product = contract(left, right, f"{p}{'km' if left_swapped else 'mk'},{p}{'nk' if right_swapped else 'kn'}->{p}mn")
+    matrices = f"{p}{'km' if left_swapped else 'mk'},{p}{'nk' if right_swapped else 'kn'}->{p}mn"
+    product = contract(left, right, matrices, guard=guard)
     size = dict(zip(out, node.shape, strict=True))  # of two names for one size, the node's
     natural = batch + rows + cols
     shaped = reshape(product, tuple(size[c] for c in natural))

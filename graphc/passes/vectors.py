@@ -9,8 +9,9 @@ from collections import Counter
 
 from ..ir.graph import Graph
 from ..ir.tensor import Tensor
-from ..ops.elementwise import multiply
-from ..ops.movement import broadcast_to, permute_dims
+from ..ops.guarded import PRODUCTS
+from ..ops.linalg import matrix_transpose
+from ..ops.movement import broadcast_to
 from .contractions import MATRIX
 from .rules import Rule, rewrite
 
@@ -23,9 +24,10 @@ def _of_vectors(node: Tensor) -> Tensor | None:
     (a, b), (x, y) = spec.split("->")[0].split(","), node.inputs
     if x.shape[a.index("k")] != 1:
         return None
-    left = permute_dims(x, (1, 0)) if a.endswith("km") else x
-    right = permute_dims(y, (1, 0)) if b.endswith("nk") else y
-    return multiply(broadcast_to(left, node.shape), broadcast_to(right, node.shape))
+    left = matrix_transpose(x) if a.endswith("km") else x
+    right = matrix_transpose(y) if b.endswith("nk") else y
+    product = PRODUCTS[node.attrs.get("guard", "")]
+    return product(broadcast_to(left, node.shape), broadcast_to(right, node.shape))
 
 
 RULES = (Rule("outer product", "contract", _of_vectors),)

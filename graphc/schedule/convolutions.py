@@ -17,7 +17,9 @@ from ..ir.expr import Expr, Load, Var, call, index, lit
 from ..ir.loops import ArrayArg, Batches, Chunks, Combine, Finish, For, If, Init, MatrixStep, Statement, Store
 from ..ir.lowering import Alias, Convolve, Gather, Map, View
 from ..ir.tensor import Tensor
+from ..ops.guarded import EXCHANGED, sides
 from .chunks import Chunking, image_chunks
+from .products import guarded_term
 from .storage import is_view
 from .units import Index, Unit
 from .values import KernelWriter, Scope
@@ -160,6 +162,7 @@ class _Blocked:
 
     def __init__(self, writer: KernelWriter, node: Tensor, cut: Chunking, body: list[Statement]):
         self.writer, self.node, self.dtype, self.cut = writer, node, node.dtype, cut
+        self.guard = node.attrs.get("guard", "")
         self.layout = layout_of(node)
         sizes = self.layout.sizes
         self.n, self.g, self.o, self.c = (sizes[k] for k in "ngoc")
@@ -287,6 +290,13 @@ class _Blocked:
         parts = tuple((array.name, at) for array, at in arrays)
         scope.body.append(MatrixStep(what, parts, numbers, self.node))
 
+    def product(self, scope: Scope, arrays: Sequence[tuple[ArrayArg, Index]], transposed: bool, rows: DimLike) -> None:
+        """A product of weights (right in the node) and columns or results (left) of `rows` rows, under the guard."""
+        self.step(scope, "product", arrays, (transposed, self.windows, *self.shape_hint(rows, self.windows)))
+        if self.guard:
+            left, right = sides(EXCHANGED[self.guard])
+            self.step(scope, "mended_product", arrays, (transposed, self.windows, left, right))
+
     def shape_hint(self, rows: DimLike, columns: DimLike) -> tuple[int, int]:
         """Sizes that are known, or 0: tiles are chosen by them."""
         return (rows if isinstance(rows, int) else 0, columns if isinstance(columns, int) else 0)
@@ -306,8 +316,7 @@ class _Forward(_Blocked):
         group = writer.open(scope, self.g, "map")
         at = (Var("i0"), Var("i1"))
         columns = (whole, at) if whole is not None else self.windows_of(group, x, frame, at)
-        hint = self.shape_hint(self.o, self.windows)
-        self.step(group, "product", [(w, (*w_at, at[1])), columns, (y, at)], (False, self.windows, *hint))
+        self.product(group, [(w, (*w_at, at[1])), columns, (y, at)], False, self.o)
         writer.close(writer.close(group))
         return []
 
@@ -330,13 +339,12 @@ class _Transposed(_Blocked):
         group = writer.open(scope, self.g, "map")
         at = (Var("i0"), Var("i1"))
         given = self.results(group, y, at)
-        numbers = (True, self.windows, *self.shape_hint(self.places, self.windows))
         if layout.pointwise:
             x = self.result((self.n, self.g, self.c, self.windows))
-            self.step(group, "product", [(w, (*w_at, at[1])), given, (x, at)], numbers)
+            self.product(group, [(w, (*w_at, at[1])), given, (x, at)], True, self.places)
         else:
             columns = self.scratch((self.places, self.columns), "windows"), (FIRST,)
-            self.step(group, "product", [(w, (*w_at, at[1])), given, columns], numbers)
+            self.product(group, [(w, (*w_at, at[1])), given, columns], True, self.places)
             self.fold(group, columns, at)
         writer.close(writer.close(group))
         return []
@@ -391,7 +399,7 @@ class _ByWeights(_Blocked):
         after = Scope(batches.after, 1, self.root)
         group = writer.open(after, self.g, "map")
         arrays = [(results, (FIRST, at[1])), (columns, (FIRST, at[1])), (parts, (*part, at[1]))]
-        numbers = (Var("used") * index(self.windows), *self.shape_hint(self.o, self.places))
+        numbers = (Var("used") * index(self.windows), *self.shape_hint(self.o, self.places), *sides(self.guard))
         self.step(group, "products", arrays, numbers)
         writer.close(group)
         self.root.body.append(batches)
@@ -514,7 +522,7 @@ class _Plain:
             *axes, spatial = names[name]
             at = (*[found[c] for c in axes], *[found[f"{spatial}{j}"] for j in range(self.rank)])
             factors.append(self.writer.value(operand, at, scope))
-        scope.body.append(Combine(total, "add", factors[0] * factors[1], None, self.node))
+        scope.body.append(Combine(total, "add", guarded_term(self.node, *factors), None, self.node))
 
 
 __all__ = ["Layout", "convolve", "convolve_in_chunks", "layout_of"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..ir import dims
 from ..ir.dims import DimLike, Shape
+from ..ir.expr import Expr, call
 from ..ir.lowering import Alias
 from ..ir.tensor import Tensor
 from .chunks import tiles
@@ -111,3 +112,16 @@ def _moved(node: Tensor, transposed: bool) -> Operand | None:
     for k, axis in enumerate(lead):
         batch[axis] = (dims.product(inner.shape[k + 1 : -2]), inner.shape[k] if k else None)
     return Operand(in_memory(x), x.shape, transposed != (row > column), tuple(batch))
+
+
+def guarded_term(node: Tensor, x: Expr, y: Expr) -> Expr:
+    """The product of two elements that the sum `node` adds, under its guard."""
+    match node.attrs.get("guard", ""):
+        case "left":
+            return call("ct_mul", x, y)
+        case "right":
+            return call("ct_mul", y, x)
+        case "both":
+            return call("zero_mul", x, y)
+        case _:
+            return x * y

@@ -21,7 +21,7 @@ from ..ir.loops import (
 )
 from ..ir.tensor import Tensor
 from .chunks import Chunking, tiles
-from .products import Operand, Product, product_of
+from .products import Operand, Product, guarded_term, product_of
 from .stages import StagesWriter, accumulator_dtype, identity
 from .units import Index, Unit, loop_vars
 from .values import KernelWriter, Scope, not_empty
@@ -129,7 +129,7 @@ def dot(writer: KernelWriter, unit: Unit) -> None:
         kk = Var(f"i{scope.rank}")
         a = Load(_factor(writer, product.x), (*b, kk, i) if x_t else (*b, i, kk), x.dtype)
         c = Load(_factor(writer, product.y), (*b, j, kk) if y_t else (*b, kk, j), y.dtype)
-        term = call("logical_and", a, c) if node.dtype == BOOL else cast(a, acc) * cast(c, acc)
+        term = call("logical_and", a, c) if node.dtype == BOOL else guarded_term(node, cast(a, acc), cast(c, acc))
         inner.body.append(Combine(name, combine, term, None, node))
         writer.close(inner)
         scope.body.append(Store(writer.memory(node, True).name, at, cast(Var(name, acc), node.dtype), node))
@@ -142,6 +142,7 @@ def library_call(writer: KernelWriter, node: Tensor, product: Product, out: str,
     x, y = (_factor(writer, f) for f in (product.x, product.y))
     transposed = product.x.transposed, product.y.transposed
     dot = Dot(x, y, out, *transposed, product.batched, product.sizes, node.dtype, node, part)
+    dot.guard = node.attrs.get("guard", "")
     dot.x_batch, dot.y_batch = product.x.batch, product.y.batch
     return dot
 

@@ -84,6 +84,8 @@ class Symbols:
         sp = self.sp
         if op.name == "ct_mul":
             return lambda ct, d: sp.S.Zero if ct == 0 else ct * d
+        if op.name == "zero_mul":
+            return lambda a, b: sp.S.Zero if a == 0 or b == 0 else a * b
         if op.name == "stop_gradient":
             return self.freeze
         meaning = meaning_of(op, at)
@@ -157,6 +159,7 @@ class Digits:
     def map(self, op: Op, attrs: Mapping[str, Any], at: UserLine | None) -> Callable[..., Any]:
         direct: dict[str, Callable[..., Any]] = {
             "ct_mul": lambda ct, d: ct if ct == 0 else ct * d,
+            "zero_mul": lambda a, b: a if a == 0 else b if b == 0 else a * b,
             "where": lambda c, x, y: x if c else y,
             "stop_gradient": lambda x: x,
             "add": lambda x, y: x + y,

@@ -20,6 +20,7 @@ from ..ir.evaluate import concrete, evaluate
 from ..ir.leaves import INPUT
 from ..ir.tensor import Tensor
 from ..ir.traversal import topological
+from ..ops.guarded import sides
 from .domains import BudgetError, Digits, Symbols, is_map
 
 Domain = Symbols | Digits
@@ -81,8 +82,8 @@ def _reduced(function: Callable[[Sequence[Any]], Any], x: np.ndarray, axes: tupl
     return result
 
 
-def _contracted(x: np.ndarray, y: np.ndarray, spec: str, domain: Domain) -> np.ndarray:
-    """Each element of the result by its definition."""
+def _contracted(x: np.ndarray, y: np.ndarray, spec: str, guard: tuple[bool, bool], domain: Domain) -> np.ndarray:
+    """Each element of the result by its definition; zeros of guarded operands annihilate."""
     operands, out = spec.split("->")
     a, b = operands.split(",")
     size = {**dict(zip(a, x.shape, strict=True)), **dict(zip(b, y.shape, strict=True))}
@@ -94,7 +95,9 @@ def _contracted(x: np.ndarray, y: np.ndarray, spec: str, domain: Domain) -> np.n
         total = domain.number(0)
         for inner in np.ndindex(*[size[c] for c in summed]):
             at.update(zip(summed, inner, strict=True))
-            total = total + x[tuple(at[c] for c in a)] * y[tuple(at[c] for c in b)]
+            factors = x[tuple(at[c] for c in a)], y[tuple(at[c] for c in b)]
+            if not any(annihilates and f == 0 for annihilates, f in zip(guard, factors, strict=True)):
+                total = total + factors[0] * factors[1]
         result[place] = total
     return result
 
@@ -125,7 +128,7 @@ def run_node(node: Tensor, operands: Sequence[np.ndarray], attrs: Mapping[str, A
         return _reduced(domain.reduce(node.op, attrs), elements(operands[0], domain), attrs["axes"])
     if name == "contract":
         x, y = (elements(o, domain) for o in operands)
-        return _contracted(x, y, attrs["spec"], domain)
+        return _contracted(x, y, attrs["spec"], sides(attrs.get("guard", "")), domain)
     if name == "recurrence":
         x, y = (elements(o, domain) for o in operands)
         return _recurred(x, y, attrs["axis"], attrs["reverse"], domain)
