@@ -104,8 +104,8 @@ _FILES = {
     "elementwise": ("elementwise",), "power": ("elementwise",), "exponential": ("elementwise",),
     "trigonometry": ("elementwise",), "special": ("elementwise",), "rounding": ("elementwise",),
     "piecewise": ("elementwise",), "movement": ("movement",), "joining": ("movement",), "guarding": ("indexing",),
-    "indexing": ("indexing",), "cumulative": ("reduction",), "reduction": ("reduction",), "linalg": ("linalg", "guarded"),
-    "structure": ("structure",), "cotangent": ("structure",),
+    "indexing": ("indexing",), "cumulative": ("reduction",), "reduction": ("reduction",),
+    "linalg": ("linalg", "guarded"), "structure": ("structure",), "cotangent": ("structure",),
 }  # fmt: skip
 """By the module of a rule: the files of tests, ``test_ops_*.py``, that look at its rows one by one."""
 

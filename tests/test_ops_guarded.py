@@ -12,7 +12,7 @@ from graphc.autodiff.jvp import jvp
 from graphc.autodiff.vjp import vjp
 from graphc.ir.evaluate import evaluate
 from graphc.ir.graph import Graph
-from graphc.ops.guarded import BOTH, LEFT, RIGHT, matrix_product, sides
+from graphc.ops.guarded import BOTH, LEFT, PRODUCTS, RIGHT, matrix_product, sides
 from graphc.ops.linalg import contract
 from graphc.passes.algebra import algebra
 from graphc.passes.contractions import MATRIX
@@ -114,6 +114,21 @@ def test_second_derivatives_are_those_of_single_products(modes):
             results.append(evaluate([*once, *[t for t in twice if isinstance(t, gc.Tensor)]], given_))
         for found, expected in zip(*results, strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("guard", GUARDS)
+def test_cotangents_of_each_guard(guard):
+    """As those of sums of single products under the same guard."""
+    x, y = gc.input("x", (3, 4), "float64"), gc.input("y", (4, 2), "float64")
+    ct = gc.input("ct", (3, 2), "float64")
+    summed = contract(x, y, "mk,kn->mn", guard=guard)
+    single = gc.sum(PRODUCTS[guard](x[:, :, None], y[None, :, :]), axis=1)
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        given_ = {node: special(rng, tuple(node.shape)) for node in (x, y, ct)}
+        found, expected = (evaluate(vjp([out], [x, y], [ct]), given_) for out in (summed, single))
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("guard", GUARDS)
