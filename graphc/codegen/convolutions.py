@@ -80,7 +80,7 @@ if numba.config.DISABLE_JIT:
         """out += x @ y.T, where zeros of x, if `left`, and of y, if `right`, annihilate inf and nan."""
         found = x[:, :columns] @ y[:, :columns].T
         if left or right:
-            mended(x, y, found, False, True, 0, found.shape[0], 0, found.shape[1], 0, columns, left, right)
+            sum_again(x[:, :columns], y[:, :columns].T, found, left, right)
         out += found
 else:
     WORD = ir.IntType(64)
@@ -413,12 +413,6 @@ else:
             return context.get_dummy_value()
 
         return types.void(x, y, out, columns, rows, width, left_zeros, right_zeros), codegen
-
-
-@helper
-def mended_product(x, y, out, transposed, columns, left, right):
-    """What is nan in out = x @ y, or x.T @ y, is summed again; zeros of the left, the right operand annihilate."""
-    mended(x, y, out, transposed, False, 0, out.shape[0], 0, columns, 0, y.shape[0], left, right)
 
 
 @helper

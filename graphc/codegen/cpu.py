@@ -278,7 +278,7 @@ class KernelPrinter(ConvolutionPrinter):
                 self.line(depth, f"b = c // {tiles}")
                 x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
                 tile = f"c - b * {tiles}"
-            self.line(depth, self.dot_call(s, "tile", x, y, out, tile), s.node)
+            self.print_part(s, "tile", depth, x, y, out, tile)
             return
         if s.batched:
             batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
@@ -287,19 +287,18 @@ class KernelPrinter(ConvolutionPrinter):
             x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
         x = f"{x}.T" if s.x_transposed else x
         y = f"{y}.T" if s.y_transposed else y
-        self.line(depth, self.dot_call(s, "whole", x, y, out), s.node)
+        self.print_part(s, "whole", depth, x, y, out)
 
-    def dot_call(self, s: Dot, part: str, x: str, y: str, out: str, *numbers: str) -> str:
-        """The call of the function for a part of a product; where zeros annihilate, of the one that mends it too."""
-        name = f"dot_{part}"
-        self.helpers.add(name)
+    def print_part(self, s: Dot, part: str, depth: int, x: str, y: str, out: str, *numbers: str) -> None:
+        """The call of the function for a part of a product, and behind it of that which mends it under a guard."""
         transposed = () if part == "whole" else (str(s.x_transposed), str(s.y_transposed))
         arguments = [x, y, out, *transposed, *numbers]
+        self.helpers.add(f"dot_{part}")
+        self.line(depth, f"dot_{part}({', '.join(arguments)})", s.node)
         if s.guard:
-            self.helpers |= {"mended", f"guarded_{part}"}
-            name = f"guarded_{part}"
+            self.helpers.add("mended")
             arguments += [str(side) for side in sides(s.guard)]
-        return f"{name}({', '.join(arguments)})"
+            self.line(depth, f"mended_{part}({', '.join(arguments)})", s.node)
 
     def of_batch(self, array: str, batch: tuple[tuple[DimLike, DimLike | None] | None, ...]) -> str:
         """The matrix number b of an array, see `Dot`."""
@@ -325,9 +324,9 @@ class KernelPrinter(ConvolutionPrinter):
         if s.part == "batch":
             tiles = f"ceildiv({s.out}.shape[1], {TILE}) * ceildiv({s.out}.shape[2], {TILE})"
             self.line(depth, f"for t in range({tiles}):")
-            self.line(depth + 1, self.dot_call(s, "tile", x, y, out, "t"), s.node)
+            self.print_part(s, "tile", depth + 1, x, y, out, "t")
             return
-        self.line(depth, self.dot_call(s, s.part, x, y, out, "start", "stop"), s.node)
+        self.print_part(s, s.part, depth, x, y, out, "start", "stop")
 
     def print_argsort(self, s: Argsort, depth: int) -> None:
         self.helpers.add("argsort")
