@@ -19,27 +19,27 @@ if numba.config.DISABLE_JIT:
             out[i, j] = np.where(annihilated, out.dtype.type(0), u * v).sum()
 
     def mended_rows(x, y, out, x_transposed, y_transposed, start, stop, left, right):
-        """Rows start ... stop - 1 of out = x @ y."""
+        """What is nan in rows start ... stop - 1 of out = x @ y."""
         x, y = x.T if x_transposed else x, y.T if y_transposed else y
         sum_again(x[start:stop], y, out[start:stop], left, right)
 
     def mended_terms(x, y, out, x_transposed, y_transposed, start, stop, left, right):
-        """out = the terms start ... stop - 1 of x @ y."""
+        """What is nan in out = the terms start ... stop - 1 of x @ y."""
         x, y = x.T if x_transposed else x, y.T if y_transposed else y
         sum_again(x[:, start:stop], y[start:stop], out, left, right)
 
     def mended_tile(x, y, out, x_transposed, y_transposed, c, left, right):
-        """Tile c of out = x @ y."""
+        """What is nan in tile c of out = x @ y."""
         x, y = x.T if x_transposed else x, y.T if y_transposed else y
         i, j = (TILE * k for k in divmod(c, -(-out.shape[1] // TILE)))
         sum_again(x[i : i + TILE], y[:, j : j + TILE], out[i : i + TILE, j : j + TILE], left, right)
 
     def mended_whole(x, y, out, left, right):
-        """out = x @ y."""
+        """What is nan in out = x @ y."""
         sum_again(x, y, out, left, right)
 
     def mended_product(x, y, out, transposed, columns, left, right):
-        """The first columns of out = x @ y, or x.T @ y."""
+        """What is nan in the first columns of out = x @ y, or x.T @ y."""
         sum_again(x.T if transposed else x, y, out[:, :columns], left, right)
 else:
 
@@ -142,24 +142,24 @@ else:
 
     @intrinsic
     def mended_terms(typingctx, x, y, out, x_transposed, y_transposed, start, stop, left, right):
-        """out = the terms start ... stop - 1 of x @ y."""
+        """What is nan in out = the terms start ... stop - 1 of x @ y."""
         found = mended(lambda builder, m, n, k, start, stop: [ZERO, m, ZERO, n, start, stop])
         return types.void(x, y, out, FLAG, FLAG, NUMBER, NUMBER, FLAG, FLAG), found
 
     @intrinsic
     def mended_tile(typingctx, x, y, out, x_transposed, y_transposed, c, left, right):
-        """Tile c of out = x @ y."""
+        """What is nan in tile c of out = x @ y."""
         return types.void(x, y, out, FLAG, FLAG, NUMBER, FLAG, FLAG), mended(tile)
 
     @intrinsic
     def mended_whole(typingctx, x, y, out, left, right):
-        """out = x @ y."""
+        """What is nan in out = x @ y."""
         found = mended(lambda builder, m, n, k: [ZERO, m, ZERO, n, ZERO, k])
         return types.void(x, y, out, FLAG, FLAG), found
 
     @intrinsic
     def mended_product(typingctx, x, y, out, transposed, columns, left, right):
-        """The first columns of out = x @ y, or x.T @ y."""
+        """What is nan in the first columns of out = x @ y, or x.T @ y."""
         found = mended(lambda builder, m, n, k, columns: [ZERO, m, ZERO, columns, ZERO, k])
         return types.void(x, y, out, FLAG, NUMBER, FLAG, FLAG), found
 '''.replace("TILE", str(TILE))

@@ -415,7 +415,13 @@ def _helpers(text: ProgramText) -> str:
 
 def _plain_versions(tree: ast.Module, text: ProgramText) -> list[ast.FunctionDef]:
     """Functions that kernels call and that have a version for plain Python and one for the compiler."""
+    either = [f for node in tree.body if isinstance(node, ast.If) for f in node.body if isinstance(f, ast.FunctionDef)]
     code = "\n".join(line.text for _, kernel in text.kernels for line in body_lines(kernel))
-    called = set(re.findall(r"\w+(?=\()", code))
-    either = next((node.body for node in tree.body if isinstance(node, ast.If)), [])
-    return [node for node in either if isinstance(node, ast.FunctionDef) and node.name in called]
+    called: set[str] = set()
+    while True:
+        named = {*re.findall(r"\w+(?=\()", code)}
+        more = [f for f in either if f.name in named - called]
+        if not more:
+            return [f for f in either if f.name in called]
+        called |= {f.name for f in more}
+        code = "\n".join(ast.unparse(f) for f in more)
