@@ -21,7 +21,7 @@ from .ir.leaves import Param
 _EXPECTED = "objects with state_dict(), params, arrays, numbers, texts, or dicts, lists, tuples of them"
 
 
-def save(path: str | os.PathLike[str], /, **content: Any) -> None:
+def save(path: str | os.PathLike[str], /, *unnamed: Any, **content: Any) -> None:
     """Write a checkpoint: ``gc.save("run.npz", model=model, opt=opt, key=key, epoch=3)``.
 
     path      ends in ``.npz`` (NumPy's format) or ``.safetensors``
@@ -30,7 +30,8 @@ def save(path: str | os.PathLike[str], /, **content: Any) -> None:
 
     The file is written under another name, flushed to the disk, and renamed: after a crash there is the old one or the
     new one. Save between two steps; a step that runs in another thread meanwhile may fall between two params.
-    Raises InputError for what cannot be saved, and OSError where the file cannot be written; the old one stays then.
+    Raises InputError for what has no name or cannot be saved, and OSError where the file cannot be written; the old
+    one stays then.
 
     >>> import pathlib, tempfile
     >>> import graphc as gc
@@ -42,10 +43,11 @@ def save(path: str | os.PathLike[str], /, **content: Any) -> None:
     ...     gc.load(file, params={"w": w})["epoch"], w.value
     (3, array([1., 2.]))
     """
+    _named("save", unnamed)
     write(path, {name: _plain(value, name) for name, value in content.items()})
 
 
-def load(path: str | os.PathLike[str], /, **into: Any) -> dict[str, Any]:
+def load(path: str | os.PathLike[str], /, *unnamed: Any, **into: Any) -> dict[str, Any]:
     """Read a checkpoint, and restore objects from it: ``epoch = gc.load("run.npz", model=model, opt=opt)["epoch"]``.
 
     into   by the names that `save` was given: objects with ``load_state_dict()``, params, arrays (filled in place),
@@ -64,6 +66,7 @@ def load(path: str | os.PathLike[str], /, **into: Any) -> dict[str, Any]:
     ...     gc.load(file)
     {'weights': {'w': array([1., 1.])}, 'accuracy': 0.98, 'sizes': (3, 4)}
     """
+    _named("load", unnamed)
     content = read(path)
     misfits = [text for name, target in into.items() for text in _misfits(target, content.get(name, _NOTHING), name)]
     if misfits:
@@ -79,6 +82,21 @@ def load(path: str | os.PathLike[str], /, **into: Any) -> dict[str, Any]:
         )
     _commit([change for name, target in into.items() for change in _changes(target, content[name], name)], path)
     return content
+
+
+def _named(function: str, unnamed: tuple[Any, ...]) -> None:
+    if unnamed:
+        kinds = ", ".join(type(x).__name__ for x in unnamed)
+        raise InputError(
+            message(
+                f"cannot {function} what has no name",
+                got=kinds,
+                expected="each part by name",
+                at=user_line(),
+                created=False,
+                hint=f"gc.{function}(path, model=model)",
+            )
+        )
 
 
 # saving: objects to a tree of plain values

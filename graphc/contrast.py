@@ -86,7 +86,8 @@ class Contrast:
         rows.append(("trace and compile", "", _time(self.compile_seconds)))
         return "\n".join(f"{title:<18}{left:>14}{right:>14}".rstrip() for title, left, right in rows)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:  # one line, for a prompt where `contrast` has just printed the table
+        return f"<Contrast eager {_time(self.eager.seconds)}, compiled {_time(self.compiled.seconds)} a step>"
 
 
 def contrast(f: Callable[..., Any], *arrays: Any) -> Contrast:

@@ -38,6 +38,9 @@ from .schedule.plan import make_plan
 from .verify.certificate import Certificate
 from .verify.entry import verify_step
 
+_OF_RUN = ("steps", "batch_size", "epochs", "first_epoch", "shuffle", "seed", "drop_last", "every", "progress")
+"""What `Step.run` takes by name beside inputs."""
+
 
 class Step:
     """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
@@ -162,7 +165,7 @@ class Step:
         >>> step.run([1.0, 2.0], steps=3), step.run([1.0, 2.0, 3.0], batch_size=2, epochs=2, every=2)
         ([array([0., 3., 6.])], [array([12., 18.])])
         """
-        arrays = bind_arguments(self._in, self.graph.inputs, args, named)
+        arrays = bind_arguments(self._in, self.graph.inputs, args, named, _OF_RUN)
         every = whole(every, "every", 1)
         report = progress if not callable(progress) else lambda steps, kept: progress(steps, self._out.build(kept))
         if (steps is None) == (batch_size is None):
@@ -181,7 +184,7 @@ class Step:
                     message(
                         "no batches to go through",
                         got="steps=",
-                        expected="batch_size= with epochs=, shuffle= ...",
+                        expected="batch_size= beside epochs=, first_epoch=, shuffle=, seed= or drop_last=",
                         at=user_line(),
                         created=False,
                     )

@@ -502,3 +502,14 @@ def test_files_that_others_can_read(tmp_path: Path) -> None:
     found = safetensors.numpy.load_file(tmp_path / "run.safetensors")
     np.testing.assert_array_equal(found["model/layer.w"], layer.w)
     assert io.BytesIO((tmp_path / "run.npz").read_bytes()).read(2) == b"PK"
+
+
+def test_each_part_has_a_name(tmp_path):
+    w = gc.param([1.0], name="w")
+    for function, text in ((gc.save, "cannot save what has no name"), (gc.load, "cannot load what has no name")):
+        with pytest.raises(gc.InputError) as caught:
+            function(tmp_path / "run.npz", w)
+        lines = str(caught.value).splitlines()
+        assert lines[0] == f"{text}: got Param, expected each part by name"
+        assert lines[-1] == f"  hint: gc.{function.__name__}(path, model=model)"
+    assert not list(tmp_path.iterdir())

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 README = Path(__file__).parents[1] / "README.md"
@@ -53,6 +54,22 @@ def test_the_example_and_its_source(
         README.write_text(text().replace(shown[0], f"{shown[1]}{source}{shown[3]}"), encoding="utf-8")
     else:
         assert shown[2] == source, "run pytest tests/test_readme.py --update-goldens if the source is meant to change"
+
+
+def test_the_training_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It prints what it says; other vector widths may round the loss differently."""
+    monkeypatch.chdir(tmp_path)
+    names = run(block("digits.py"), tmp_path / "digits.py")
+    printed = capsys.readouterr().out.strip()
+    claimed = re.search(r"It prints `loss ([\d.]+), ([\d.]+)% of test images right`", text())
+    assert claimed
+    loss, right = re.findall(r"[\d.]+", printed)
+    assert abs(float(loss) - float(claimed[1])) < 0.02 and abs(float(right) - float(claimed[2])) < 2
+    before = {name: value.copy() for name, value in names["model"].state_dict().items()}
+    names["step"](names["images"][:50], names["labels"][:50])
+    assert names["gc"].load("digits.npz", model=names["model"], opt=names["opt"])["epoch"] == 19
+    for name, value in names["model"].state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
 
 
 def test_lines_of_the_example() -> None:

@@ -10,8 +10,17 @@ from ..ir.tensor import Tensor
 from ..ir.tree import Tree, flatten
 
 
-def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], named: Mapping[str, Any]) -> list[Any]:
-    """Positional and named arguments of a call as a flat list, one per input."""
+def bind_arguments(
+    tree: Tree,
+    inputs: Sequence[Tensor],
+    args: tuple[Any, ...],
+    named: Mapping[str, Any],
+    options: Sequence[str] = (),
+) -> list[Any]:
+    """Positional and named arguments of a call as a flat list, one per input.
+
+    options  what else the call takes by name, and may have been meant by one that is no input
+    """
     if not named and all(c.kind is None for c in tree.children) and len(args) == len(tree.children):
         return list(args)
     if tree.kind is dict:
@@ -40,7 +49,7 @@ def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], 
                     expected=f"one of {', '.join(labels)}" if labels else "none",
                     at=user_line(),
                     created=False,
-                    hint=_how(tree, inputs),
+                    hint=_meant(label, [*labels, *options]) or _how(tree, inputs),
                 )
             )
         if label in values:
@@ -64,6 +73,14 @@ def bind_arguments(tree: Tree, inputs: Sequence[Tensor], args: tuple[Any, ...], 
     for label, child in zip(labels, tree.children, strict=True):
         flat += _like(child, values[label], label)
     return flat
+
+
+def _meant(label: str, known: Sequence[str]) -> str | None:
+    """A name like the one that was given."""
+    import difflib  # only where something is wrong
+
+    found = difflib.get_close_matches(label, known, 1)
+    return f"did you mean {found[0]}=?" if found else None
 
 
 def _how(tree: Tree, inputs: Sequence[Tensor]) -> str:

@@ -52,7 +52,7 @@ class Custom:
     compared: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificate:
     """What was checked of the derivatives of a graph.
 
@@ -62,7 +62,7 @@ class Certificate:
     kinks    points where the function is not differentiable, by op and line
     custom   the users' own derivatives it rests on, and what each was compared with, or why it was not
 
-    ``print`` shows a table; `to_json` and `from_json` store it.
+    It shows as a table; `to_json` and `from_json` store it.
 
     >>> import graphc as gc
     >>> x = gc.input("x")
@@ -109,3 +109,5 @@ class Certificate:
         lines += [f"  kink    {k.op} at {k.line}: {k.rule}" for k in self.kinks]
         lines += [f"  custom  {c.rule} at {c.line}: {c.compared}" for c in self.custom]
         return "\n".join(lines)
+
+    __repr__ = __str__
