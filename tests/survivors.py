@@ -148,6 +148,8 @@ _BY_REASON: dict[str, tuple[str, ...]] = {
     ),
     "adding ZERO adds nothing": ("autodiff.vjp._propagate: bar is not None and bar is not ZERO -> bar is not None",),
     "test_verify notices: certificates are found by these records": (
+        "autodiff.vjp.vjp: outputs if of is None else of -> of if of is None else outputs",
+        "autodiff.vjp.vjp: of is None -> of is not None",
         "autodiff.vjp.vjp: note(outputs if of is None else of, wrt, cotangents, results) -> "
         "note(wrt, outputs if of is None else of, cotangents, results)",
     ),

@@ -36,7 +36,7 @@ class ConvolutionPrinter:
     def print_matrixstep(self, s: MatrixStep, depth: int) -> None:
         self.helpers.add("convolution")
         if s.what in ("mended_product", "products"):
-            self.helpers.add("mended")
+            self.helpers.add("products")
         arguments = [self._part(part) for part in s.parts] + [self._number(n) for n in s.numbers]
         self.line(depth, f"{s.what}({', '.join(arguments)})", s.node)
 

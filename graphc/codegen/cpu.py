@@ -274,7 +274,7 @@ class KernelPrinter(ConvolutionPrinter):
         if s.part == "tile":
             tile = "c"
             if s.batched:
-                tiles = f"(ceildiv({out}.shape[1], {TILE}) * ceildiv({out}.shape[2], {TILE}))"
+                tiles = f"({_tiles_of(out)})"
                 self.line(depth, f"b = c // {tiles}")
                 x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
                 tile = f"c - b * {tiles}"
@@ -293,10 +293,9 @@ class KernelPrinter(ConvolutionPrinter):
         """The call of the function for a part of a product, and behind it of that which mends it under a guard."""
         transposed = () if part == "whole" else (str(s.x_transposed), str(s.y_transposed))
         arguments = [x, y, out, *transposed, *numbers]
-        self.helpers.add(f"dot_{part}")
+        self.helpers.add("products")
         self.line(depth, f"dot_{part}({', '.join(arguments)})", s.node)
         if s.guard:
-            self.helpers.add("mended")
             arguments += [str(side) for side in sides(s.guard)]
             self.line(depth, f"mended_{part}({', '.join(arguments)})", s.node)
 
@@ -322,8 +321,7 @@ class KernelPrinter(ConvolutionPrinter):
             depth += 1
             x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
         if s.part == "batch":
-            tiles = f"ceildiv({s.out}.shape[1], {TILE}) * ceildiv({s.out}.shape[2], {TILE})"
-            self.line(depth, f"for t in range({tiles}):")
+            self.line(depth, f"for t in range({_tiles_of(s.out)}):")
             self.print_part(s, "tile", depth + 1, x, y, out, "t")
             return
         self.print_part(s, s.part, depth, x, y, out, "start", "stop")
@@ -335,6 +333,12 @@ class KernelPrinter(ConvolutionPrinter):
     def print_finite(self, s: Finite, depth: int) -> None:
         self.helpers.add("check_finite")
         self.line(depth, f"check_finite({s.array}, e0, m)", s.node)
+
+
+def _tiles_of(out: str) -> str:
+    """How many tiles a matrix of a batch has."""
+    rows, columns = (f"(({out}.shape[{k}] + {TILE - 1}) // {TILE})" for k in (1, 2))
+    return f"{rows} * {columns}"
 
 
 def lanes_of(kernel: Kernel) -> dict[str, For]:

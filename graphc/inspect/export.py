@@ -44,7 +44,7 @@ def export(
 def export_text(reading: Reading, outputs: Tree, certificate: Certificate | None = None) -> str:
     """The exported file."""
     kernels = reading.text.source.split('"""', 2)[2].strip("\n")  # without its docstring
-    scipy = " and scipy" if re.search(r"^def dot", kernels, re.M) else ""
+    scipy = " and scipy" if re.search(r"\bdef dot_", kernels) else ""
     name = one_line(re.sub(r'["\\]', " ", reading.plan.graph.name))
     parts = [
         f'"""{name}, exported by graphc: `step` at the end is called with {_arguments(reading)}.\n\n'

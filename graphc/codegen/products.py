@@ -1,0 +1,316 @@
+"""Products of matrices as text: the functions that kernels call for a part of one, see `ir.loops.Dot`.
+
+``dot_...`` computes a part by BLAS. ``mended_...`` stands behind it where the product has a guard (see `ops.guarded`):
+BLAS knows none, so that what came out as nan is summed again. Each has two bodies: NumPy where jit is disabled, and
+LLVM for compiled kernels, of one routine for each dtype in a kernel: numba would compile them for every layout.
+"""
+
+from __future__ import annotations
+
+from ..schedule.chunks import TILE
+
+PRODUCTS = '''\
+if numba.config.DISABLE_JIT:
+
+    def add_up(x, y, out, most):
+        """out = x @ y, some terms at a time."""
+        out[:] = 0
+        for q in range(0, x.shape[1], most):
+            out[:] = x[:, q : q + most] @ y[q : q + most] + out
+
+    def sum_again(x, y, out, left, right):
+        """out = x @ y where that is nan; zeros of the left, the right operand annihilate inf and nan."""
+        for i, j in np.argwhere(np.isnan(out)):
+            u, v = x[i], y[:, j]
+            annihilated = (left & (u == 0)) | (right & (v == 0))
+            out[i, j] = np.where(annihilated, out.dtype.type(0), u * v).sum()
+
+    def rows_of(x, y, out, x_transposed, y_transposed, start, stop):
+        x, y = x.T if x_transposed else x, y.T if y_transposed else y
+        return x[start:stop], y, out[start:stop]
+
+    def terms_of(x, y, out, x_transposed, y_transposed, start, stop):
+        x, y = x.T if x_transposed else x, y.T if y_transposed else y
+        return x[:, start:stop], y[start:stop], out
+
+    def tile_of_product(x, y, out, x_transposed, y_transposed, c):
+        x, y = x.T if x_transposed else x, y.T if y_transposed else y
+        i, j = (TILE * k for k in divmod(c, -(-out.shape[1] // TILE)))
+        return x[i : i + TILE], y[:, j : j + TILE], out[i : i + TILE, j : j + TILE]
+
+    def dot_rows(*part):
+        """Rows start ... stop - 1 of out = x @ y."""
+        add_up(*rows_of(*part), TILE)
+
+    def dot_terms(*part):
+        """out = the terms start ... stop - 1 of x @ y."""
+        x, y, out = terms_of(*part)
+        add_up(x, y, out, SMALL // max(min(out.shape[0], TILE) * min(out.shape[1], TILE), 1))
+
+    def dot_tile(*part):
+        """Tile c of out = x @ y: some TILE rows and columns."""
+        add_up(*tile_of_product(*part), TILE)
+
+    def dot_whole(x, y, out):
+        """out = x @ y."""
+        np.dot(x, y, out)
+
+    def mended_rows(*part):
+        """What is nan in rows start ... stop - 1 of out = x @ y."""
+        sum_again(*rows_of(*part[:-2]), *part[-2:])
+
+    def mended_terms(*part):
+        """What is nan in out = the terms start ... stop - 1 of x @ y."""
+        sum_again(*terms_of(*part[:-2]), *part[-2:])
+
+    def mended_tile(*part):
+        """What is nan in tile c of out = x @ y."""
+        sum_again(*tile_of_product(*part[:-2]), *part[-2:])
+
+    def mended_whole(x, y, out, left, right):
+        """What is nan in out = x @ y."""
+        sum_again(x, y, out, left, right)
+
+    def mended_product(x, y, out, transposed, columns, left, right):
+        """What is nan in the first columns of out = x @ y, or x.T @ y."""
+        sum_again(x.T if transposed else x, y, out[:, :columns], left, right)
+else:
+
+    class Matrix:
+        """A matrix in memory, its last axis without gaps: first byte, bytes of a row, whether it is transposed."""
+
+        def __init__(self, context, builder, type_, value, transposed=None):
+            self.builder = builder
+            made = arrayobj.make_array(type_)(context, builder, value)
+            self.data = builder.bitcast(made.data, ir.IntType(8).as_pointer())
+            sizes, strides = (cgutils.unpack_tuple(builder, part) for part in (made.shape, made.strides))
+            if transposed is None:
+                transposed = ir.IntType(1)(type_.layout == "F")
+                sizes = sizes[::-1] if type_.layout == "F" else sizes
+                strides = strides[::-1] if type_.layout == "F" else strides
+            self.transposed, self.step = transposed, strides[0]
+            self.rows, self.columns = (builder.select(transposed, *pair) for pair in (sizes[::-1], sizes))
+
+    class Routine:
+        """A function of a module on three matrices of one dtype: its name, and its body once."""
+
+        def __init__(self, context, module, element, name, numbers, flags):
+            word, byte, flag = ir.IntType(64), ir.IntType(8).as_pointer(), ir.IntType(1)
+            self.scalar, self.bytes = context.get_data_type(element), 4 if element == types.float32 else 8
+            name = f"{name}_f{8 * self.bytes}"
+            self.made = name not in module.globals
+            if self.made:
+                matrix = [byte, word, flag]
+                kind = ir.FunctionType(ir.VoidType(), [*matrix * 3, *[word] * numbers, *[flag] * flags])
+                function = ir.Function(module, kind, name)
+                function.linkage = "internal"
+                function.attributes.add("noinline")
+                self.builder = ir.IRBuilder(function.append_basic_block())
+            self.function = module.globals[name]
+            self.matrices, self.rest = [self.function.args[k : k + 3] for k in (0, 3, 6)], self.function.args[9:]
+
+        def at(self, matrix, row, column):
+            """A pointer to an element."""
+            data, step, transposed = matrix
+            builder = self.builder
+            outer, inner = builder.select(transposed, column, row), builder.select(transposed, row, column)
+            offset = builder.add(builder.mul(outer, step), builder.mul(inner, ir.IntType(64)(self.bytes)))
+            return builder.bitcast(builder.gep(data, [offset]), self.scalar.as_pointer())
+
+        def least(self, x, y):
+            return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
+
+        def blocks(self, start, stop, most):
+            """A loop in steps of `most`; its block gives a function that says the first and the number of each."""
+            builder, word = self.builder, ir.IntType(64)
+            count = builder.sdiv(builder.add(builder.sub(stop, start), builder.sub(most, word(1))), most)
+
+            def of(index):
+                first = builder.add(start, builder.mul(index, most))
+                return first, self.least(builder.sub(stop, first), most)
+
+            return cgutils.for_range(builder, count), of
+
+    def add_up(context, module, element):
+        """The routine ``out = x @ y`` for ranges of rows, columns and terms, in blocks, by the BLAS of SciPy.
+
+        BLAS counts columns first: to it the arrays are their transposes, and it computes out.T = y.T @ x.T.
+        """
+        routine = Routine(context, module, element, "add_up", 9, 0)
+        if not routine.made:
+            return routine.function
+        builder, scalar, byte, word = routine.builder, routine.scalar, ir.IntType(8), ir.IntType(64)
+        x, y, out = routine.matrices
+        first, last, low, high, start, stop, tall, wide, deep = routine.rest
+        one = cgutils.alloca_once_value(builder, scalar(1.0))
+        beta = cgutils.alloca_once_value(builder, scalar(0.0))
+        letters = [builder.select(matrix[2], byte(ord("t")), byte(ord("n"))) for matrix in (y, x)]
+        steps = [builder.sdiv(matrix[1], word(routine.bytes)) for matrix in (y, x, out)]
+        pointer = scalar.as_pointer()
+        kinds = [byte, byte, byte, word, word, word, pointer, pointer, word, pointer, word, pointer, pointer, word]
+        gemm = cgutils.get_or_insert_function(module, ir.FunctionType(ir.IntType(32), kinds), "numba_xxgemm")
+        letter = byte(ord("s" if routine.bytes == 4 else "d"))
+        row_loop, rows_of = routine.blocks(first, last, tall)
+        with row_loop as loop:
+            i, rows = rows_of(loop.index)
+            column_loop, columns_of = routine.blocks(low, high, wide)
+            with column_loop as loop:
+                j, columns = columns_of(loop.index)
+                target = routine.at(out, i, j)
+                with builder.if_then(builder.icmp_signed(">=", start, stop)):  # no terms
+                    with cgutils.for_range(builder, rows) as r:
+                        with cgutils.for_range(builder, columns) as c:
+                            place = routine.at(out, builder.add(i, r.index), builder.add(j, c.index))
+                            builder.store(scalar(0.0), place)
+                term_loop, terms_of = routine.blocks(start, stop, deep)
+                with term_loop as loop:
+                    q, terms = terms_of(loop.index)
+                    more = builder.icmp_signed(">", q, start)
+                    builder.store(builder.select(more, scalar(1.0), scalar(0.0)), beta)
+                    left, right = routine.at(x, i, q), routine.at(y, q, j)
+                    operands = [one, right, steps[0], left, steps[1], beta, target, steps[2]]
+                    builder.call(gemm, [letter, *letters, columns, rows, terms, *operands])
+        builder.ret_void()
+        return routine.function
+
+    def sum_again(context, module, element):
+        """The routine: elements of out = x @ y in ranges of rows and columns that are nan, from a range of terms."""
+        routine = Routine(context, module, element, "sum_again", 6, 2)
+        if not routine.made:
+            return routine.function
+        builder, zero = routine.builder, routine.scalar(0.0)
+        x, y, out = routine.matrices
+        first, last, low, high, start, stop, left, right = routine.rest
+
+        def is_nan(value):
+            return builder.fcmp_unordered("uno", value, value)
+
+        wrong = cgutils.alloca_once_value(builder, ir.IntType(1)(0))
+        with cgutils.for_range(builder, last, start=first) as rows:
+            builder.store(ir.IntType(1)(0), wrong)
+            with cgutils.for_range(builder, high, start=low) as columns:
+                value = builder.load(routine.at(out, rows.index, columns.index))
+                builder.store(builder.or_(builder.load(wrong), is_nan(value)), wrong)
+            with builder.if_then(builder.load(wrong), likely=False):
+                with cgutils.for_range(builder, high, start=low) as columns:
+                    place = routine.at(out, rows.index, columns.index)
+                    with builder.if_then(is_nan(builder.load(place))):
+                        builder.store(zero, place)
+                        with cgutils.for_range(builder, stop, start=start) as terms:
+                            u = builder.load(routine.at(x, rows.index, terms.index))
+                            v = builder.load(routine.at(y, terms.index, columns.index))
+                            zeros = [builder.fcmp_ordered("==", value, zero) for value in (u, v)]
+                            annihilated = builder.or_(*[builder.and_(*pair) for pair in zip((left, right), zeros)])
+                            term = builder.select(annihilated, zero, builder.fmul(u, v))
+                            total = builder.fadd(builder.load(place), term)
+                            builder.store(total, place)
+                            with builder.if_then(is_nan(total)):  # it stays nan
+                                terms.do_break()
+        builder.ret_void()
+        return routine.function
+
+    WORD, FLAG, NUMBER = ir.IntType(64), types.boolean, types.int64
+
+    def least(builder, x, y):
+        return builder.select(builder.icmp_signed("<", x, y), x, y)
+
+    def greatest(builder, x, y):
+        return builder.select(builder.icmp_signed(">", x, y), x, y)
+
+    def fitting(builder, x, y):
+        """How many rows or terms a call of BLAS may have that it does with one thread, beside so many of the others."""
+        size = builder.mul(least(builder, x, WORD(TILE)), least(builder, y, WORD(TILE)))
+        return builder.sdiv(WORD(SMALL), greatest(builder, size, WORD(1)))
+
+    def rows(builder, m, n, k, start, stop):
+        return [start, stop, WORD(0), n, WORD(0), k], [fitting(builder, n, k), WORD(TILE), WORD(TILE)]
+
+    def terms(builder, m, n, k, start, stop):
+        return [WORD(0), m, WORD(0), n, start, stop], [WORD(TILE), WORD(TILE), fitting(builder, m, n)]
+
+    def tile(builder, m, n, k, c):
+        across = builder.sdiv(builder.add(n, WORD(TILE - 1)), WORD(TILE))
+        found = []
+        for number, most in ((builder.sdiv(c, across), m), (builder.srem(c, across), n)):
+            low = builder.mul(number, WORD(TILE))
+            found += [low, least(builder, builder.add(low, WORD(TILE)), most)]
+        return [*found, WORD(0), k], [WORD(TILE)] * 3
+
+    def whole(builder, m, n, k):
+        return [WORD(0), m, WORD(0), n, WORD(0), k], [m, n, k]
+
+    def columns(builder, m, n, k, first):
+        return [WORD(0), m, WORD(0), first, WORD(0), k], []
+
+    def function_of(part, routine, mends, numbers, flags):
+        """An intrinsic: `routine` on a part of a product, which `part` gives as ranges of rows, columns and terms."""
+
+        def codegen(context, builder, signature, args):
+            transposed = [*args[3 : 3 + flags], None, None]
+            given = zip(signature.args[:3], args[:3], [*transposed[:2], ir.IntType(1)(0)])
+            x, y, out = (Matrix(context, builder, *each) for each in given)
+            sizes = [out.rows, out.columns, y.rows, *args[3 + flags : 3 + flags + numbers]]
+            ranges, blocks = part(builder, *sizes)
+            called = [v for matrix in (x, y, out) for v in (matrix.data, matrix.step, matrix.transposed)]
+            last = args[-2:] if mends else [greatest(builder, block, WORD(1)) for block in blocks]
+            function = routine(context, builder.module, signature.args[2].dtype)
+            builder.call(function, [*called, *ranges, *last])
+            return context.get_dummy_value()
+
+        kinds = [FLAG] * flags + [NUMBER] * numbers + [FLAG] * (2 if mends else 0)
+        return codegen, kinds
+
+    @intrinsic
+    def dot_rows(typingctx, x, y, out, x_transposed, y_transposed, start, stop):
+        """Rows start ... stop - 1 of out = x @ y."""
+        codegen, kinds = function_of(rows, add_up, False, 2, 2)
+        return types.void(x, y, out, *kinds), codegen
+
+    @intrinsic
+    def dot_terms(typingctx, x, y, out, x_transposed, y_transposed, start, stop):
+        """out = the terms start ... stop - 1 of x @ y."""
+        codegen, kinds = function_of(terms, add_up, False, 2, 2)
+        return types.void(x, y, out, *kinds), codegen
+
+    @intrinsic
+    def dot_tile(typingctx, x, y, out, x_transposed, y_transposed, c):
+        """Tile c of out = x @ y."""
+        codegen, kinds = function_of(tile, add_up, False, 1, 2)
+        return types.void(x, y, out, *kinds), codegen
+
+    @intrinsic
+    def dot_whole(typingctx, x, y, out):
+        """out = x @ y."""
+        codegen, kinds = function_of(whole, add_up, False, 0, 0)
+        return types.void(x, y, out, *kinds), codegen
+
+    @intrinsic
+    def mended_rows(typingctx, x, y, out, x_transposed, y_transposed, start, stop, left, right):
+        """What is nan in rows start ... stop - 1 of out = x @ y; zeros of the left, the right operand annihilate."""
+        codegen, kinds = function_of(rows, sum_again, True, 2, 2)
+        return types.void(x, y, out, *kinds), codegen
+
+    @intrinsic
+    def mended_terms(typingctx, x, y, out, x_transposed, y_transposed, start, stop, left, right):
+        """What is nan in out = the terms start ... stop - 1 of x @ y."""
+        codegen, kinds = function_of(terms, sum_again, True, 2, 2)
+        return types.void(x, y, out, *kinds), codegen
+
+    @intrinsic
+    def mended_tile(typingctx, x, y, out, x_transposed, y_transposed, c, left, right):
+        """What is nan in tile c of out = x @ y."""
+        codegen, kinds = function_of(tile, sum_again, True, 1, 2)
+        return types.void(x, y, out, *kinds), codegen
+
+    @intrinsic
+    def mended_whole(typingctx, x, y, out, left, right):
+        """What is nan in out = x @ y."""
+        codegen, kinds = function_of(whole, sum_again, True, 0, 0)
+        return types.void(x, y, out, *kinds), codegen
+
+    @intrinsic
+    def mended_product(typingctx, x, y, out, transposed, columns_, left, right):
+        """What is nan in the first columns of out = x @ y, or x.T @ y."""
+        codegen, kinds = function_of(columns, sum_again, True, 1, 1)
+        return types.void(x, y, out, *kinds), codegen
+'''.replace("TILE", str(TILE)).replace("SMALL", str(TILE**3))
