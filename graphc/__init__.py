@@ -61,7 +61,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     if name in FILES:
         return getattr(importlib.import_module(f"{__name__}.{FILES[name]}"), name)
-    raise missing_name(name)
+    raise missing_name(__name__, name)
 
 
 def __dir__() -> list[str]:

@@ -142,6 +142,7 @@ def test_import_is_light() -> None:
     added = loaded_by("import graphc") - loaded_by("import numpy, numba")
     heavy = ("sympy", "matplotlib", "numba.cuda", "scipy", "tqdm", "platformdirs", "tbb", "mpmath")
     assert sorted(m for m in added if m.startswith(heavy)) == []
+    assert "difflib" not in added  # no name was missing on the way
 
 
 def test_building_and_differentiating_needs_no_sympy_or_matplotlib() -> None:

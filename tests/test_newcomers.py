@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import importlib
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -229,15 +230,34 @@ NAMES = {
     "Adam": "gc.optim.Adam",
     "Linear": "gc.nn.Linear",
     "frobnicate": "python -m graphc ops lists the functions",
+    "sinn": "did you mean gc.sin?",
+    "Compile": "did you mean gc.compile?",
+    "nn.Relu": "did you mean gc.nn.ReLU?",
+    "nn.reLU": "did you mean gc.nn.relu?",
+    "nn.exp": "gc.exp",
+    "nn.SGD": "gc.optim.SGD",
+    "nn.Transformer": "dir(gc.nn) lists its names",
+    "nn.functional.max_pol2d": "did you mean gc.nn.functional.max_pool2d?",
+    "nn.init.xavier_uniform": "did you mean gc.nn.init.xavier_uniform_?",
+    "optim.Sgd": "did you mean gc.optim.SGD?",
+    "random.norml": "did you mean gc.random.normal?",
+    "data.Dataloader": "did you mean gc.data.DataLoader?",
+    "eager.tensr": "did you mean gc.eager.tensor?",
+    "eager.sinn": "did you mean gc.eager.sin?",
 }
 
 
-@pytest.mark.parametrize(("name", "hint"), NAMES.items(), ids=NAMES)
-def test_names_of_the_package(name: str, hint: str) -> None:
-    text = f"module 'graphc' has no attribute {name!r}\n  at LINE\n  hint: {hint}"
-    check(lambda: getattr(gc, name), gc.MissingAttributeError, text)
+@pytest.mark.parametrize(("path", "hint"), NAMES.items(), ids=NAMES)
+def test_names_of_modules(path: str, hint: str) -> None:
+    module = importlib.import_module(".".join(["graphc", *path.split(".")[:-1]]))
+    name = path.split(".")[-1]
+    text = f"module {module.__name__!r} has no attribute {name!r}\n  at LINE\n  hint: {hint}"
+    check(lambda: getattr(module, name), gc.MissingAttributeError, text)
     with pytest.raises(ImportError):
-        exec(f"from graphc import {name}")
+        exec(f"from {module.__name__} import {name}")
+    with pytest.raises(AttributeError) as caught:
+        getattr(module, f"_{name}")
+    assert str(caught.value) == f"module {module.__name__!r} has no attribute '_{name}'"
 
 
 def test_classes_are_not_called() -> None:

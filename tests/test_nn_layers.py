@@ -392,9 +392,13 @@ ERRORS: dict[str, Case] = {
         "bad num_heads= of MultiheadAttention: got 2, expected a divisor of embed_dim = 5",
     ),
     "dropout": (
-        lambda: nn.LSTM(5, 2, dropout=0.5), gc.UnsupportedError,
-        "LSTM has no dropout of its own: got dropout=0.5, expected 0\n"
-        "  hint: put a Dropout layer before or after it",
+        lambda: nn.LSTM(5, 2, dropout=0.5), gc.InputError,
+        "bad dropout= of LSTM: got 0.5, expected 0 for num_layers = 1\n"
+        "  hint: it drops between layers: nn.Dropout(0.5) drops what LSTM gives",
+    ),
+    "dropout of weights": (
+        lambda: nn.MultiheadAttention(4, 2, dropout=1.5), gc.InputError,
+        "bad dropout= of MultiheadAttention: got 1.5, expected a number >= 0 and <= 1",
     ),
     "mask": (
         lambda: nn.MultiheadAttention(4, 2)(X, X, X, attn_mask=gc.input("m", ("n", "n"), "int64")), gc.DTypeError,

@@ -14,6 +14,9 @@ seed=0)`` takes the same batches inside compiled code.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from ..ops.hints import missing_name
 from .collate import collate
 from .dataset import ArrayDataset, BatchDataset, Dataset, Subset, random_split
 from .digits import Digits
@@ -42,3 +45,9 @@ __all__ = [
     "random_split",
     "read_idx",
 ]
+
+
+if not TYPE_CHECKING:  # which knows by itself what is not there
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name)

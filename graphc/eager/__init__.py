@@ -19,8 +19,9 @@ steps (``gc.compile(..., target="cuda")``), which are planned and not there yet.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..ops.hints import missing_name
 from . import surface
 from .backward import grad
 from .core import Tensor
@@ -68,3 +69,9 @@ __all__ = [
     "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "set_grad_enabled",
     "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
+
+
+if not TYPE_CHECKING:  # which knows by itself what is not there
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name, {*__all__, *NAMES, *_functions, *FUNCTIONS})

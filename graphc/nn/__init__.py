@@ -17,6 +17,9 @@ A model is traced into a graph, or run eagerly, by the same code:
 Layers compute in float32 unless made with ``dtype="float64"``, or converted with ``model.to("float64")``.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from ..ops.hints import missing_name
 from . import functional, init
 from .activations import (
     ELU,
@@ -111,3 +114,9 @@ __all__ = [
     "init",
     *functional.__all__,
 ]
+
+
+if not TYPE_CHECKING:  # which knows by itself what is not there
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name)

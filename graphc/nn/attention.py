@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError, message, user_line
 from ..ir.apply import cast, lift
 from ..ops.creation import iota
 from ..ops.elementwise import less, where
@@ -17,8 +16,8 @@ from ..ops.rearranging import expand_dims, squeeze
 from ..ops.statistics import mean, softmax
 from . import init
 from .checks import alike, bad_argument, flag, float_of, has_rank, has_size, ill_shaped, ill_typed, number, whole
+from .dropout import Dropping
 from .linear import Linear, linear
-from .module import Module
 from .parameter import Parameter
 
 
@@ -75,14 +74,18 @@ class NonDynamicallyQuantizableLinear(Linear):
     """`Linear`, as the last layer of `MultiheadAttention` is called in PyTorch."""
 
 
-class MultiheadAttention(Module):
+class MultiheadAttention(Dropping):
     """Attention of `num_heads` heads, whose results are joined and sent through a linear layer.
 
     embed_dim    features of queries and of the result; `num_heads` divides it
     bias         whether the projections have one
     kdim, vdim   features of keys and values; `embed_dim` by default
     batch_first  [batch, length, features] instead of [length, batch, features]; without a batch [length, features]
-    dropout      for code from PyTorch: 0 only (`UnsupportedError`)
+    dropout      while training, the probability of a weight to become 0, as `Dropout` has it: the others are scaled up
+    seed         of the first values, then of the key where there is `dropout`
+
+    With dropout there is a key to draw from, and what `Dropout` says holds: its counter is the number of the step, a
+    compiled step advances it by ``model.updates()``, and `state_dict` has its ``words`` and ``counter``.
 
     >>> from graphc import eager, nn
     >>> attention = nn.MultiheadAttention(8, 2, batch_first=True)
@@ -90,6 +93,11 @@ class MultiheadAttention(Module):
     >>> y, weights = attention(x, x, x)
     >>> y.shape, weights.shape
     ((3, 5, 8), (3, 5, 5))
+    >>> dropping, x = nn.MultiheadAttention(4, 1, dropout=0.5, seed=0), eager.ones(3, 4)
+    >>> dropping(x, x, x)[1].detach()
+    tensor([[0.0000, 0.0000, 0.0000],
+            [0.0000, 0.6667, 0.0000],
+            [0.6667, 0.6667, 0.0000]])
     """
 
     def __init__(
@@ -110,7 +118,7 @@ class MultiheadAttention(Module):
         self.num_heads = whole(name, "num_heads", num_heads)
         if e % self.num_heads:
             raise bad_argument(name, "num_heads", num_heads, f"a divisor of embed_dim = {e}")
-        no_dropout(name, dropout)
+        self.dropout = number(name, "dropout", dropout, 0.0, 1.0)
         self.kdim = e if kdim is None else whole(name, "kdim", kdim)
         self.vdim = e if vdim is None else whole(name, "vdim", vdim)
         self.batch_first, given = flag(name, "batch_first", batch_first), float_of(name, dtype)
@@ -127,6 +135,8 @@ class MultiheadAttention(Module):
         self.out_proj = NonDynamicallyQuantizableLinear(e, e, bias, given, stream)
         if self.out_proj.bias is not None:
             init.zeros_(self.out_proj.bias)
+        if self.dropout:
+            self._draw_from(stream)
 
     def forward(
         self,
@@ -141,6 +151,8 @@ class MultiheadAttention(Module):
     ) -> tuple[Any, Any]:
         """The result, and the weights [batch, L, S] ([batch, heads, L, S] unless averaged), None where not needed.
 
+        The weights are those that were used: with zeros where they were dropped.
+
         key_padding_mask   [batch, S]: True (or -inf, added) where a key is padding
         attn_mask          [L, S] or [batch * heads, L, S]: True where a query may not look, or floats that are added
         is_causal          a query looks at keys up to its own position only
@@ -151,6 +163,7 @@ class MultiheadAttention(Module):
         q, k, v = self._projected(*[self._rows(x, batched) for x in (query, key, value)])
         mask = self._mask(q, k, key_padding_mask, attn_mask, batched)
         weights = _weights(q, k, mask, flag(self._named(), "is_causal", is_causal), None)
+        weights = self._drop(self._named(), weights, self.dropout)
         heads = permute_dims(matmul(weights, v), (0, 2, 1, 3))
         y = self.out_proj(reshape(heads, (*heads.shape[:2], self.embed_dim)))
         if not batched:
@@ -207,18 +220,3 @@ class MultiheadAttention(Module):
 
     def _named(self) -> str:
         return f"MultiheadAttention({self.embed_dim}, {self.num_heads})"
-
-
-def no_dropout(layer: str, dropout: Any) -> None:
-    """Refuse dropout inside a layer."""
-    if number(layer, "dropout", dropout, 0.0, 1.0):
-        raise UnsupportedError(
-            message(
-                f"{layer} has no dropout of its own",
-                got=f"dropout={dropout}",
-                expected="0",
-                at=user_line(),
-                created=False,
-                hint="put a Dropout layer before or after it",
-            )
-        )

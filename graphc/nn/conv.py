@@ -7,6 +7,7 @@ or without the batch.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,37 @@ from .parameter import Parameter
 from .spatial import Ints, batched, has_spatial, per_axis, positions, unbatched, wide_enough
 
 PADDING_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
-Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """How a kernel goes along data, checked: an int for each spatial axis; padding may be "same" or "valid"."""
+
+    stride: Ints
+    padding: Any
+    dilation: Ints
+    groups: int
+
+    @classmethod
+    def checked(
+        cls, layer: str, rank: int, stride: Any, padding: Any, dilation: Any, groups: Any, transposed: bool = False
+    ) -> _Steps:
+        steps = per_axis(layer, "stride", stride, rank, 1)
+        dilations = per_axis(layer, "dilation", dilation, rank, 1)
+        if transposed or not isinstance(padding, str):
+            padding = per_axis(layer, "padding", padding, rank, 0)
+        elif padding not in ("same", "valid"):
+            raise bad_argument(layer, "padding", padding, "'same', 'valid', or ints >= 0")
+        elif padding == "same" and set(steps) != {1}:
+            raise bad_argument(layer, "padding", padding, "stride 1 with it", "give the padding as ints")
+        return cls(steps, padding, dilations, whole(layer, "groups", groups))
+
+    def around(self, kernel: Ints) -> tuple[tuple[int, int], ...]:
+        """Places before and behind, for each axis."""
+        if self.padding == "same":
+            totals = [d * (k - 1) for k, d in zip(kernel, self.dilation, strict=True)]
+            return tuple((t // 2, t - t // 2) for t in totals)
+        return tuple((p, p) for p in ((0,) * len(kernel) if self.padding == "valid" else self.padding))
 
 
 def conv1d(
@@ -44,7 +75,7 @@ def conv1d(
     >>> nn.conv1d(eager.tensor([[[1.0, 2.0, 4.0]]]), eager.tensor([[[1.0, 1.0]]]))
     tensor([[[3., 6.]]])
     """
-    return _convolved(layer, 1, x, weight, bias, stride, padding, dilation, groups)
+    return _convolved(layer, x, weight, bias, _Steps.checked(layer, 1, stride, padding, dilation, groups))
 
 
 def conv2d(
@@ -71,7 +102,7 @@ def conv2d(
     >>> gc.nn.conv2d(gc.input("x", ("n", 3, 32, 32)), gc.input("w", (8, 3, 5, 5)), stride=2, padding=2).shape
     (n, 8, 16, 16)
     """
-    return _convolved(layer, 2, x, weight, bias, stride, padding, dilation, groups)
+    return _convolved(layer, x, weight, bias, _Steps.checked(layer, 2, stride, padding, dilation, groups))
 
 
 def conv_transpose1d(
@@ -94,7 +125,8 @@ def conv_transpose1d(
     >>> nn.conv_transpose1d(eager.tensor([[[1.0, 2.0]]]), eager.tensor([[[1.0, 10.0]]]))
     tensor([[[ 1., 12., 20.]]])
     """
-    return _spread(layer, 1, x, weight, bias, stride, padding, output_padding, groups, dilation)
+    steps = _Steps.checked(layer, 1, stride, padding, dilation, groups, transposed=True)
+    return _spread(layer, x, weight, bias, steps, output_padding)
 
 
 def conv_transpose2d(
@@ -123,21 +155,8 @@ def conv_transpose2d(
     >>> gc.nn.conv_transpose2d(gc.input("x", ("n", 3, 8, 8)), gc.input("w", (3, 4, 3, 3)), stride=2, padding=1).shape
     (n, 4, 15, 15)
     """
-    return _spread(layer, 2, x, weight, bias, stride, padding, output_padding, groups, dilation)
-
-
-def _padding(layer: str, value: Any, rank: int, kernel: Ints, stride: Ints, dilation: Ints) -> Pairs:
-    """Places before and behind, for each axis."""
-    if value == "valid":
-        return ((0, 0),) * rank
-    if value == "same":
-        if set(stride) != {1}:
-            raise bad_argument(layer, "padding", value, "stride 1 with it", "give the padding as ints")
-        totals = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
-        return tuple((t // 2, t - t // 2) for t in totals)
-    if isinstance(value, str):
-        raise bad_argument(layer, "padding", value, "'same', 'valid', or ints >= 0")
-    return tuple((p, p) for p in per_axis(layer, "padding", value, rank, 0))
+    steps = _Steps.checked(layer, 2, stride, padding, dilation, groups, transposed=True)
+    return _spread(layer, x, weight, bias, steps, output_padding)
 
 
 def _kernel(layer: str, weight: Any, rank: int, names: str) -> Ints:
@@ -158,31 +177,33 @@ def _channels(layer: str, x: Any, rank: int, count: DimLike) -> None:
         raise ill_shaped(layer, f"{count} channels, as its weight has, on axis {axis}", x)
 
 
-def _convolved(
-    layer: str, rank: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
-) -> Any:
+def _parts(layer: str, weight: Any, groups: int) -> DimLike:
+    """The first size of the weights, in each of `groups` parts."""
+    if isinstance(weight.shape[0], int) and weight.shape[0] % groups:
+        raise ill_shaped(layer, f"a weight whose first size groups = {groups} divides", weight)
+    return dims.floordiv(weight.shape[0], groups)
+
+
+def _convolved(layer: str, x: Any, weight: Any, bias: Any, steps: _Steps) -> Any:
+    rank, parts = len(steps.stride), steps.groups
     x, weight, bias = together(layer, x, weight, bias)
     kernel = _kernel(layer, weight, rank, "[out, in / groups]")
-    strides = per_axis(layer, "stride", stride, rank, 1)
-    dilations = per_axis(layer, "dilation", dilation, rank, 1)
-    around = _padding(layer, padding, rank, kernel, strides, dilations)
-    parts = whole(layer, "groups", groups)
+    around = steps.around(kernel)
     out, own = weight.shape[:2]
     _channels(layer, x, rank, own * parts)
-    if isinstance(out, int) and out % parts:
-        raise ill_shaped(layer, f"a weight whose first size groups = {parts} divides", weight)
-    reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    each = _parts(layer, weight, parts)
+    reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, steps.dilation, strict=True))
     both = tuple(a + b for a, b in around)
     x, alone = batched(layer, wide_enough(layer, x, reach, both), rank)
     size = tuple(
-        positions(n + more, need, s) for n, more, need, s in zip(x.shape[2:], both, reach, strides, strict=True)
+        positions(n + more, need, s) for n, more, need, s in zip(x.shape[2:], both, reach, steps.stride, strict=True)
     )
     y = apply(
         CONVOLVE,
         reshape(x, (x.shape[0], parts, own, *x.shape[2:])),
-        reshape(weight, (parts, dims.floordiv(out, parts), own, *kernel)),
-        strides=strides,
-        dilations=dilations,
+        reshape(weight, (parts, each, own, *kernel)),
+        strides=steps.stride,
+        dilations=steps.dilation,
         low=tuple(a for a, _ in around),
         size=size,
     )
@@ -197,37 +218,21 @@ def _biased(layer: str, y: Any, bias: Any, channels: DimLike) -> Any:
     return y + reshape(bias, (channels, *[1] * (len(y.shape) - 2)))
 
 
-def _spread(
-    layer: str,
-    rank: int,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: int,
-    dilation: Any,
-) -> Any:
+def _spread(layer: str, x: Any, weight: Any, bias: Any, steps: _Steps, output_padding: Any) -> Any:
+    rank, parts = len(steps.stride), steps.groups
     x, weight, bias = together(layer, x, weight, bias)
     kernel = _kernel(layer, weight, rank, "[in, out / groups]")
-    strides = per_axis(layer, "stride", stride, rank, 1)
-    dilations = per_axis(layer, "dilation", dilation, rank, 1)
-    low = per_axis(layer, "padding", padding, rank, 0)
     more = per_axis(layer, "output_padding", output_padding, rank, 0)
-    if any(m >= max(s, d) for m, s, d in zip(more, strides, dilations, strict=True)):
+    if any(m >= max(s, d) for m, s, d in zip(more, steps.stride, steps.dilation, strict=True)):
         raise bad_argument(layer, "output_padding", output_padding, "less than stride or dilation")
-    parts = whole(layer, "groups", groups)
     channels, own = weight.shape[:2]
     _channels(layer, x, rank, channels)
-    if isinstance(channels, int) and channels % parts:
-        raise ill_shaped(layer, f"a weight whose first size groups = {parts} divides", weight)
-    inner = dims.floordiv(channels, parts)
+    inner = _parts(layer, weight, parts)
     given = x
     x, alone = batched(layer, x, rank)
     size = tuple(
         (n - 1) * s - 2 * a + d * (k - 1) + m + 1
-        for n, s, a, d, k, m in zip(x.shape[2:], strides, low, dilations, kernel, more, strict=True)
+        for n, s, a, d, k, m in zip(x.shape[2:], steps.stride, steps.padding, steps.dilation, kernel, more, strict=True)
     )
     if any(isinstance(n, int) and n < 1 for n in size):
         raise ill_shaped(layer, f"data large enough for a result of more than {list(size)} places", given)
@@ -235,9 +240,9 @@ def _spread(
         CONVOLVE_TRANSPOSED,
         reshape(x, (x.shape[0], parts, inner, *x.shape[2:])),
         reshape(weight, (parts, inner, own, *kernel)),
-        strides=strides,
-        dilations=dilations,
-        low=low,
+        strides=steps.stride,
+        dilations=steps.dilation,
+        low=steps.padding,
         size=size,
     )
     return unbatched(_biased(layer, reshape(y, (x.shape[0], own * parts, *size)), bias, own * parts), alone)
@@ -254,32 +259,26 @@ class _Convolution(Module):
         in_channels: int,
         out_channels: int,
         kernel_size: Any,
-        stride: Any,
-        padding: Any,
-        dilation: Any,
-        groups: int,
-        bias: bool,
-        padding_mode: str,
-        dtype: Any,
-        seed: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        dtype: Any = "float32",
+        seed: Any = None,
     ):
-        name, rank = type(self).__name__, self._rank
+        name = type(self).__name__
         self.in_channels = whole(name, "in_channels", in_channels)
         self.out_channels = whole(name, "out_channels", out_channels)
-        self.kernel_size = per_axis(name, "kernel_size", kernel_size, rank, 1)
-        self.stride = per_axis(name, "stride", stride, rank, 1)
-        self.dilation = per_axis(name, "dilation", dilation, rank, 1)
-        self.groups = whole(name, "groups", groups)
+        self.kernel_size = per_axis(name, "kernel_size", kernel_size, self._rank, 1)
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+        vars(self).update(vars(self._steps(name)))
         self.padding_mode = choice(name, "padding_mode", padding_mode, tuple(PADDING_MODES))
         for argument in ("in_channels", "out_channels"):
             if getattr(self, argument) % self.groups:
                 expected = f"a multiple of groups = {self.groups}"
                 raise bad_argument(name, argument, getattr(self, argument), expected)
-        if isinstance(padding, str):
-            _padding(name, padding, rank, self.kernel_size, self.stride, self.dilation)
-            self.padding: Any = padding
-        else:
-            self.padding = per_axis(name, "padding", padding, rank, 0)
         given, stream = float_of(name, dtype), init.generator(seed)
         first, second = (
             (self.in_channels, self.out_channels) if self._transposed else (self.out_channels, self.in_channels)
@@ -289,6 +288,10 @@ class _Convolution(Module):
         self.bias = Parameter(np.zeros(self.out_channels, given)) if flag(name, "bias", bias) else None
         for own in self.parameters():
             init.fan_in_bound_(own, second * math.prod(self.kernel_size), stream)
+
+    def _steps(self, layer: str) -> _Steps:
+        own = (self.stride, self.padding, self.dilation, self.groups)
+        return _Steps.checked(layer, self._rank, *own, self._transposed)
 
     def extra_repr(self) -> str:
         rank = self._rank
@@ -305,33 +308,15 @@ class _Convolution(Module):
 
 
 class _Forward(_Convolution):
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Any,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
-        groups: int = 1,
-        bias: bool = True,
-        padding_mode: str = "zeros",
-        dtype: Any = "float32",
-        seed: Any = None,
-    ):
-        super().__init__(
-            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, dtype, seed
-        )
-
     def forward(self, x: Any) -> Any:
-        layer, rank, padding = repr(self), self._rank, self.padding
+        layer, rank = repr(self), self._rank
+        steps = self._steps(layer)
         if self.padding_mode != "zeros":
             x, *_ = together(layer, x, self.weight)
-            around = _padding(layer, padding, rank, self.kernel_size, self.stride, self.dilation)
             if len(x.shape) in (rank + 1, rank + 2):
-                x = pad(x, (*[(0, 0)] * (len(x.shape) - rank), *around), PADDING_MODES[self.padding_mode])
-                padding = 0
-        return _convolved(layer, rank, x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+                around = (*[(0, 0)] * (len(x.shape) - rank), *steps.around(self.kernel_size))
+                x, steps = pad(x, around, PADDING_MODES[self.padding_mode]), replace(steps, padding="valid")
+        return _convolved(layer, x, self.weight, self.bias, steps)
 
 
 class Conv1d(_Forward):
@@ -398,18 +383,7 @@ class _Transposed(_Convolution):
     def forward(self, x: Any, output_size: Any = None) -> Any:
         layer = repr(self)
         more = self.output_padding if output_size is None else self._behind(layer, x, output_size)
-        return _spread(
-            layer,
-            self._rank,
-            x,
-            self.weight,
-            self.bias,
-            self.stride,
-            self.padding,
-            more,
-            self.groups,
-            self.dilation,
-        )
+        return _spread(layer, x, self.weight, self.bias, self._steps(layer), more)
 
     def _behind(self, layer: str, x: Any, output_size: Any) -> Ints:
         """The output padding that gives a result of this size."""

@@ -49,7 +49,37 @@ def _dropped(layer: str, x: Any, p: float, training: bool, key: Key | None) -> A
     return where(bernoulli(key, 1.0 - p, tuple(x.shape), like=x), x * (1.0 / (1.0 - p)), 0.0)
 
 
-class Dropout(Module):
+class Dropping(Module):
+    """A module that drops: it draws from a key, which is part of its state, and its steps advance it; see `Dropout`."""
+
+    key: Key | None = None
+
+    def _draw_from(self, source: Any) -> None:
+        """Have a key: a `gc.random.Key`, or one whose seed is drawn from a `numpy.random.Generator`."""
+        if isinstance(source, Key):
+            self.key = source
+        else:
+            seed, stream = source.integers(2**32, size=2).tolist()
+            self.key = Key(seed, stream)
+        self.words, self.counter = self.key.words, self.key.counter
+        for own in (self.words, self.counter):
+            own.state.role = RANDOM  # state of the model, which is not trained
+
+    def _drop(self, layer: str, x: Any, p: float) -> Any:
+        """`dropout` of `x` while training, with draws from the key."""
+        result = _dropped(layer, x, p, self.training, self.key)
+        if self.key is not None and result is not x and 0.0 < p < 1.0:
+            if isinstance(x, Eager):
+                advance_after(self.key)
+            else:
+                vars(self)["_pending"] = True
+        return result
+
+    def own_updates(self) -> Mapping[Param, Any]:
+        return self.key.updates() if self.key is not None and "_pending" in vars(self) else {}
+
+
+class Dropout(Dropping):
     """`dropout` while training (`Module.train`, the default); evaluating (`Module.eval`) it leaves `x` as it is.
 
     p        the probability of an element to become 0
@@ -75,28 +105,13 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False, seed: Any = None, key: Key | None = None):
         self.p = number("Dropout", "p", p, 0.0, 1.0)
         self.inplace = flag("Dropout", "inplace", inplace)
-        if key is None:
-            seed, stream = generator(seed).integers(2**32, size=2).tolist()
-            key = Key(seed, stream)
-        elif not isinstance(key, Key):
+        if key is not None and not isinstance(key, Key):
             raise bad_argument("Dropout", "key", key, "a gc.random.Key")
-        self.key = key
-        for own in (key.words, key.counter):
-            own.state.role = RANDOM  # state of the model, which is not trained
-        self.words, self.counter = key.words, key.counter
+        self._draw_from(generator(seed) if key is None else key)
 
     def forward(self, x: Any) -> Any:
         (x,) = lift(x)
-        result = _dropped(repr(self), x, self.p, self.training, self.key)
-        if result is not x and 0.0 < self.p < 1.0:
-            if isinstance(x, Eager):
-                advance_after(self.key)
-            else:
-                vars(self)["_pending"] = True
-        return result
-
-    def own_updates(self) -> Mapping[Param, Any]:
-        return self.key.updates() if "_pending" in vars(self) else {}
+        return self._drop(repr(self), x, self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"

@@ -1,5 +1,8 @@
 """The functions of `gc.nn` in one place, for code that calls them as ``F.relu(x)``."""
 
+from typing import TYPE_CHECKING, Any
+
+from ..ops.hints import missing_name
 from .activations import (
     elu,
     gelu,
@@ -78,3 +81,9 @@ __all__ = [
     "softplus",
     "tanh",
 ]
+
+
+if not TYPE_CHECKING:  # which knows by itself what is not there
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name)

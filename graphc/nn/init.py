@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..eager.core import Tensor as Eager
 from ..errors import ShapeError, message, user_line
 from ..ir.leaves import Param
+from ..ops.hints import missing_name
 from .checks import bad_argument, choice, number
 
 _stream = np.random.Generator(np.random.PCG64())
@@ -191,3 +192,26 @@ def fan_in_bound_(tensor: Any, fan_in: int, seed: Any = None) -> Any:
     """Uniform in +-``1 / sqrt(fan_in)``: what PyTorch's linear and convolution layers start from, biases included."""
     bound = 1.0 / math.sqrt(fan_in) if fan_in > 0 else 0.0
     return uniform_(tensor, -bound, bound, seed)
+
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "eye_",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "manual_seed",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+
+if not TYPE_CHECKING:  # which knows by itself what is not there
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name)

@@ -6,6 +6,7 @@ Data are [batch, channels, *spatial], or without the batch.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from ..ir import dims
@@ -21,7 +22,7 @@ from ..ops.statistics import mean
 from ..ops.windows import FIRST_MAX, as_windows
 from .checks import bad_argument, flag, ill_typed, whole
 from .module import Module
-from .spatial import batched, has_spatial, per_axis, unbatched, wide_enough
+from .spatial import Ints, batched, has_spatial, per_axis, unbatched, wide_enough
 
 
 def _count(size: DimLike, pad: int, reach: int, stride: int, ceil_mode: bool) -> DimLike:
@@ -32,41 +33,61 @@ def _count(size: DimLike, pad: int, reach: int, stride: int, ceil_mode: bool) ->
     return dims.minimum(dims.ceildiv(room, stride) + 1, dims.ceildiv(size + pad, stride))
 
 
-class _Windows:
-    """The windows of a call: arguments checked, numbers of positions."""
+def _data(layer: str, x: Any, rank: int) -> Any:
+    (x,) = lift(x)
+    if x.dtype.kind != "f":
+        raise ill_typed(layer, "floats", x)
+    has_spatial(layer, x, rank)
+    return x
 
-    def __init__(
-        self, layer: str, rank: int, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
-    ):
-        self.layer, self.rank = layer, rank
-        self.kernel = per_axis(layer, "kernel_size", kernel, rank, 1)
-        self.strides = self.kernel if stride is None else per_axis(layer, "stride", stride, rank, 1)
-        self.low = per_axis(layer, "padding", padding, rank, 0)
-        self.dilations = per_axis(layer, "dilation", dilation, rank, 1)
-        self.reach = tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
-        self.ceil_mode = flag(layer, "ceil_mode", ceil_mode)
-        if any(2 * p > r for p, r in zip(self.low, self.reach, strict=True)):
-            raise bad_argument(layer, "padding", padding, "at most half of what a window covers")
-        (x,) = lift(x)
-        if x.dtype.kind != "f":
-            raise ill_typed(layer, "floats", x)
-        has_spatial(layer, x, rank)
-        x = wide_enough(layer, x, self.reach, tuple(2 * p for p in self.low))
-        self.x, self.alone = batched(layer, x, rank)
+
+@dataclass(frozen=True)
+class _Frame:
+    """What a window covers and where it stands, checked: an int for each spatial axis."""
+
+    kernel: Ints
+    stride: Ints
+    padding: Ints
+    dilation: Ints
+    ceil_mode: bool
+    given: Any
+    """The padding, for errors."""
+
+    @classmethod
+    def checked(
+        cls, layer: str, rank: int, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any
+    ) -> _Frame:
+        size = per_axis(layer, "kernel_size", kernel, rank, 1)
+        steps = size if stride is None else per_axis(layer, "stride", stride, rank, 1)
+        low, dilations = per_axis(layer, "padding", padding, rank, 0), per_axis(layer, "dilation", dilation, rank, 1)
+        return cls(size, steps, low, dilations, flag(layer, "ceil_mode", ceil_mode), padding)
+
+
+class _Windows:
+    """The windows of a call: numbers of positions."""
+
+    def __init__(self, layer: str, x: Any, frame: _Frame):
+        self.frame, self.rank = frame, len(frame.kernel)
+        reach = tuple((k - 1) * d + 1 for k, d in zip(frame.kernel, frame.dilation, strict=True))
+        if any(2 * p > r for p, r in zip(frame.padding, reach, strict=True)):
+            raise bad_argument(layer, "padding", frame.given, "at most half of what a window covers")
+        x = wide_enough(layer, _data(layer, x, self.rank), reach, tuple(2 * p for p in frame.padding))
+        self.x, self.alone = batched(layer, x, self.rank)
         self.spatial = tuple(self.x.shape[2:])
         self.size = tuple(
-            _count(n, p, r, s, self.ceil_mode)
-            for n, p, r, s in zip(self.spatial, self.low, self.reach, self.strides, strict=True)
+            _count(n, p, r, s, frame.ceil_mode)
+            for n, p, r, s in zip(self.spatial, frame.padding, reach, frame.stride, strict=True)
         )
 
     def shown(self, value: float) -> Any:
         """[batch, channels, *positions, places of a window]; `value` beyond the edges."""
-        return as_windows(self.x, self.kernel, self.strides, self.dilations, self.low, self.size, value)
+        f = self.frame
+        return as_windows(self.x, f.kernel, f.stride, f.dilation, f.padding, self.size, value)
 
     def starts(self, axis: int) -> Any:
         """Where the windows begin along a spatial axis, in a shape that broadcasts."""
         count = self.size[axis]
-        begin = iota((count,), beside=(self.x,)) * self.strides[axis] - self.low[axis]
+        begin = iota((count,), beside=(self.x,)) * self.frame.stride[axis] - self.frame.padding[axis]
         return reshape(begin, (count, *[1] * (self.rank - 1 - axis)))
 
 
@@ -87,7 +108,8 @@ def max_pool1d(
     >>> nn.max_pool1d(eager.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
     tensor([[[3., 2.]]])
     """
-    return _largest(layer, 1, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    frame = _Frame.checked(layer, 1, kernel_size, stride, padding, dilation, ceil_mode)
+    return _largest(layer, x, frame, return_indices)
 
 
 def max_pool2d(
@@ -116,21 +138,12 @@ def max_pool2d(
     >>> gc.nn.max_pool2d(gc.input("x", ("n", 6, 28, 28)), 2).shape
     (n, 6, 14, 14)
     """
-    return _largest(layer, 2, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    frame = _Frame.checked(layer, 2, kernel_size, stride, padding, dilation, ceil_mode)
+    return _largest(layer, x, frame, return_indices)
 
 
-def _largest(
-    layer: str,
-    rank: int,
-    x: Any,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: bool,
-    return_indices: bool,
-) -> Any:
-    windows = _Windows(layer, rank, x, kernel, stride, padding, dilation, ceil_mode)
+def _largest(layer: str, x: Any, frame: _Frame, return_indices: bool) -> Any:
+    windows = _Windows(layer, x, frame)
     shown = windows.shown(-math.inf)
     axis = len(shown.shape) - 1
     largest = unbatched(apply(FIRST_MAX, shown, axes=(axis,)), windows.alone)
@@ -138,10 +151,10 @@ def _largest(
         return largest
     place = apply(ARGMAX, shown, axes=(axis,))
     found: Any = 0
-    behind = math.prod(windows.kernel)
-    for k in range(rank):
-        ahead, behind = behind, behind // windows.kernel[k]
-        along = windows.starts(k) + place % ahead // behind * windows.dilations[k]
+    behind = math.prod(frame.kernel)
+    for k, (size, dilation) in enumerate(zip(frame.kernel, frame.dilation, strict=True)):
+        ahead, behind = behind, behind // size
+        along = windows.starts(k) + place % ahead // behind * dilation
         found = found * windows.spatial[k] + along
     return largest, unbatched(found, windows.alone)
 
@@ -162,7 +175,8 @@ def avg_pool1d(
     >>> nn.avg_pool1d(eager.tensor([[[1.0, 3.0, 2.0, 0.0]]]), 2)
     tensor([[[2., 1.]]])
     """
-    return _averaged(layer, 1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+    frame = _Frame.checked(layer, 1, kernel_size, stride, padding, 1, ceil_mode)
+    return _averaged(layer, x, frame, count_include_pad, None)
 
 
 def avg_pool2d(
@@ -186,30 +200,21 @@ def avg_pool2d(
     >>> gc.nn.avg_pool2d(gc.input("x", ("n", 6, 7, 7)), 2, ceil_mode=True).shape
     (n, 6, 4, 4)
     """
-    return _averaged(layer, 2, x, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    frame = _Frame.checked(layer, 2, kernel_size, stride, padding, 1, ceil_mode)
+    return _averaged(layer, x, frame, count_include_pad, divisor_override)
 
 
-def _averaged(
-    layer: str,
-    rank: int,
-    x: Any,
-    kernel: Any,
-    stride: Any,
-    padding: Any,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor_override: int | None,
-) -> Any:
-    windows = _Windows(layer, rank, x, kernel, stride, padding, 1, ceil_mode)
+def _averaged(layer: str, x: Any, frame: _Frame, count_include_pad: bool, divisor_override: int | None) -> Any:
+    windows = _Windows(layer, x, frame)
     counted = flag(layer, "count_include_pad", count_include_pad)
     total = sum(windows.shown(0.0), axis=-1)
     if divisor_override is not None:
         by: Any = whole(layer, "divisor_override", divisor_override)
-    elif not windows.ceil_mode and (counted or not any(windows.low)):
-        by = math.prod(windows.kernel)
+    elif not frame.ceil_mode and (counted or not any(frame.padding)):
+        by = math.prod(frame.kernel)
     else:
         by = 1
-        for k, (size, kernel_size, low) in enumerate(zip(windows.spatial, windows.kernel, windows.low, strict=True)):
+        for k, (size, kernel_size, low) in enumerate(zip(windows.spatial, frame.kernel, frame.padding, strict=True)):
             begin = windows.starts(k)
             margin = low if counted else 0
             by = by * (minimum(begin + kernel_size, size + margin) - maximum(begin, -margin))
@@ -250,11 +255,7 @@ def _parts(layer: str, value: Any, rank: int) -> tuple[int | None, ...]:
 
 
 def _adapted(layer: str, rank: int, x: Any, output_size: Any) -> Any:
-    (x,) = lift(x)
-    if x.dtype.kind != "f":
-        raise ill_typed(layer, "floats", x)
-    has_spatial(layer, x, rank)
-    x, alone = batched(layer, wide_enough(layer, x, (1,) * rank, (0,) * rank), rank)
+    x, alone = batched(layer, wide_enough(layer, _data(layer, x, rank), (1,) * rank, (0,) * rank), rank)
     for axis, count in enumerate(_parts(layer, output_size, rank), 2):
         if count is not None:
             x = _in_parts(x, axis, count)
@@ -283,7 +284,14 @@ def _in_parts(x: Any, axis: int, count: int) -> Any:
 class _Pooling(Module):
     """Arguments kept as they were given, as PyTorch prints them."""
 
+    _rank: int
     _shown: tuple[str, ...] = ()
+
+    def _take(self, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: Any) -> _Frame:
+        frame = _Frame.checked(type(self).__name__, self._rank, kernel_size, stride, padding, dilation, ceil_mode)
+        self.kernel_size, self.padding, self.ceil_mode = kernel_size, padding, frame.ceil_mode
+        self.stride = kernel_size if stride is None else stride
+        return frame
 
     def extra_repr(self) -> str:
         return ", ".join(f"{name}={getattr(self, name)}" for name in self._shown)
@@ -310,32 +318,13 @@ class MaxPool2d(_Pooling):
         return_indices: bool = False,
         ceil_mode: bool = False,
     ):
-        name = type(self).__name__
-        for argument, value, least in (
-            ("kernel_size", kernel_size, 1),
-            ("padding", padding, 0),
-            ("dilation", dilation, 1),
-        ):
-            per_axis(name, argument, value, self._rank, least)
-        if stride is not None:
-            per_axis(name, "stride", stride, self._rank, 1)
-        self.kernel_size, self.padding, self.dilation = kernel_size, padding, dilation
-        self.stride = kernel_size if stride is None else stride
-        self.return_indices = flag(name, "return_indices", return_indices)
-        self.ceil_mode = flag(name, "ceil_mode", ceil_mode)
+        self._take(kernel_size, stride, padding, dilation, ceil_mode)
+        self.dilation, self.return_indices = dilation, flag(type(self).__name__, "return_indices", return_indices)
 
     def forward(self, x: Any) -> Any:
-        return _largest(
-            repr(self),
-            self._rank,
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-            self.return_indices,
-        )
+        layer = repr(self)
+        given = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return _largest(layer, x, _Frame.checked(layer, self._rank, *given), self.return_indices)
 
 
 class MaxPool1d(MaxPool2d):
@@ -358,6 +347,7 @@ class AvgPool2d(_Pooling):
     (AvgPool2d(kernel_size=2, stride=2, padding=0), (n, 6, 14, 14))
     """
 
+    _rank = 2
     _shown = ("kernel_size", "stride", "padding")
 
     def __init__(
@@ -369,13 +359,7 @@ class AvgPool2d(_Pooling):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ):
-        for argument, value, least in (("kernel_size", kernel_size, 1), ("padding", padding, 0)):
-            per_axis("AvgPool2d", argument, value, 2, least)
-        if stride is not None:
-            per_axis("AvgPool2d", "stride", stride, 2, 1)
-        self.kernel_size, self.padding = kernel_size, padding
-        self.stride = kernel_size if stride is None else stride
-        self.ceil_mode = flag("AvgPool2d", "ceil_mode", ceil_mode)
+        self._take(kernel_size, stride, padding, 1, ceil_mode)
         self.count_include_pad = flag("AvgPool2d", "count_include_pad", count_include_pad)
         self.divisor_override = (
             None if divisor_override is None else whole("AvgPool2d", "divisor_override", divisor_override)
@@ -403,6 +387,7 @@ class AvgPool1d(_Pooling):
     (AvgPool1d(kernel_size=(2,), stride=(2,), padding=(0,)), (n, 6, 14))
     """
 
+    _rank = 1
     _shown = ("kernel_size", "stride", "padding")
 
     def __init__(
@@ -413,10 +398,8 @@ class AvgPool1d(_Pooling):
         ceil_mode: bool = False,
         count_include_pad: bool = True,
     ):
-        self.kernel_size = per_axis("AvgPool1d", "kernel_size", kernel_size, 1, 1)
-        self.stride = self.kernel_size if stride is None else per_axis("AvgPool1d", "stride", stride, 1, 1)
-        self.padding = per_axis("AvgPool1d", "padding", padding, 1, 0)
-        self.ceil_mode = flag("AvgPool1d", "ceil_mode", ceil_mode)
+        frame = self._take(kernel_size, stride, padding, 1, ceil_mode)
+        self.kernel_size, self.stride, self.padding = frame.kernel, frame.stride, frame.padding
         self.count_include_pad = flag("AvgPool1d", "count_include_pad", count_include_pad)
 
     def forward(self, x: Any) -> Any:
@@ -425,7 +408,18 @@ class AvgPool1d(_Pooling):
         )
 
 
-class AdaptiveAvgPool2d(_Pooling):
+class _Adaptive(_Pooling):
+    _shown = ("output_size",)
+
+    def __init__(self, output_size: Any):
+        _parts(type(self).__name__, output_size, self._rank)
+        self.output_size = output_size
+
+    def forward(self, x: Any) -> Any:
+        return _adapted(repr(self), self._rank, x, self.output_size)
+
+
+class AdaptiveAvgPool2d(_Adaptive):
     """`adaptive_avg_pool2d` to `output_size`.
 
     >>> import graphc as gc
@@ -433,17 +427,10 @@ class AdaptiveAvgPool2d(_Pooling):
     (n, 6, 5, 5)
     """
 
-    _shown = ("output_size",)
-
-    def __init__(self, output_size: Any):
-        _parts("AdaptiveAvgPool2d", output_size, 2)
-        self.output_size = output_size
-
-    def forward(self, x: Any) -> Any:
-        return adaptive_avg_pool2d(x, self.output_size, layer=repr(self))
+    _rank = 2
 
 
-class AdaptiveAvgPool1d(_Pooling):
+class AdaptiveAvgPool1d(_Adaptive):
     """`adaptive_avg_pool1d` to `output_size`.
 
     >>> import graphc as gc
@@ -451,14 +438,7 @@ class AdaptiveAvgPool1d(_Pooling):
     (n, 6, 5)
     """
 
-    _shown = ("output_size",)
-
-    def __init__(self, output_size: Any):
-        _parts("AdaptiveAvgPool1d", output_size, 1)
-        self.output_size = output_size
-
-    def forward(self, x: Any) -> Any:
-        return adaptive_avg_pool1d(x, self.output_size, layer=repr(self))
+    _rank = 1
 
 
 __all__ = [

@@ -16,16 +16,27 @@ from ..ops.rearranging import expand_dims, squeeze
 from ..ops.special import sigmoid
 from ..ops.trigonometry import tanh
 from . import init
-from .attention import no_dropout
-from .checks import bad_argument, choice, flag, float_of, has_rank, has_size, ill_shaped, ill_typed, together, whole
+from .checks import (
+    bad_argument,
+    choice,
+    flag,
+    float_of,
+    has_rank,
+    has_size,
+    ill_shaped,
+    ill_typed,
+    number,
+    together,
+    whole,
+)
+from .dropout import Dropping
 from .linear import linear
-from .module import Module
 from .parameter import Parameter
 
 State = tuple[Any, ...]
 
 
-class Recurrent(Module):
+class Recurrent(Dropping):
     """What the recurrent layers have in common: stacked layers, one direction or both, and their parameters.
 
     input_size     features of a row of `x`
@@ -33,11 +44,18 @@ class Recurrent(Module):
     num_layers     layers, each of which takes what the one before gave
     batch_first    [batch, length, features] instead of [length, batch, features]; without a batch [length, features]
     bidirectional  a second recurrence goes backwards; the results are joined
-    dropout        for code from PyTorch: 0 only (`UnsupportedError`)
+    dropout        while training, the probability of each element that a layer gives to the next one to become 0, as
+                   `Dropout` has it: the others are scaled up. What the last layer gives is not dropped
+    seed           of the first values, then of the key where there is `dropout`
 
     The length must be known while a graph is built. Parameters, called as in PyTorch: ``weight_ih_l0`` [gates *
     hidden, input], ``weight_hh_l0`` [gates * hidden, hidden], ``bias_ih_l0``, ``bias_hh_l0``, then ``_reverse`` ones,
     then those of ``l1``; at first uniform in +-1 / sqrt(hidden_size).
+
+    With dropout there is a key to draw from, and what `Dropout` says holds: its counter is the number of the step, a
+    compiled step advances it by ``model.updates()``, and `state_dict` has its ``words`` and ``counter``.
+
+    Raises `InputError` for dropout with one layer, after which nothing comes.
     """
 
     _GATES = 1
@@ -64,7 +82,10 @@ class Recurrent(Module):
         self.num_layers, self.bias = whole(name, "num_layers", num_layers), flag(name, "bias", bias)
         self.batch_first = flag(name, "batch_first", batch_first)
         self.bidirectional = flag(name, "bidirectional", bidirectional)
-        no_dropout(name, dropout)
+        self.dropout = number(name, "dropout", dropout, 0.0, 1.0)
+        if self.dropout and self.num_layers == 1:
+            hint = f"it drops between layers: nn.Dropout({dropout}) drops what {name} gives"
+            raise bad_argument(name, "dropout", dropout, "0 for num_layers = 1", hint)
         given, stream = float_of(name, dtype), init.generator(seed)
         bound, rows = 1.0 / math.sqrt(self.hidden_size), self._GATES * self.hidden_size
         for layer in range(self.num_layers):
@@ -76,6 +97,8 @@ class Recurrent(Module):
                 for kind, shape in shapes.items():
                     values = init.uniform_(np.empty(shape, given), -bound, bound, stream)
                     setattr(self, f"{kind}_l{layer}{suffix}", Parameter(values))
+        if self.dropout:
+            self._draw_from(stream)
 
     def _suffixes(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
@@ -100,6 +123,7 @@ class Recurrent(Module):
         first = self._first(x, hx, batched)
         last: list[State] = []
         for layer in range(self.num_layers):
+            x = self._drop(repr(self), x, self.dropout) if layer else x
             outs = []
             for suffix in self._suffixes():
                 rows, state = self._direction(x, f"l{layer}{suffix}", first[len(last)], suffix != "")
@@ -146,6 +170,7 @@ class Recurrent(Module):
         text += f", num_layers={self.num_layers}" if self.num_layers != 1 else ""
         text += ", bias=False" if not self.bias else ""
         text += ", batch_first=True" if self.batch_first else ""
+        text += f", dropout={self.dropout}" if self.dropout else ""
         return text + (", bidirectional=True" if self.bidirectional else "")
 
 
@@ -200,6 +225,17 @@ class LSTM(Recurrent):
     >>> y, (h, c) = lstm(eager.zeros(2, 5, 3))
     >>> lstm, y.shape, h.shape, c.shape
     (LSTM(3, 4, num_layers=2, batch_first=True), (2, 5, 4), (2, 2, 4), (2, 2, 4))
+
+    With dropout, a compiled step advances the key by the module's `updates`:
+
+    >>> import graphc as gc
+    >>> lstm = nn.LSTM(3, 4, num_layers=2, dropout=0.5)
+    >>> x = gc.input("x", (5, "n", 3), "float32")
+    >>> y, _ = lstm(x)
+    >>> step = gc.compile([x], gc.sum(y), lstm.updates())
+    >>> zeros = np.zeros((5, 2, 3), "float32")
+    >>> bool(step(zeros) == step(zeros)), int(lstm.counter.value)
+    (False, 2)
     """
 
     _GATES = 4

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import sys
+from collections.abc import Collection
 from typing import Any
 
 from ..errors import MissingAttributeError, message, user_line
@@ -184,7 +186,7 @@ def attribute_hint(x: Any, name: str) -> str:
     return f"it is a function: gc.{own}({label}{', ...' if more else ''})"
 
 
-# names of the package
+# names of modules
 
 _RANDOM = "gc.random: key = gc.random.Key(seed), gc.random.{name}(key, ...)"
 _CONTROL = "no loops or branches on values in a graph: gc.where, a loop unrolled in Python, step.run, or gc.eager"
@@ -208,11 +210,29 @@ _NAMES = {
 }
 
 
-def missing_name(name: str) -> AttributeError:
-    """The error for a name that the package does not have."""
-    text = f"module 'graphc' has no attribute {name!r}"
+def missing_name(module: str, name: str, names: Collection[str] = ()) -> AttributeError:
+    """The error for a name that a module of the package does not have; it has `names`, or those of its `__all__`."""
+    text = f"module {module!r} has no attribute {name!r}"
     if name.startswith("_"):
         return AttributeError(text, name=name)
-    own = ELSEWHERE.get(name)
-    hint = _NAMES.get(name) or (f"gc.{own}" if own else "python -m graphc ops lists the functions")
+    own, here = own_name(name), module.replace("graphc", "gc", 1)
+    hint = _NAMES.get(name) or (f"gc.{own}" if own else "")
+    if not hint:
+        near = _closest(name, names or getattr(sys.modules[module], "__all__", ()))
+        listed = "python -m graphc ops lists the functions" if here == "gc" else f"dir({here}) lists its names"
+        hint = f"did you mean {here}.{near}?" if near else listed
     return MissingAttributeError(message(text, at=user_line(), created=False, hint=hint))
+
+
+def _closest(name: str, names: Collection[str]) -> str:
+    """What `name` is a misspelling of, upper and lower case being alike, or "": ReLU of Relu, but relu of reLU."""
+    if not names:  # Python asks for modules while graphc is being imported
+        return ""
+    from difflib import get_close_matches
+
+    found: dict[str, str] = {}
+    for own in sorted(names):
+        if own.lower() not in found or own[0].isupper() == name[0].isupper():
+            found[own.lower()] = own
+    near = get_close_matches(name.lower(), found, n=1, cutoff=0.75)
+    return found[near[0]] if near else ""

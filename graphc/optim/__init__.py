@@ -16,6 +16,9 @@ At once, with the same rule, state and counter: ``opt.zero_grad(); loss.backward
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from ..ops.hints import missing_name
 from .base import Optimizer
 from .clipping import clip_grad_norm, clip_grad_norm_, clip_grad_value, clip_grad_value_, total_norm
 from .optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
@@ -57,3 +60,9 @@ __all__ = [
     "total_norm",
     "warmup",
 ]
+
+
+if not TYPE_CHECKING:  # which knows by itself what is not there
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name)

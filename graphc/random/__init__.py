@@ -13,7 +13,16 @@ compiled or eager, for any number of threads, and after a checkpoint.
 False
 """
 
+from typing import TYPE_CHECKING, Any
+
+from ..ops.hints import missing_name
 from .draws import bernoulli, normal, permutation, randint, uniform
 from .key import Key
 
 __all__ = ["Key", "bernoulli", "normal", "permutation", "randint", "uniform"]
+
+
+if not TYPE_CHECKING:  # which knows by itself what is not there
+
+    def __getattr__(name: str) -> Any:
+        raise missing_name(__name__, name)
