@@ -288,3 +288,14 @@ def test_malformed_contractions_are_refused() -> None:
     for spec in ("ij,ij->k", "ii,ij->j", "ij,jk->i"):
         with pytest.raises((ShapeError, KeyError)):
             linalg.apply(linalg.CONTRACT, x, x, spec=spec)
+
+
+def test_einsum_of_three_with_a_dim_named_in_one_and_known_in_another() -> None:
+    """The order of products goes by what is known of a letter in any operand."""
+    x, w, v = symbolic("x", ("n", "k")), symbolic("w", (4, 4)), symbolic("v", ("n", 1))
+    outs = [einsum("ij,jk,ik->ik", x, w, x), einsum("ij,jk,ik->i", x, w, v)]
+    rng = np.random.default_rng(0)
+    X, W, V = rng.normal(size=(3, 4)), rng.normal(size=(4, 4)), rng.normal(size=(3, 1))
+    found = evaluate(outs, {x: X, w: W, v: V})
+    np.testing.assert_allclose(found[0], np.einsum("ij,jk,ik->ik", X, W, X))
+    np.testing.assert_allclose(found[1], np.einsum("ij,jk,ik->i", X, W, np.broadcast_to(V, (3, 4))))

@@ -19,11 +19,11 @@ if numba.config.DISABLE_JIT:
             out[:] = x[:, q : q + most] @ y[q : q + most] + out
 
     def sum_again(x, y, out, left, right):
-        """out = x @ y where that is nan; zeros of the left, the right operand annihilate inf and nan."""
-        for i, j in np.argwhere(np.isnan(out)):
-            u, v = x[i], y[:, j]
+        """Rows of out = x @ y with a nan, again; zeros of the left, the right operand annihilate inf and nan."""
+        for i in np.flatnonzero(np.isnan(out).any(axis=1)):
+            u, v = x[i, :, None], y
             annihilated = (left & (u == 0)) | (right & (v == 0))
-            out[i, j] = np.where(annihilated, out.dtype.type(0), u * v).sum()
+            out[i] = np.where(annihilated, out.dtype.type(0), u * v).sum(axis=0)
 
     def rows_of(x, y, out, x_transposed, y_transposed, start, stop):
         x, y = x.T if x_transposed else x, y.T if y_transposed else y
@@ -73,7 +73,7 @@ if numba.config.DISABLE_JIT:
 
     def mended_product(x, y, out, transposed, columns, left, right):
         """What is nan in the first columns of out = x @ y, or x.T @ y."""
-        sum_again(x.T if transposed else x, y, out[:, :columns], left, right)
+        sum_again(x.T if transposed else x, y[:, :columns], out[:, :columns], left, right)
 else:
 
     class Matrix:
@@ -132,16 +132,16 @@ else:
             return cgutils.for_range(builder, count), of
 
     def add_up(context, module, element):
-        """The routine ``out = x @ y`` for ranges of rows, columns and terms, in blocks, by the BLAS of SciPy.
+        """The routine ``out = x @ y``, or ``+=``, for ranges of rows, columns, terms, in blocks, by the BLAS of SciPy.
 
         BLAS counts columns first: to it the arrays are their transposes, and it computes out.T = y.T @ x.T.
         """
-        routine = Routine(context, module, element, "add_up", 9, 0)
+        routine = Routine(context, module, element, "add_up", 9, 1)
         if not routine.made:
             return routine.function
         builder, scalar, byte, word = routine.builder, routine.scalar, ir.IntType(8), ir.IntType(64)
         x, y, out = routine.matrices
-        first, last, low, high, start, stop, tall, wide, deep = routine.rest
+        first, last, low, high, start, stop, tall, wide, deep, added = routine.rest
         one = cgutils.alloca_once_value(builder, scalar(1.0))
         beta = cgutils.alloca_once_value(builder, scalar(0.0))
         letters = [builder.select(matrix[2], byte(ord("t")), byte(ord("n"))) for matrix in (y, x)]
@@ -157,7 +157,7 @@ else:
             with column_loop as loop:
                 j, columns = columns_of(loop.index)
                 target = routine.at(out, i, j)
-                with builder.if_then(builder.icmp_signed(">=", start, stop)):  # no terms
+                with builder.if_then(builder.and_(builder.not_(added), builder.icmp_signed(">=", start, stop))):
                     with cgutils.for_range(builder, rows) as r:
                         with cgutils.for_range(builder, columns) as c:
                             place = routine.at(out, builder.add(i, r.index), builder.add(j, c.index))
@@ -165,7 +165,7 @@ else:
                 term_loop, terms_of = routine.blocks(start, stop, deep)
                 with term_loop as loop:
                     q, terms = terms_of(loop.index)
-                    more = builder.icmp_signed(">", q, start)
+                    more = builder.or_(added, builder.icmp_signed(">", q, start))
                     builder.store(builder.select(more, scalar(1.0), scalar(0.0)), beta)
                     left, right = routine.at(x, i, q), routine.at(y, q, j)
                     operands = [one, right, steps[0], left, steps[1], beta, target, steps[2]]
@@ -174,38 +174,100 @@ else:
         return routine.function
 
     def sum_again(context, module, element):
-        """The routine: elements of out = x @ y in ranges of rows and columns that are nan, from a range of terms."""
+        """The routine: rows of out = x @ y with a nan are added up again, under a guard.
+
+        Terms that are finite by BLAS, the others one after another.
+        """
         routine = Routine(context, module, element, "sum_again", 6, 2)
         if not routine.made:
             return routine.function
-        builder, zero = routine.builder, routine.scalar(0.0)
+        add = add_up(context, module, element)
+        builder, scalar, word, flag = routine.builder, routine.scalar, ir.IntType(64), ir.IntType(1)
         x, y, out = routine.matrices
         first, last, low, high, start, stop, left, right = routine.rest
+        zero, block = scalar(0.0), word(TILE)
+        size = module.declare_intrinsic("llvm.fabs", [scalar])
+        found = cgutils.alloca_once_value(builder, flag(0))
+
+        def any_of(start, stop, test):
+            builder.store(flag(0), found)
+            with cgutils.for_range(builder, stop, start=start) as loop:
+                builder.store(builder.or_(builder.load(found), test(loop.index)), found)
+            return builder.load(found)
 
         def is_nan(value):
             return builder.fcmp_unordered("uno", value, value)
 
-        wrong = cgutils.alloca_once_value(builder, ir.IntType(1)(0))
-        with cgutils.for_range(builder, last, start=first) as rows:
-            builder.store(ir.IntType(1)(0), wrong)
-            with cgutils.for_range(builder, high, start=low) as columns:
-                value = builder.load(routine.at(out, rows.index, columns.index))
-                builder.store(builder.or_(builder.load(wrong), is_nan(value)), wrong)
-            with builder.if_then(builder.load(wrong), likely=False):
+        def is_wrong(pointer):
+            return builder.fcmp_unordered("uge", builder.call(size, [builder.load(pointer)]), scalar(math.inf))
+
+        def runs(start, stop, ends, run, one=None):
+            """`run` on each range of numbers for which `ends` does not hold, and `one` on the others, in order."""
+            slot = cgutils.alloca_once_value(builder, start)
+            builder.store(start, slot)
+            test = cgutils.alloca_once_value(builder, flag(1))
+            with cgutils.for_range(builder, builder.add(stop, word(1)), start=start) as loop:
+                builder.store(flag(1), test)
+                inside = builder.icmp_signed("<", loop.index, stop)
+                with builder.if_then(inside):
+                    builder.store(ends(loop.index), test)
+                with builder.if_then(builder.load(test)):
+                    with builder.if_then(builder.icmp_signed("<", builder.load(slot), loop.index)):
+                        run(builder.load(slot), loop.index)
+                    builder.store(builder.add(loop.index, word(1)), slot)
+                    if one is not None:
+                        with builder.if_then(inside):
+                            one(loop.index)
+
+        ready = cgutils.alloca_once_value(builder, flag(1))
+
+        def is_ready(i):
+            """Whether a row has no nan but where the sum is one: an element whose zeros annihilate is nan itself."""
+            wrong = any_of(low, high, lambda j: is_nan(builder.load(routine.at(out, i, j))))
+            builder.store(flag(1), ready)
+            with builder.if_then(wrong, likely=False):
                 with cgutils.for_range(builder, high, start=low) as columns:
-                    place = routine.at(out, rows.index, columns.index)
-                    with builder.if_then(is_nan(builder.load(place))):
-                        builder.store(zero, place)
+                    with builder.if_then(is_nan(builder.load(routine.at(out, i, columns.index)))):
+                        builder.store(flag(0), ready)
                         with cgutils.for_range(builder, stop, start=start) as terms:
-                            u = builder.load(routine.at(x, rows.index, terms.index))
+                            u = builder.and_(is_nan(builder.load(routine.at(x, i, terms.index))), builder.not_(right))
                             v = builder.load(routine.at(y, terms.index, columns.index))
-                            zeros = [builder.fcmp_ordered("==", value, zero) for value in (u, v)]
-                            annihilated = builder.or_(*[builder.and_(*pair) for pair in zip((left, right), zeros)])
-                            term = builder.select(annihilated, zero, builder.fmul(u, v))
-                            total = builder.fadd(builder.load(place), term)
-                            builder.store(total, place)
-                            with builder.if_then(is_nan(total)):  # it stays nan
+                            both = builder.or_(u, builder.and_(is_nan(v), builder.not_(left)))
+                            with builder.if_then(both):
+                                builder.store(flag(1), ready)
                                 terms.do_break()
+                        with builder.if_then(builder.not_(builder.load(ready))):
+                            columns.do_break()
+            return builder.load(ready)
+
+        def rows_again(top, bottom):
+            with cgutils.for_range(builder, bottom, start=top) as i:
+                with cgutils.for_range(builder, high, start=low) as j:
+                    builder.store(zero, routine.at(out, i.index, j.index))
+
+            def is_not_finite(q):
+                of_x = any_of(top, bottom, lambda i: is_wrong(routine.at(x, i, q)))
+                return builder.or_(of_x, any_of(low, high, lambda j: is_wrong(routine.at(y, q, j))))
+
+            def terms(begin, end):
+                ranges = [top, bottom, low, high, begin, end, block, block, block]
+                builder.call(add, [*x, *y, *out, *ranges, flag(1)])
+
+            def term(q):
+                with cgutils.for_range(builder, bottom, start=top) as i:
+                    u = builder.load(routine.at(x, i.index, q))
+                    annihilates = builder.and_(left, builder.fcmp_ordered("==", u, zero))
+                    with builder.if_then(builder.not_(annihilates)):
+                        with cgutils.for_range(builder, high, start=low) as j:
+                            v = builder.load(routine.at(y, q, j.index))
+                            annihilated = builder.and_(right, builder.fcmp_ordered("==", v, zero))
+                            place = routine.at(out, i.index, j.index)
+                            term = builder.select(annihilated, zero, builder.fmul(u, v))
+                            builder.store(builder.fadd(builder.load(place), term), place)
+
+            runs(start, stop, is_not_finite, terms, term)
+
+        runs(first, last, is_ready, rows_again)
         builder.ret_void()
         return routine.function
 
@@ -252,7 +314,7 @@ else:
             sizes = [out.rows, out.columns, y.rows, *args[3 + flags : 3 + flags + numbers]]
             ranges, blocks = part(builder, *sizes)
             called = [v for matrix in (x, y, out) for v in (matrix.data, matrix.step, matrix.transposed)]
-            last = args[-2:] if mends else [greatest(builder, block, WORD(1)) for block in blocks]
+            last = args[-2:] if mends else [*[greatest(builder, block, WORD(1)) for block in blocks], ir.IntType(1)(0)]
             function = routine(context, builder.module, signature.args[2].dtype)
             builder.call(function, [*called, *ranges, *last])
             return context.get_dummy_value()

@@ -183,7 +183,8 @@ def _reason(plan: Plan, k: int, names: ProgramNames) -> str:
     for one in (group, before):
         kind = one.units[0].kind
         if kind not in ("map", "reduce", "copy") and not one.members:
-            return f"{_LIBRARY.get(kind, 'a sort')} is a kernel of its own"
+            own = f"{_LIBRARY.get(kind, 'a sort')} "
+            return own + ("joins only loops over its rows" if kind in ("dot", "convolve") else "is a kernel of its own")
     needed = _needed(plan.kernels[k], plan.kernels[k - 1], group, before, names)
     if needed:
         return f"it needs the whole of {needed} first"

@@ -141,7 +141,14 @@ def _next_pair(parts: list[Labelled], out: str) -> tuple[int, int]:
     """The two operands to contract next, by NumPy's greedy order over the known sizes."""
     if len(parts) == 2:
         return 0, 1
-    dummies = [np.broadcast_to(0.0, [n if isinstance(n, int) else _UNKNOWN for n in p.tensor.shape]) for p in parts]
+    sizes: dict[str, int] = {}
+    for letter, n in ((c, n) for p in parts for c, n in zip(p.letters, p.tensor.shape, strict=True)):
+        if isinstance(n, int) and n != 1:
+            sizes[letter] = n
+    shapes = [
+        [1 if n == 1 else sizes.get(c, _UNKNOWN) for c, n in zip(p.letters, p.tensor.shape, strict=True)] for p in parts
+    ]
+    dummies = [np.broadcast_to(0.0, shape) for shape in shapes]
     spec = ",".join(p.letters for p in parts) + "->" + out
     first = np.einsum_path(spec, *dummies, optimize="greedy")[0][1]
     i, j = sorted(first)[:2]

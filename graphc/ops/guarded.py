@@ -52,11 +52,25 @@ def matrix_product(x: np.ndarray, y: np.ndarray, guard: str = "") -> np.ndarray:
     wrong = np.isnan(result) if guard and result.dtype.kind == "f" else None
     if wrong is None or not wrong.any():
         return result
-    left, right = sides(guard)
     batch = result.shape[:-2]
     x, y = np.broadcast_to(x, (*batch, *x.shape[-2:])), np.broadcast_to(y, (*batch, *y.shape[-2:]))
-    for *b, i, j in np.argwhere(wrong):
-        u, v = x[(*b, i)], y[(*b, slice(None), j)]
-        annihilated = (left & (u == 0)) | (right & (v == 0))
-        result[(*b, i, j)] = np.where(annihilated, u.dtype.type(0), u * v).sum()
+    if guard == LEFT:  # what is nan itself is not 0: so is its sum
+        wrong &= ~np.isnan(x).any(axis=-1, keepdims=True)
+    elif guard == RIGHT:
+        wrong &= ~np.isnan(y).any(axis=-2, keepdims=True)
+    for b in np.ndindex(*batch):
+        if wrong[b].any():
+            result[b] = np.where(wrong[b], _term_by_term(x[b], y[b], guard), result[b])
+    return result
+
+
+def _term_by_term(x: np.ndarray, y: np.ndarray, guard: str) -> np.ndarray:
+    """A product under a guard: terms that are finite as a matrix product, the others one after another."""
+    left, right = sides(guard)
+    finite = np.isfinite(x).all(axis=0) & np.isfinite(y).all(axis=1)
+    result = np.matmul(x[:, finite], y[finite])
+    for q in np.flatnonzero(~finite):
+        rows = np.flatnonzero(x[:, q]) if left else np.arange(len(x))
+        u, v = x[rows, q, None], y[None, q]
+        result[rows] += np.where(right & (v == 0), x.dtype.type(0), u * v)
     return result

@@ -61,8 +61,8 @@ def row_statement(d: Any, chosen: RowFunction) -> str | None:
             return None
         names.append(y)
     texts = [_inside(d, name, spec) for name, spec in zip(names, chosen.operands, strict=True)]
-    if chosen.name == "copysign" and names[1] in d.values and d.values[names[1]].dtype.kind == "f":
-        texts[1] = f"gc.where(gc.isnan({names[1]}), 1, {names[1]})"  # inf - inf may be any nan, and its sign either
+    if chosen.name == "copysign":  # inf - inf may be any nan, and its sign either
+        texts[1] = f"gc.where({texts[1]} == {texts[1]}, {texts[1]}, 1)"
     return f"gc.{chosen.name}({chosen.first}{', '.join(texts)})"
 
 
