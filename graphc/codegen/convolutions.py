@@ -53,24 +53,32 @@ class ConvolutionPrinter:
 
 
 HELPER = '''\
+import contextlib
+
 if numba.config.DISABLE_JIT:
 
-    def copy_row(source, target, i, j, count):
-        target.reshape(-1)[j : j + count] = source.reshape(-1)[i : i + count]
+    def beside(x, out, start):
+        """x, from column `start` of out on."""
+        out[:, start : start + x.shape[1]] = x
 
-    def sum_row(columns, x, c, i, j, kernel, size, strides, dilations):
-        row = np.zeros_like(x[c, i, j])
-        for k1 in range(kernel[0]):
-            p1, rest1 = divmod(i - k1 * dilations[0], strides[0])
-            for k2 in range(kernel[1]):
-                p2, rest2 = divmod(j - k2 * dilations[1], strides[1])
-                if rest1 or rest2 or not (0 <= p1 < size[0] and 0 <= p2 < size[1]):
-                    continue
-                for k3 in range(kernel[2]):
-                    number = ((c * kernel[0] + k1) * kernel[1] + k2) * kernel[2] + k3
-                    start = (p1 * size[1] + p2) * size[2]
-                    row[k3 * dilations[2] :][: size[2]] += columns[number, start : start + size[2]]
-        x[c, i, j] = row
+    def windows_in(x, kernel, size, strides, dilations):
+        """Rows (c, k): what place k of each window reads in channel c, a part of x."""
+        for c in range(x.shape[0]):
+            for k in np.ndindex(*kernel):
+                starts = [j * d for j, d in zip(k, dilations)]
+                stops = [a + (n - 1) * s + 1 for a, n, s in zip(starts, size, strides)]
+                yield x[(c, *[slice(a, b, s) for a, b, s in zip(starts, stops, strides)])]
+
+    def unfold(x, columns, kernel, size, strides, dilations, start):
+        """Row (c, k) of `columns`, from `start` on: what place k of windows reads in channel c, window after window."""
+        for row, part in enumerate(windows_in(x, kernel, size, strides, dilations)):
+            columns[row, start : start + part.size] = part.reshape(-1)
+
+    def fold_back(columns, x, kernel, size, strides, dilations):
+        """x: the sum of all rows (c, k) of `columns`, each where place k of the windows is in channel c."""
+        x[:] = 0
+        for row, part in enumerate(windows_in(x, kernel, size, strides, dilations)):
+            part += columns[row, : part.size].reshape(part.shape)
 
     def product(x, y, out, transposed, columns, rows, width):
         """out = x @ y, or x.T @ y."""
@@ -223,76 +231,159 @@ else:
         shapes = [(r, c) for r in range(1, 17) for c in range(1, 9) if r * c + min(r, c) + 2 <= registers]
         return min(shapes, key=lambda shape: (cost(shape), sum(shape) / (shape[0] * shape[1])))
 
+    def triples(context, builder, values, kinds):
+        """Sizes for each of three axes."""
+        pairs = [(cgutils.unpack_tuple(builder, value), kind) for value, kind in zip(values, kinds)]
+        return [[context.cast(builder, v, t, types.int64) for v, t in zip(*pair)] for pair in pairs]
+
+    def over(builder, *counts):
+        """Nested loops: their variables."""
+        stack = contextlib.ExitStack()
+        return stack, [stack.enter_context(cgutils.for_range(builder, count)).index for count in counts]
+
+    def position_of(builder, parts, sizes):
+        """A number from its digits, the last of which counts fastest."""
+        found = parts[0]
+        for part, size in zip(parts[1:], sizes[1:]):
+            found = builder.add(builder.mul(found, size), part)
+        return found
+
+    def seen_from(builder, p, strides, k, dilations):
+        """Where place k of window p is, along each axis."""
+        return [
+            builder.add(builder.mul(a, s), builder.mul(b, d)) for a, s, b, d in zip(p, strides, k, dilations)
+        ]
+
+    def copied(vectors, source, target, count):
+        """A row of elements."""
+
+        def action(offset, mask):
+            vectors.store(vectors.load(vectors.at(source, offset), mask), vectors.at(target, offset), mask)
+
+        vectors.over_row(count, action)
+
     @intrinsic
-    def copy_row(typingctx, source, target, i, j, count):
-        """Elements i, i + 1, ... of `source` to j, j + 1, ... of `target`."""
+    def beside(typingctx, x, out, start):
+        """x, from column `start` of out on."""
 
         def codegen(context, builder, signature, args):
-            vectors = Vectors(context, builder, source.dtype)
-            data, _, _ = opened(context, builder, source, args[0])
-            out, _, _ = opened(context, builder, target, args[1])
-            data, out = (vectors.at(p, vectors.scaled(k)) for p, k in ((data, args[2]), (out, args[3])))
-
-            def action(offset, mask):
-                vectors.store(vectors.load(vectors.at(data, offset), mask), vectors.at(out, offset), mask)
-
-            vectors.over_row(args[4], action)
+            vectors = Vectors(context, builder, x.dtype)
+            data, (rows, width), (step, _) = opened(context, builder, x, args[0])
+            target, _, (row_step, _) = opened(context, builder, out, args[1])
+            with cgutils.for_range(builder, rows) as loop:
+                to = vectors.at(target, builder.mul(loop.index, row_step), vectors.scaled(args[2]))
+                copied(vectors, vectors.at(data, builder.mul(loop.index, step)), to, width)
             return context.get_dummy_value()
 
-        return types.void(source, target, types.int64, types.int64, types.int64), codegen
+        return types.void(x, out, types.int64), codegen
 
     @intrinsic
-    def sum_row(typingctx, columns, x, c, i, j, kernel, size, strides, dilations):
-        """Row (c, i, j) of x: the sum of all that windows have there, added one after another in registers."""
+    def unfold(typingctx, x, columns, kernel, size, strides, dilations, start):
+        """Row (c, k) of `columns`, from `start` on: what place k of windows reads in channel c, window after window."""
+
+        def codegen(context, builder, signature, args):
+            vectors = Vectors(context, builder, x.dtype)
+            data, (channels, *_), steps = opened(context, builder, x, args[0])
+            out, _, (row_step, _) = opened(context, builder, columns, args[1])
+            kernel, size, strides, dilations = triples(context, builder, args[2:6], signature.args[2:6])
+            loops, (c, *rest) = over(builder, channels, *kernel, *size[:2])
+            with loops:
+                k, p = rest[:3], [*rest[3:], WORD(0)]
+                row = position_of(builder, [c, *k], [None, *kernel])
+                column = builder.add(position_of(builder, p, size), args[6])
+                read = [c, *seen_from(builder, p, strides, k, dilations)]
+                source = vectors.at(data, *[builder.mul(a, b) for a, b in zip(read, steps)])
+                target = vectors.at(out, builder.mul(row, row_step), vectors.scaled(column))
+                with builder.if_else(builder.icmp_signed("==", strides[2], WORD(1))) as (beside, apart):
+                    with beside:
+                        copied(vectors, source, target, size[2])
+                    with apart, cgutils.for_range(builder, size[2]) as loop:
+                        value = vectors.number(vectors.at(source, vectors.scaled(builder.mul(loop.index, strides[2]))))
+                        place = vectors.at(target, vectors.scaled(loop.index))
+                        builder.store(value, builder.bitcast(place, vectors.scalar.as_pointer()))
+            return context.get_dummy_value()
+
+        return types.void(x, columns, kernel, size, strides, dilations, types.int64), codegen
+
+    def line_sum(vectors, data, step, target, lines, length, kernel, size, strides, dilations):
+        """A line of x: the sum of all that windows have there, added one after another in registers; stride 1 along it.
+
+        lines  its channel, and its place on the first two axes
+        """
+        builder = vectors.builder
+        channel, *places = lines
+
+        def over_windows(axis, row, place, action):
+            """``action(row, place)`` for each place in a window, and window, that reach this line of an axis."""
+            with cgutils.for_range(builder, kernel[axis]) as loop:
+                ahead = builder.sub(places[axis], builder.mul(loop.index, dilations[axis]))
+                window = builder.sdiv(ahead, strides[axis])
+                whole = builder.icmp_signed("==", builder.mul(window, strides[axis]), ahead)
+                inside = builder.icmp_unsigned("<", window, size[axis])
+                with builder.if_then(builder.and_(whole, inside)):
+                    below = builder.add(builder.mul(row, kernel[axis]), loop.index)
+                    action(below, builder.add(builder.mul(place, size[axis]), window))
+
+        def part(offset, mask):
+            total = vectors.variables(1)[0]
+            start = builder.udiv(offset, WORD(vectors.bytes))
+
+            def line(row, place):
+                row, place = builder.mul(row, kernel[2]), builder.mul(place, size[2])
+                with cgutils.for_range(builder, kernel[2]) as loop:
+                    first = builder.sub(start, builder.mul(loop.index, dilations[2]))
+                    at = builder.mul(builder.add(row, loop.index), step)
+                    source = vectors.at(data, at, vectors.scaled(builder.add(place, first)))
+                    steps_ahead = ir.Constant(vectors.lanes, list(range(vectors.count)))
+                    numbers = builder.add(vectors.splat(first), steps_ahead)
+                    here = builder.icmp_unsigned("<", numbers, vectors.splat(size[2]))
+                    builder.store(builder.fadd(builder.load(total), vectors.load(source, here)), total)
+
+            def lines_of(row, place):
+                over_windows(1, row, place, line)
+
+            over_windows(0, channel, WORD(0), lines_of)
+            vectors.store(builder.load(total), vectors.at(target, offset), mask)
+
+        vectors.over_row(length, part)
+
+    @intrinsic
+    def fold_back(typingctx, columns, x, kernel, size, strides, dilations):
+        """x: the sum of all rows (c, k) of `columns`, each where place k of the windows is in channel c."""
 
         def codegen(context, builder, signature, args):
             vectors = Vectors(context, builder, x.dtype)
             data, _, (step, _) = opened(context, builder, columns, args[0])
             out, sizes, steps = opened(context, builder, x, args[1])
-            channel, *lines = args[2:5]
-            numbers = []
-            for value, kind in zip(args[5:], signature.args[5:]):
-                parts = cgutils.unpack_tuple(builder, value)
-                numbers.append([context.cast(builder, v, t, types.int64) for v, t in zip(parts, kind)])
-            kernel, size, strides, dilations = numbers
-            target = vectors.at(out, *[builder.mul(a, b) for a, b in zip((channel, *lines), steps)])
+            shape = triples(context, builder, args[2:], signature.args[2:])
+            kernel, size, strides, dilations = shape
 
-            def over_windows(axis, row, place, action):
-                """``action(row, place)`` for each place in a window, and window, that reach this line of an axis."""
-                with cgutils.for_range(builder, kernel[axis]) as loop:
-                    ahead = builder.sub(lines[axis], builder.mul(loop.index, dilations[axis]))
-                    window = builder.sdiv(ahead, strides[axis])
-                    whole = builder.icmp_signed("==", builder.mul(window, strides[axis]), ahead)
-                    inside = builder.icmp_unsigned("<", window, size[axis])
-                    with builder.if_then(builder.and_(whole, inside)):
-                        below = builder.add(builder.mul(row, kernel[axis]), loop.index)
-                        action(below, builder.add(builder.mul(place, size[axis]), window))
+            def place(*at):
+                return vectors.at(out, *[builder.mul(a, b) for a, b in zip(at, steps)])
 
-            def part(offset, mask):
-                total = vectors.variables(1)[0]
-                start = builder.udiv(offset, WORD(vectors.bytes))
+            def element(pointer):
+                return builder.bitcast(pointer, vectors.scalar.as_pointer())
 
-                def line(row, place):
-                    row, place = builder.mul(row, kernel[2]), builder.mul(place, size[2])
-                    with cgutils.for_range(builder, kernel[2]) as loop:
-                        first = builder.sub(start, builder.mul(loop.index, dilations[2]))
-                        at = builder.mul(builder.add(row, loop.index), step)
-                        source = vectors.at(data, at, vectors.scaled(builder.add(place, first)))
-                        steps_ahead = ir.Constant(vectors.lanes, list(range(vectors.count)))
-                        numbers = builder.add(vectors.splat(first), steps_ahead)
-                        here = builder.icmp_unsigned("<", numbers, vectors.splat(size[2]))
-                        builder.store(builder.fadd(builder.load(total), vectors.load(source, here)), total)
-
-                def lines_of(row, place):
-                    over_windows(1, row, place, line)
-
-                over_windows(0, channel, WORD(0), lines_of)
-                vectors.store(builder.load(total), vectors.at(target, offset), mask)
-
-            vectors.over_row(sizes[3], part)
+            with builder.if_else(builder.icmp_signed("==", strides[2], WORD(1))) as (in_lines, one_by_one):
+                with in_lines:
+                    loops, lines = over(builder, *sizes[:3])
+                    with loops:
+                        line_sum(vectors, data, step, place(*lines), lines, sizes[3], *shape)
+                with one_by_one:
+                    loops, at = over(builder, *sizes)
+                    with loops:
+                        builder.store(vectors.scalar(0.0), element(place(*at)))
+                    loops, (c, *rest) = over(builder, sizes[0], *kernel, *size)
+                    with loops:
+                        k, p = rest[:3], rest[3:]
+                        row = position_of(builder, [c, *k], [None, *kernel])
+                        column = vectors.scaled(position_of(builder, p, size))
+                        value = vectors.number(vectors.at(data, builder.mul(row, step), column))
+                        target = element(place(c, *seen_from(builder, p, strides, k, dilations)))
+                        builder.store(builder.fadd(builder.load(target), value), target)
             return context.get_dummy_value()
 
-        return types.void(columns, x, c, i, j, kernel, size, strides, dilations), codegen
+        return types.void(columns, x, kernel, size, strides, dilations), codegen
 
     @intrinsic(prefer_literal=True)
     def product(typingctx, x, y, out, transposed, columns, rows, width):
@@ -414,60 +505,4 @@ else:
 
         return types.void(x, y, out, columns, rows, width, left_zeros, right_zeros), codegen
 
-
-@helper
-def beside(x, out, start):
-    """x, from column `start` of out on."""
-    for r in range(x.shape[0]):
-        copy_row(x, out, r * x.shape[1], r * out.shape[1] + start, x.shape[1])
-
-
-@helper
-def unfold(x, columns, kernel, size, strides, dilations, start):
-    """Row (c, k) of `columns`, from `start` on: what place k of each window reads in channel c, window after window."""
-    row = 0
-    for c in range(x.shape[0]):
-        for k1 in range(kernel[0]):
-            for k2 in range(kernel[1]):
-                for k3 in range(kernel[2]):
-                    to = start
-                    for p1 in range(size[0]):
-                        i = p1 * strides[0] + k1 * dilations[0]
-                        for p2 in range(size[1]):
-                            j = p2 * strides[1] + k2 * dilations[1]
-                            k = k3 * dilations[2]
-                            if strides[2] == 1:
-                                place = ((c * x.shape[1] + i) * x.shape[2] + j) * x.shape[3] + k
-                                copy_row(x, columns, place, row * columns.shape[1] + to, size[2])
-                            else:
-                                for p3 in range(size[2]):
-                                    columns[row, to + p3] = x[c, i, j, p3 * strides[2] + k]
-                            to += size[2]
-                    row += 1
-
-
-@helper
-def fold_back(columns, x, kernel, size, strides, dilations):
-    """x: the sum of all rows (c, k) of `columns`, each where place k of the windows is in channel c."""
-    if strides[2] == 1:
-        for c in range(x.shape[0]):
-            for i in range(x.shape[1]):
-                for j in range(x.shape[2]):
-                    sum_row(columns, x, c, i, j, kernel, size, strides, dilations)
-        return
-    x[:] = 0
-    row = 0
-    for c in range(x.shape[0]):
-        for k1 in range(kernel[0]):
-            for k2 in range(kernel[1]):
-                for k3 in range(kernel[2]):
-                    start = 0
-                    for p1 in range(size[0]):
-                        for p2 in range(size[1]):
-                            i = p1 * strides[0] + k1 * dilations[0]
-                            j = p2 * strides[1] + k2 * dilations[1]
-                            for p3 in range(size[2]):
-                                x[c, i, j, p3 * strides[2] + k3 * dilations[2]] += columns[row, start + p3]
-                            start += size[2]
-                    row += 1
 '''
