@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .archive import read, write
+from .archive import DEEPEST, read, write
 from .eager.core import Tensor
 from .errors import FileError, GraphcError, InputError, message, user_line
 from .ir.leaves import Param
@@ -102,30 +102,51 @@ def _named(function: str, unnamed: tuple[Any, ...]) -> None:
 # saving: objects to a tree of plain values
 
 
-def _plain(value: Any, place: str) -> Any:
+def _plain(value: Any, place: str, depth: int = 1) -> Any:
     """`value` as dicts, lists, tuples, arrays, numbers, texts and None."""
+    if depth > DEEPEST:
+        raise InputError(
+            message(
+                f"cannot save {place[:40] + ' ...'!r}",
+                got=f"more than {DEEPEST} dicts, lists and tuples inside each other",
+                expected="fewer, and none that contains itself",
+                at=user_line(),
+                created=False,
+            )
+        )
     if isinstance(value, np.random.Generator):
-        return _plain(dict(value.bit_generator.state), place)
+        return _plain(dict(value.bit_generator.state), place, depth)
     if isinstance(value, Param):
         return value.value
     if isinstance(value, Tensor):
         return np.array(value.detach().numpy())
     if hasattr(value, "state_dict"):
-        return _plain(dict(value.state_dict()), place)
+        return _plain(dict(value.state_dict()), place, depth)
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
         return np.array(value, value.dtype.newbyteorder("="), order="C", subok=False)
     if isinstance(value, np.generic) and value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
         return value.item()
+    if isinstance(value, int) and not _has_digits(value):
+        kind = "an int of more digits than Python writes and reads (see sys.set_int_max_str_digits)"
+        raise InputError(message(f"cannot save {place!r}", got=kind, at=user_line(), created=False))
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
-        return {key: _plain(part, f"{place}/{key}") for key, part in value.items()}
+        return {key: _plain(part, f"{place}/{key}", depth + 1) for key, part in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_plain(part, f"{place}/{k}") for k, part in enumerate(value))
+        return type(value)(_plain(part, f"{place}/{k}", depth + 1) for k, part in enumerate(value))
     shown = f"array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__
     if isinstance(value, Mapping):
         shown += " with keys that are no texts"
     raise InputError(message(f"cannot save {place!r}", got=shown, expected=_EXPECTED, at=user_line(), created=False))
+
+
+def _has_digits(value: int) -> bool:
+    """Whether Python turns an int into digits: for long ones it refuses."""
+    try:
+        return bool(int.__repr__(value))
+    except ValueError:
+        return False
 
 
 # loading: all checks, then all changes
@@ -139,7 +160,11 @@ def _misfits(target: Any, value: Any, place: str) -> Iterator[str]:
         yield f"{place}: not in the file"
     elif isinstance(target, (Param, np.ndarray)):
         want = target.state.array if isinstance(target, Param) else target
-        same = isinstance(value, np.ndarray) and (value.dtype, value.shape) == (want.dtype, want.shape)
+        wanted = (
+            want.dtype.newbyteorder("="),
+            want.shape,
+        )  # a file has no byte order: arrays come back in the machine's
+        same = isinstance(value, np.ndarray) and (value.dtype, value.shape) == wanted
         if not same:
             yield f"{place}: {_shown(value)} in the file, {_shown(want)} expected"
         elif isinstance(target, np.ndarray) and not target.flags.writeable:

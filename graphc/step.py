@@ -23,7 +23,7 @@ from .inspect.views import Reading, sizes_in
 from .ir import dims
 from .ir.apply import SYMBOLIC, is_tensor, lift
 from .ir.graph import Graph, pack, unpack
-from .ir.leaves import INPUT, Param
+from .ir.leaves import INPUT, Param, function_of
 from .ir.tensor import Origin, Tensor
 from .ir.traversal import depends_on, topological
 from .ir.tree import Tree, flatten
@@ -315,11 +315,15 @@ def _restore(
 
 def whole(value: Any, name: str, least: int) -> int:
     """`value` as an int of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
+    try:
+        number = None if isinstance(value, (bool, np.bool_)) else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least:
         raise InputError(
             message(f"bad {name}=", got=repr(value)[:80], expected=f"an int >= {least}", at=user_line(), created=False)
         )
-    return operator.index(value)
+    return number
 
 
 def compile_graph(
@@ -337,7 +341,7 @@ def compile_graph(
     _check_inputs(in_leaves)
     results = [_in_graph("an output", lift(o)[0]) for o in out_leaves]
     pairs = _check_updates(updates or {})
-    _check_closed([*results, *[v for _, v in pairs]], in_leaves)
+    _check_closed(results, pairs, in_leaves)
     graph = Graph(in_leaves, results, pairs, name or "step")
     return Step(mark_updates(graph), in_tree, out_tree, name or "step", threads, check)
 
@@ -472,8 +476,24 @@ def _shape_hint(new: Tensor) -> str:
     return f"a param has a fixed shape: reduce the axis of runtime size {names[0]!r}, as gc.mean does" if names else ""
 
 
-def _check_closed(roots: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
-    known = set(inputs)
+def _stray_hint(node: Tensor, updates: Sequence[tuple[Param, Tensor]]) -> str:
+    """Where an input that is not listed comes from, if from the trace of a function."""
+    function = function_of(node)
+    if function is None:
+        return ""
+    hint = f"{node.name!r} is an argument of {function}, whose trace is another graph"
+    states = [(p, v) for p, v in updates if p.state.role is not None and not p.trainable]
+    kept = [param.name for param, value in states if node in set(topological([value]))]
+    if kept:
+        hint += (
+            f"; the update of {kept[0]!r} is of a module in train mode that {function} called, as batch norm is: "
+            f"call model.eval() before {function}, or model.updates() once after it"
+        )
+    return hint
+
+
+def _check_closed(outputs: Sequence[Tensor], updates: Sequence[tuple[Param, Tensor]], inputs: Sequence[Tensor]) -> None:
+    known, roots = set(inputs), [*outputs, *[value for _, value in updates]]
     for node in topological(roots):
         if node.op is INPUT and node not in known:
             raise InputError(
@@ -482,6 +502,7 @@ def _check_closed(roots: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
                     got=repr(node.name),
                     expected=f"inputs=[..., {node.name}]",
                     at=node.origin.latest,
+                    hint=_stray_hint(node, updates),
                 )
             )
     declared = {s for i in inputs for d in i.shape for s in dims.symbols(d)}

@@ -6,8 +6,12 @@ import io
 import json
 import os
 import pickle
+import re
+import struct
 import threading
+import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +128,35 @@ def test_restoring(tmp_path: Path, suffix: str) -> None:
 
 
 @both
+def test_arrays_of_the_other_byte_order_are_restored(tmp_path: Path, suffix: str) -> None:
+    """They keep theirs, the file has the machine's."""
+    file = tmp_path / f"run.{suffix}"
+    arrays = [np.arange(1.0, 4.0).astype(kind) for kind in (">f8", "<f8", ">i2", "<i2")]
+    into = [np.zeros_like(array) for array in arrays]
+    gc.save(file, arrays=arrays)
+    gc.load(file, arrays=into)
+    assert same(into, arrays)
+    check(
+        lambda: gc.load(file, arrays=[into[0].astype(">f4"), *into[1:]]), gc.FileError,
+        misfit(file, "arrays/0: float64[3] in the file, >f4[3] expected", held="arrays"),
+    )  # fmt: skip
+
+
+def test_a_key_goes_on_with_its_draws(tmp_path: Path) -> None:
+    """Its eager draws are numbered from where they were; a file of a version without their number is still read."""
+    file, tensor = tmp_path / "run.npz", gc.eager.tensor(0.0)
+    key, other = gc.random.Key(1), gc.random.Key(2)
+    drawn = [gc.random.uniform(key, (2,), like=tensor) for _ in range(2)]
+    gc.save(file, key=key)
+    drawn.append(gc.random.uniform(key, (2,), like=tensor))
+    gc.load(file, key=other)
+    assert gc.random.uniform(other, (2,), like=tensor).numpy().tolist() == drawn[2].numpy().tolist()
+    gc.save(file, key={"words": key.words, "counter": key.counter})
+    gc.load(file, key=other)
+    assert gc.random.uniform(other, (2,), like=tensor).numpy().tolist() == drawn[0].numpy().tolist()
+
+
+@both
 @pytest.mark.parametrize("kind", ["PCG64", "Philox", "MT19937", "SFC64"])
 def test_generators(tmp_path: Path, suffix: str, kind: str) -> None:
     file = tmp_path / f"run.{suffix}"
@@ -192,6 +225,66 @@ def test_what_cannot_be_saved(tmp_path: Path, value: Any, got: str) -> None:
         )  # fmt: skip
     assert gc.load(file) == {"epoch": 1}
     assert os.listdir(tmp_path) == ["run.npz"]
+
+
+class Endless:
+    """An object that is a part of its own state."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"me": self}
+
+
+def nested(depth: int, value: Any = 1) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@both
+def test_what_is_too_deep_or_too_long_to_be_saved(tmp_path: Path, suffix: str) -> None:
+    """The old file stays."""
+    file = tmp_path / f"run.{suffix}"
+    gc.save(file, epoch=1)
+    loop: list[Any] = []
+    loop.append(loop)
+    ring: dict[str, Any] = {}
+    ring["x"] = ring
+    for value, parts in ((loop, "0/"), (ring, "x/"), (nested(10**4), "0/"), (nested(100), "0/"), (Endless(), "me/")):
+        place = ("a/" + 100 * parts)[:40]
+        check(
+            lambda value=value: gc.save(file, a=value), gc.InputError,
+            f"cannot save '{place} ...': got more than 100 dicts, lists and tuples inside each other, "
+            "expected fewer, and none that contains itself\n  at LINE",
+        )  # fmt: skip
+    check(
+        lambda: gc.save(file, a=[10**5000]), gc.InputError,
+        "cannot save 'a/0': got an int of more digits than Python writes and reads "
+        "(see sys.set_int_max_str_digits)\n  at LINE",
+    )  # fmt: skip
+    check(
+        lambda: gc.save(file, **{"a" * 70_000: [np.ones(1)]}), gc.InputError,
+        f"cannot save '{'a' * 40} ...': got a name of 70,002 bytes, expected at most 65,000 in the names of an array "
+        "and of all that it stands in\n  at LINE",
+    )  # fmt: skip
+    assert gc.load(file) == {"epoch": 1}
+    assert os.listdir(tmp_path) == [file.name]
+    content = {"a": nested(99), "b" * 64_998: [np.ones(1)], "c" * 10**5: 10**4299}
+    gc.save(file, **content)
+    assert same(gc.load(file), content)
+
+
+def test_a_tree_too_large_for_safetensors(tmp_path: Path) -> None:
+    """Its header has room for 100 MB; the old file stays."""
+    file, text = tmp_path / "run.safetensors", "x" * 100_000_000
+    gc.save(file, epoch=1)
+    with pytest.raises(gc.InputError) as caught:
+        gc.save(file, text=text)
+    lines = text_of(caught.value).splitlines()
+    assert re.fullmatch(r"cannot save so much besides arrays: got 100,\d{3},\d{3} bytes, .*header too large", lines[0])
+    assert lines[1:] == [
+        "  at LINE", "  hint: a name that ends in .npz has room for it; lists of numbers are smaller as arrays",
+    ]  # fmt: skip
+    assert gc.load(file) == {"epoch": 1}
 
 
 @pytest.mark.parametrize("path,got", [
@@ -305,8 +398,104 @@ def test_files_of_others(tmp_path: Path) -> None:
             "  at LINE",
         )  # fmt: skip
     np.savez(npz, w=np.array([print], object))
-    with pytest.raises(gc.FileError, match="Object arrays cannot be loaded when allow_pickle=False"):
-        gc.load(npz)
+    check(
+        lambda: gc.load(npz), gc.FileError,
+        f"not a checkpoint: {npz}: got npz with w, expected one that gc.save wrote\n  at LINE",
+    )  # fmt: skip
+
+
+def tensors_file(file: Path, dtype: str, size: int, metadata: Mapping[str, str]) -> None:
+    """A safetensors file of a dtype that NumPy need not have."""
+    header = {"__metadata__": metadata, "w": {"dtype": dtype, "shape": [4], "data_offsets": [0, 4 * size]}}
+    text = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(text)) + text + bytes(4 * size))
+
+
+@pytest.mark.parametrize("dtype,size", [("BF16", 2), ("F8_E5M2", 1), ("F8_E4M3", 1), ("C64", 8)])
+def test_tensors_of_dtypes_that_numpy_does_not_have(tmp_path: Path, dtype: str, size: int) -> None:
+    file = tmp_path / "run.safetensors"
+    for metadata in ({}, {archive.META: "{}"}, {"format": "pt"}):
+        tensors_file(file, dtype, size, metadata)
+        check(
+            lambda: gc.load(file), gc.FileError,
+            f"not a checkpoint: {file}: got tensor 'w' of dtype {dtype}, expected bools, ints and floats of NumPy, "
+            "which gc.save writes\n  at LINE",
+        )  # fmt: skip
+
+
+def member(shape: Any, data: bytes = b"", descr: str = "<f8") -> bytes:
+    """A .npy file whose header says `shape`, or is it."""
+    said = repr({"descr": descr, "fortran_order": False, "shape": shape}) if isinstance(shape, tuple) else shape
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(said)) + said.encode() + data
+
+
+def crafted(file: Path, tree: str, kind: int = zipfile.ZIP_STORED, **members: bytes) -> None:
+    """An npz with a tree that has the right checksum."""
+    with zipfile.ZipFile(file, "w", kind) as made:
+        made.writestr(archive.META, json.dumps({"graphc": 1, "crc": zlib.crc32(tree.encode()), "content": tree}))
+        for name, data in members.items():
+            made.writestr(f"{name}.npy", data)
+
+
+def peak(call: Any) -> int:
+    """The most memory in use at once while `call` runs, in bytes."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_headers_that_claim_what_is_not_there(tmp_path: Path) -> None:
+    """Sizes are compared with the file before there is memory for them."""
+    file = tmp_path / "run.npz"
+    for data, got, expected in (
+        (member((10**13,)), "w.npy with 0 bytes", "as many as a float64[10000000000000] has, for so its header says"),
+        (member((-1, -1), bytes(8)), "w.npy with 8 bytes", "as many as a float64[-1, -1] has, for so its header says"),
+        (member((0, 10**30)), "w.npy with 0 bytes", f"as many as a float64[0, {10**30}] has, for so its header says"),
+        (member((True,), bytes(8)), "w.npy with 8 bytes", "as many as a float64[True] has, for so its header says"),
+        (member((1,), bytes(8), "|O"), "w.npy of dtype object", "bools, ints and floats, which gc.save writes"),
+    ):
+        crafted(file, "{}", w=data)
+        text = f"not a checkpoint: {file}: got {got}, expected {expected}\n  at LINE"
+        assert peak(lambda text=text: check(lambda: gc.load(file), gc.FileError, text)) < 2**22  # type: ignore[misc]
+    for header in ("(" * 5000, "-" * 9000, "{'descr': " + "-" * 5000 + "1, 'fortran_order': False, 'shape': ()}", ""):
+        crafted(file, "{}", w=member(header))
+        with pytest.raises(gc.FileError, match=r"^not a checkpoint: .* got ValueError: the header of w\.npy: "):
+            gc.load(file)
+
+
+def test_compressed_files_are_not_unpacked(tmp_path: Path) -> None:
+    """Those of others are known by their names, and `gc.save` compresses nothing."""
+    file = tmp_path / "run.npz"
+    np.savez_compressed(file, w=np.zeros(2**22))
+    assert file.stat().st_size < 2**16
+    foreign = f"not a checkpoint: {file}: got npz with w, expected one that gc.save wrote\n  at LINE"
+    assert peak(lambda: check(lambda: gc.load(file), gc.FileError, foreign)) < 2**21
+    crafted(file, '{"dict": {}}' + " " * 2**25, zipfile.ZIP_DEFLATED)
+    packed = (
+        f"not a checkpoint: {file}: got npz with graphc.json compressed or encrypted, "
+        "expected one that gc.save wrote, with all as it is\n  at LINE"
+    )
+    assert peak(lambda: check(lambda: gc.load(file), gc.FileError, packed)) < 2**21
+
+
+@pytest.mark.parametrize("tree,got", [
+    ("[" * 10**5, "a tree of more than 100 parts inside each other"),
+    ('{"list":[' * 150 + '{"value":1}' + "]}" * 150, "a tree of more than 100 parts inside each other"),
+    ('{"value": 3}', "TypeError: the tree is a int, not a dict"),
+    ('{"list": []}', "TypeError: the tree is a list, not a dict"),
+    (json.dumps({"array": "w", "crc": archive._checksum(np.zeros(1))}), "TypeError: the tree is a ndarray, not a dict"),
+    ('{"dict": []}', "AttributeError: 'list' object has no attribute 'items'"),
+])  # fmt: skip
+def test_trees_that_save_does_not_write(tmp_path: Path, tree: str, got: str) -> None:
+    file, w = tmp_path / "run.npz", np.ones(1)
+    crafted(file, tree, w=member((1,), bytes(8)))
+    text = f"not a checkpoint: {file}: got {got}, expected the bytes that gc.save wrote\n  at LINE"
+    check(lambda: gc.load(file), gc.FileError, text)
+    check(lambda: gc.load(file, w=w), gc.FileError, text)
+    assert w == 1
 
 
 def test_a_file_of_another_version(tmp_path: Path) -> None:

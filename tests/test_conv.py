@@ -162,6 +162,43 @@ def test_pooling_of_nan_and_infinities() -> None:
     np.testing.assert_array_equal(grad, [[[0, 1, 1, 0], [0, 0, 0, 0]]])
 
 
+def test_padding_never_wins() -> None:
+    """Where all of a window is -inf, its first place inside does, in the gradient and in the indices; as in torch."""
+    lowest = np.full((1, 1, 3, 3), -np.inf)
+    s = gc.input("x", (1, 1, "h", "w"))
+    values, places = nn.max_pool2d(s, 2, padding=1, return_indices=True)
+    found = gc.compile([s], [values, places, gc.grad(gc.sum(values), s)])(lowest)
+    x = gc.eager.tensor(lowest, requires_grad=True)
+    eager_values, eager_places = nn.max_pool2d(x, 2, padding=1, return_indices=True)
+    eager_values.sum().backward()
+    for value, place, grad in (found, (eager_values.detach().numpy(), eager_places.numpy(), x.grad.numpy())):
+        np.testing.assert_array_equal(value, np.full((1, 1, 2, 2), -np.inf))
+        np.testing.assert_array_equal(place, [[[[0, 1], [3, 4]]]])
+        np.testing.assert_array_equal(grad, [[[[1, 1, 0], [1, 1, 0], [0, 0, 0]]]])
+
+
+@pytest.mark.parametrize("mode, padding, least", [("reflect", 1, 2), ("circular", 2, 2), ("replicate", 3, 1)])
+def test_both_engines_need_what_padding_copies(mode: str, padding: int, least: int) -> None:
+    layer = nn.Conv1d(1, 1, 1, padding=padding, padding_mode=mode, seed=0)
+    x = gc.input("x", ("n", 1, "l"), "float32")
+    step = gc.compile([x], layer(x))
+    data = np.ones((1, 1, least), "float32")
+    assert step(data).shape == layer(gc.eager.tensor(data)).shape == (1, 1, least + 2 * padding)
+    for call in (step, lambda data: layer(gc.eager.tensor(data))):
+        with pytest.raises(gc.ShapeError):
+            call(data[..., 1:])
+
+
+def test_both_engines_refuse_to_spread_nothing() -> None:
+    layer = nn.ConvTranspose1d(1, 1, 3, padding=1, seed=0)
+    x = gc.input("x", ("n", 1, "l"), "float32")
+    step = gc.compile([x], layer(x))
+    assert step(np.ones((1, 1, 1), "float32")).shape == (1, 1, 1)
+    for call in (step, lambda data: layer(gc.eager.tensor(data))):
+        with pytest.raises(gc.ShapeError):
+            call(np.ones((1, 1, 0), "float32"))
+
+
 def test_samples_of_weights_and_images() -> None:
     """`vmap` over either operand, or both: the same as one by one."""
     rng = np.random.default_rng(0)
@@ -221,7 +258,16 @@ REFUSED = (
      "expected sizes from 17 to 18, 17 to 18"),
     (lambda: nn.ConvTranspose2d(3, 4, 3, padding=9)(X),
      "bad shape for ConvTranspose2d(3, 4, kernel_size=(3, 3), stride=(1, 1), padding=(9, 9)): "
-     "got x: float32[n, 3, 8, 8], expected data large enough for a result of more than [-8, -8] places"),
+     "got x: float32[n, 3, 8, 8], expected at least 17 places on axis 2, for a result of one"),
+    (lambda: nn.ConvTranspose2d(1, 1, 3)(gc.eager.ones(1, 1, 3, 0)),
+     "bad shape for ConvTranspose2d(1, 1, kernel_size=(3, 3), stride=(1, 1)): "
+     "got float32[1, 1, 3, 0], expected at least 1 place on axis 3, for a result of one"),
+    (lambda: nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")(gc.eager.ones(1, 1, 1, 4)),
+     "bad shape for Conv2d(1, 1, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), padding_mode=reflect): "
+     "got float32[1, 1, 1, 4], expected at least 2 places on axis 2, which its padding copies"),
+    (lambda: nn.Conv1d(1, 1, 3, padding=2, padding_mode="circular")(gc.eager.ones(1, 1, 1)),
+     "bad shape for Conv1d(1, 1, kernel_size=(3,), stride=(1,), padding=(2,), padding_mode=circular): "
+     "got float32[1, 1, 1], expected at least 2 places on axis 2, which its padding copies"),
     (lambda: nn.ConvTranspose2d(3, 4, 3, padding_mode="reflect"),
      "bad padding_mode= of ConvTranspose2d: got 'reflect', expected 'zeros'"),
     (lambda: nn.ConvTranspose2d(3, 4, 3, padding="same"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import pytest
 from messages import text_of
 
 import graphc as gc
-from graphc.data import ArrayDataset, BatchDataset, DataLoader, Dataset, Subset, collate, prefetch, random_split
+from graphc.data import ArrayDataset, BatchDataset, DataLoader, Dataset, Digits, Subset, collate, prefetch, random_split
 from graphc.data.prefetch import ordered
 
 WAIT = 60.0
@@ -119,6 +120,18 @@ def test_arrays_of_any_dataset() -> None:
     assert DataLoader([[1, 2], [3, 4]]).arrays()[1].tolist() == [2, 4]
 
 
+def test_arrays_without_items() -> None:
+    """Of a dataset that knows its dtypes they are empty; of others, what makes batches decides."""
+    (none,) = DataLoader(Subset(ArrayDataset(np.zeros((5, 2), "float32")), [])).arrays()
+    assert (none.shape, none.dtype) == ((0, 2), np.float32)
+    assert DataLoader(Squares(0), collate_fn=len).arrays() == (0,)
+    check(
+        DataLoader(Squares(0)).arrays, gc.DataError,
+        "DataLoader: cannot take all 0 items of Squares: got ValueError: without items, shapes and dtypes are unknown"
+        "\n  at LINE",
+    )  # fmt: skip
+
+
 def test_batches_of_array_datasets_own_their_memory() -> None:
     x = np.arange(4.0)
     (batch,) = next(iter(DataLoader(ArrayDataset(x), 4)))
@@ -144,7 +157,17 @@ def test_state_goes_on_with_the_same_orders() -> None:
         lambda: b.load_state_dict({"seed": 3}), gc.InputError,
         "DataLoader: not the state of a loader: got seed, expected seed, epoch\n  at LINE",
     )  # fmt: skip
-    assert (b.seed, b.epoch) == (a.seed, a.epoch)
+    for state, text in (
+        ({"seed": None, "epoch": 2}, "bad seed=: got None, expected an int >= 0"),
+        ({"seed": 1.9, "epoch": 2}, "bad seed=: got 1.9, expected an int >= 0"),
+        ({"seed": np.array(True), "epoch": 2}, "bad seed=: got array(True), expected an int >= 0"),
+        ({"seed": 1, "epoch": 2.7}, "bad epoch=: got 2.7, expected an int >= 0"),
+        ({"seed": 1, "epoch": np.array([2, 3])}, "bad epoch=: got array([2, 3]), expected an int >= 0"),
+        ({"seed": 1, "epoch": np.array(-1)}, "bad epoch=: got array(-1), expected an int >= 0"),
+        (3, "DataLoader: not the state of a loader: got int, expected seed, epoch"),
+    ):
+        check(lambda state=state: b.load_state_dict(state), gc.InputError, f"{text}\n  at LINE")
+        assert (b.seed, b.epoch) == (a.seed, a.epoch)
 
 
 # collate
@@ -186,6 +209,7 @@ def test_collate() -> None:
     ([{"a": 1}, {"b": 1}], ValueError, "items of different keys: ['a'] in the first, ['b'] in number 2"),
     ([None, None], TypeError,
      "an item holds a NoneType: expected arrays, numbers, texts, or tuples, lists, dicts of them"),
+    ([], ValueError, "without items, shapes and dtypes are unknown"),
 ])  # fmt: skip
 def test_what_cannot_be_one_batch(items: Any, error: type[Exception], text: str) -> None:
     with pytest.raises(error) as caught:
@@ -452,6 +476,44 @@ def test_the_process_ends_with_an_iterator_open() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "[0]\n", "")
 
 
+FORKS = """
+import os, signal
+import graphc as gc
+loader = gc.data.DataLoader(range(9), 2, num_workers=2, prefetch_factor=1)
+begun, whole = iter(loader), iter(loader)
+print(next(begun), len(list(whole)), flush=True)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    try:
+        next(begun)
+    except gc.DataError as error:
+        print(error)
+    print(next(whole, "end"), *begun, *loader, flush=True)
+    os._exit(0)
+print(os.waitpid(child, 0)[1], *begun)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_an_iterator_does_not_go_on_behind_a_fork(tmp_path: Path) -> None:
+    """It says so; the loader works there, and the iterator goes on where it began."""
+    program = tmp_path / "test_forks.py"
+    program.write_text(FORKS)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=2 * WAIT)
+    batches = "[2 3] [4 5] [6 7] [8]"
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "[0 1] 5",
+        "DataLoader: an iterator from before a fork: got a process without the threads that prepare its batches, "
+        "expected the process that began it",
+        f"  at {program}:11: next(begun)",
+        "  hint: begin a new loop over the loader in this process",
+        f"end [0 1] {batches}",
+        f"0 {batches}",
+    ]
+
+
 # parts
 
 
@@ -480,10 +542,46 @@ def test_errors_of_parts() -> None:
         (lambda: Subset(data, [-4]), "Subset: no such item: got index -4, expected an index of 3 items\n  at LINE"),
     ):
         check(call, gc.OutOfBoundsError, text)
-    for lengths in ([2, 2], [0.5, 0.6], [4, -1], [1.5, 1.5]):
+    for part in (data, Subset(data, [0, 1]), Digits()):
+        name = type(part).__name__
+        for index, hint in (
+            (slice(0, 2), "\n  hint: gc.data.Subset(dataset, range(start, stop)) is a part of a dataset"),
+            (1.0, ""), (None, ""), (True, ""), (np.array([0, 1]), ""),
+        ):  # fmt: skip
+            check(
+                lambda part=part, index=index: part[index], gc.InputError,
+                f"{name}: bad index: got {index!r}, expected an int\n  at LINE{hint}",
+            )  # fmt: skip
+    for seed in (-1, 1.5, "0"):
+        check(
+            lambda seed=seed: random_split(data, [2, 1], seed=seed), gc.InputError,
+            f"bad seed=: got {seed!r}, expected an int >= 0\n  at LINE",
+        )  # fmt: skip
+    for lengths in ([2, 2], [0.5, 0.6], [4, -1], [1.5, 1.5], [None, 3], ["1", "2"]):
         check(
             lambda lengths=lengths: random_split(data, lengths), gc.InputError,
             f"random_split: lengths that do not add up: got {lengths}, "
             "expected ints with the sum 3, or fractions with the sum 1\n  at LINE",
         )  # fmt: skip
     assert list(data) == [(0,), (1,), (2,)]
+
+
+def test_indices_of_a_subset_are_ints() -> None:
+    """A mask is not taken for the positions 0 and 1, nor a float for the position below."""
+    mask = np.array([True, False, True, False, False])
+    hint = "\n  hint: np.flatnonzero(mask) gives the positions at which a mask is True"
+    for indices, got in (
+        (mask, f"bool[5], expected ints\n  at LINE{hint}"),
+        (mask.tolist(), f"bool[5], expected ints\n  at LINE{hint}"),
+        ([0.0, 2.0], "float64[2], expected ints\n  at LINE"),
+        (np.ones((2, 1)), "float64[2, 1], expected ints\n  at LINE"),
+        (["0"], "<U1[1], expected ints\n  at LINE"),
+        ([None], "object[1], expected ints\n  at LINE"),
+    ):
+        check(lambda i=indices: Subset("abcde", i), gc.InputError, f"Subset: bad indices: got {got}")  # type: ignore[misc]
+    assert list(Subset("abcde", np.flatnonzero(mask))) == ["a", "c"]
+    assert list(Subset("abcde", np.array([4, 1], np.uint8))) == ["e", "b"]
+    for none in ([], (), range(0), np.zeros(0)):
+        assert list(Subset("abcde", none)) == []  # type: ignore[arg-type]
+    text = f"Subset: no such item: got index {2**64 - 1}, expected an index of 5 items\n  at LINE"
+    check(lambda: Subset("abcde", np.array([2**64 - 1], np.uint64)), gc.OutOfBoundsError, text)

@@ -100,6 +100,9 @@ WHOLE = idx(np.zeros((2, 3), np.uint8))
     (WHOLE[:-1], "5 bytes of data", "uint8[2, 3]"),
     (WHOLE + b"\0", "7 bytes of data", "uint8[2, 3]"),
     (struct.pack(">BBBBi", 0, 0, 8, 1, -3), "0 bytes of data", "uint8[-3]"),
+    (struct.pack(">BBBB100i", 0, 0, 8, 100, *[1] * 100) + b"x", "100 axes", "at most 64"),
+    (struct.pack(">BBBB4i", 0, 0, 14, 4, 0, *[2**31 - 1] * 3), "sizes [0, 2147483647, 2147483647, 2147483647]",
+     "those of an array of less than 2**63 bytes"),
     (gzip.compress(WHOLE)[:-4], "EOFError: Compressed file ended before the end-of-stream marker was reached",
      "a whole gzip file"),
 ])  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch_cases_optim as cases
+from messages import text_of
 
 import graphc as gc
 from graphc import eager
@@ -423,10 +424,27 @@ def test_schedules_print_as_they_are_made() -> None:
     assert gc.optim.sequential([gc.optim.constant(0.25)], [])([0, 5]).tolist() == [0.25, 0.25]
 
 
-@pytest.mark.parametrize("pct_start", [0.0, 0.125, 1.0])
+@pytest.mark.parametrize("pct_start", [0.0, 0.1, 1.0])
 def test_one_cycle_of_phases_without_steps(pct_start: float) -> None:
     rates = gc.optim.one_cycle(1.0, 8, pct_start=pct_start)(np.arange(10))
     assert np.isfinite(rates).all() and rates.max() <= 1.0 and rates[-1] == 1 / 25 / 1e4
+
+
+def test_one_cycle_refuses_phases_without_length() -> None:
+    """PyTorch divides by zero at some of these; with three phases the rate would never come near its highest."""
+    two, three = "pct_start * steps other than 1", "pct_start * steps >= 2 and pct_start <= 0.5"
+    for steps, pct_start, three_phase, expected in (
+        (8, 0.125, False, two), (10, 0.1, False, two), (1, 1.0, False, two), (10, 0.1, True, three),
+        (10, 0.19, True, three), (3, 0.3, True, three), (10, 0.0, True, three), (3, 2 / 3, True, three),
+        (10, 0.55, True, three), (10, 1.0, True, three),
+    ):  # fmt: skip
+        with pytest.raises(InputError) as error:
+            gc.optim.one_cycle(1.0, steps, pct_start=pct_start, three_phase=three_phase)
+        got = f"steps={steps}, pct_start={pct_start:g}, three_phase={three_phase}"
+        assert text_of(error.value) == f"one_cycle: a phase without length: got {got}, expected {expected}\n  at LINE"
+    for steps, pct_start in ((10, 0.2), (10, 0.25), (4, 0.5), (9, 0.5), (49, 2 / 49)):
+        rates = gc.optim.one_cycle(1.0, steps, pct_start=pct_start, three_phase=True)(np.arange(steps))
+        assert 0.5 < rates.max() <= 1.0 and rates[-1] == pytest.approx(1 / 25 / 1e4)
 
 
 # clipping

@@ -11,6 +11,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+from messages import text_of
 
 import graphc as gc
 from graphc.ir.evaluate import evaluate
@@ -362,9 +363,60 @@ def test_eager_draws_of_one_step_differ() -> None:
     key = gc.random.Key(8)
     first, second = (gc.random.uniform(key, (3,), like=EAGER).numpy() for _ in range(2))
     assert not (first == second).any()
-    state = key.state_dict()
-    key.load_state_dict(state)  # numbers start again, though the counter is what it was
+    key.counter.value = 0  # numbers start again, though the counter is what it was
     np.testing.assert_array_equal(gc.random.uniform(key, (3,), like=EAGER).numpy(), first)
+
+
+def test_the_state_of_a_key_has_its_eager_draws() -> None:
+    """A key goes on where another was, also between two steps; so do copies. Old states have no number of draws."""
+
+    def drawn(key: gc.random.Key) -> list[float]:
+        return gc.random.uniform(key, (3,), like=EAGER).numpy().tolist()
+
+    key, whole = gc.random.Key(8), gc.random.Key(8)
+    key.advance(2)
+    whole.counter.value = 2
+    want = [drawn(whole) for _ in range(4)]
+    assert [drawn(key), drawn(key)] == want[:2]
+    state = key.state_dict()
+    assert {name: (str(a.dtype), int(a)) for name, a in state.items()} == {
+        "words": ("uint64", 8), "counter": ("int64", 2), "draws": ("int64", 2),
+    }  # fmt: skip
+    other, old, renewed = gc.random.Key(1), gc.random.Key(1), copy.copy(key)
+    other.load_state_dict(state)
+    old.load_state_dict({name: state[name] for name in ("words", "counter")})
+    pickled = pickle.loads(pickle.dumps(key))
+    for goes_on in (other, renewed, pickled, copy.deepcopy(key), key):
+        assert [drawn(goes_on), drawn(goes_on)] == want[2:]
+    assert drawn(old) == want[0]
+    key.load_state_dict(state)
+    assert drawn(key) == want[2]
+    key.advance()
+    assert int(key.state_dict()["draws"]) == 0
+
+
+def test_a_bad_state_changes_nothing_of_a_key() -> None:
+    key = gc.random.Key(9, 3)
+    key.advance(2)
+    gc.random.uniform(key, (3,), like=EAGER)
+    before = key.state_dict()
+    good = gc.random.Key(1).state_dict()
+    for state, text in (
+        ({**good, "counter": np.zeros(2, np.int64)}, "counter: int64[2], expected an int >= -2**63 and < 2**63"),
+        ({**good, "counter": 1.5}, "counter: 1.5, expected an int >= -2**63 and < 2**63"),
+        ({**good, "counter": None}, "counter: None, expected an int >= -2**63 and < 2**63"),
+        ({**good, "words": -1}, "words: -1, expected an int >= 0 and < 2**64"),
+        ({**good, "words": np.array(True)}, "words: True, expected an int >= 0 and < 2**64"),
+        ({**good, "draws": -1}, "draws: -1, expected an int >= 0 and < 2**63"),
+        ({**good, "more": 1}, "words, counter, draws, more, expected words, counter, draws"),
+        ({"words": 1, "draws": 1}, "words, draws, expected words, counter, draws"),
+        ({}, "nothing, expected words, counter, draws"),
+        (3, "int, expected words, counter, draws"),
+    ):  # fmt: skip
+        with pytest.raises(gc.InputError) as error:
+            key.load_state_dict(state)  # type: ignore[arg-type]
+        assert text_of(error.value) == f"cannot load the state of a Key: got {text}\n  at LINE"
+        assert key.state_dict() == before
 
 
 def test_eager_where_a_parameter_is() -> None:
@@ -563,7 +615,7 @@ ERRORS = (
     ),
     (
         lambda: KEY.load_state_dict({"seed": 3}),
-        "cannot load the state of a Key: got seed, expected words, counter",
+        "cannot load the state of a Key: got seed, expected words, counter, draws",
         "",
     ),
     (

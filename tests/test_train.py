@@ -221,6 +221,77 @@ def test_missing_data(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def settings(**changed: Any) -> dict[str, Any]:
+    return {
+        "data": "digits", "model": "lenet", "epochs": 7, "batch_size": 100, "lr": 0.02, "momentum": 0.9, "seed": 1,
+        **changed,
+    }  # fmt: skip
+
+
+def test_what_resuming_cannot_change(trained: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The rate follows the number of steps taken, so a batch keeps its size; and epochs done are not undone."""
+    file = str(trained[0] / "graphc_digits_lenet.npz")
+    for given, text in (
+        ("--batch-size 50", "the checkpoint was trained with --batch-size 100: got --batch-size 50"),
+        ("--data mnist", "the checkpoint was trained with --data digits: got --data mnist"),
+        ("--epochs 3", "the checkpoint was trained for 7 epochs: got --epochs 3, expected 7 or more"),
+    ):
+        assert main(["train", "--resume", "--checkpoint", file, *given.split()]) == 1
+        assert capsys.readouterr() == ("", f"error: {text}\n")
+
+
+def test_a_checkpoint_that_is_replaced(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is said before; what is no checkpoint of the command is not replaced."""
+    old = (trained[0] / "graphc_digits_lenet.npz").read_bytes()
+    path = Path("graphc_digits_lenet.npz")
+    path.write_bytes(old)
+    with monkeypatch.context() as patched:
+        interrupted(patched, 0)
+        assert main(RUN) == 130
+    line = f"replaces    {path}, trained for 7 epochs (--resume goes on from it)"
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    assert path.read_bytes() == old
+    with monkeypatch.context() as patched:
+        interrupted(patched, 1)
+        assert main(RUN) == 130
+    assert len(gc.load(path)["history"]) == 1
+    capsys.readouterr()
+    hint = "  hint: nothing but such a checkpoint is replaced: --checkpoint FILE names another file\n"
+    path.write_bytes(old[:-1])
+    gc.save("mine.npz", w=np.ones(3))
+    for name, text in (
+        (str(path), f"not a checkpoint: {path}: got BadZipFile: File is not a zip file, "
+                    "expected a whole npz file, not cut off"),
+        ("mine.npz", "mine.npz is not a checkpoint of the train command: got one that holds w, "
+                     "expected train, settings, history, model, opt"),
+    ):  # fmt: skip
+        before = Path(name).read_bytes()
+        assert main([*RUN, "--checkpoint", name]) == 1
+        assert capsys.readouterr() == ("", f"error: {text}\n{hint}")
+        assert Path(name).read_bytes() == before
+
+
+@pytest.mark.parametrize("changed,text", [
+    ({"history": None}, "got history None, expected a loss and an accuracy of at most 7 epochs"),
+    ({"history": [[0.5]]}, "got history [[0.5]], expected a loss and an accuracy of at most 7 epochs"),
+    ({"history": [[0.5, 0.5]] * 8}, f"got history {str([[0.5, 0.5]] * 8)[:40]}, "
+     "expected a loss and an accuracy of at most 7 epochs"),
+    ({"settings": 3}, "got settings 3, expected data, model, epochs, batch_size, lr, momentum, seed"),
+    ({"settings": {"data": 3}}, "got settings data, expected data, model, epochs, batch_size, lr, momentum, seed"),
+    *(({"settings": settings(**{name: value})}, f"got {name} {value}, expected the settings of a training")
+      for name, value in (("data", "cifar"), ("model", ["lenet"]), ("epochs", 0), ("batch_size", 1.5), ("lr", "fast"),
+                          ("momentum", 1.0), ("seed", True))),
+])  # fmt: skip
+def test_crafted_checkpoints(changed: dict[str, Any], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    content = {"train": 1, "settings": settings(), "history": [], "model": {}, "opt": {}, **changed}
+    gc.save("crafted.npz", **content)
+    assert main(["train", "--resume", "--checkpoint", "crafted.npz"]) == 1
+    error = f"error: crafted.npz is not a checkpoint of the train command: {text}\n"
+    assert capsys.readouterr() == ("", error)
+
+
 def test_foreign_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     def refused(name: str) -> str:
         assert main(["train", "--resume", "--checkpoint", name]) == 1
@@ -235,6 +306,11 @@ def test_foreign_checkpoints(capsys: pytest.CaptureFixture[str]) -> None:
     assert refused("other.npz") == (
         "error: other.npz is not a checkpoint of the train command: got one that holds model, epoch, expected train, "
         "settings, history, model, opt\n"
+    )
+    gc.save("half.npz", train=1, settings=settings(), model={}, opt={})
+    assert refused("half.npz") == (
+        "error: half.npz is not a checkpoint of the train command: got one that holds train, settings, model, opt, "
+        "expected train, settings, history, model, opt\n"
     )
 
 

@@ -24,6 +24,8 @@ def collate(items: Sequence[Any]) -> Any:
     >>> collate([{"name": "a", "size": 1.5}, {"name": "b", "size": 2.0}])
     {'name': ['a', 'b'], 'size': array([1.5, 2. ])}
     """
+    if not len(items):
+        raise ValueError("without items, shapes and dtypes are unknown")
     first = items[0]
     if isinstance(first, (str, bytes)):
         return list(items)

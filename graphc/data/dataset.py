@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import abc
 import math
+import numbers
+import operator
 import secrets
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -12,6 +14,7 @@ import numpy as np
 
 from ..errors import InputError, OutOfBoundsError, ShapeError, count, message, user_line
 from ..runtime.batches import permutation
+from ..step import whole
 from .collate import collate
 
 
@@ -95,7 +98,9 @@ class ArrayDataset(BatchDataset):
 
 
 class Subset:
-    """The items `indices` of a dataset, in that order.
+    """The items `indices` of a dataset, in that order: ints, which may count from the end.
+
+    Raises OutOfBoundsError for one that is outside, InputError for bools and floats.
 
     >>> list(Subset("abcde", [4, 0]))
     ['e', 'a']
@@ -103,10 +108,24 @@ class Subset:
 
     def __init__(self, dataset: Any, indices: Sequence[int] | np.ndarray):
         self.dataset = dataset
-        self.indices = np.asarray(indices, np.int64).reshape(-1)
-        outside = self.indices[(self.indices < -len(dataset)) | (self.indices >= len(dataset))]
+        given = np.asarray(indices).reshape(-1)
+        if given.dtype.kind not in "iu" and given.size:
+            raise InputError(
+                message(
+                    "Subset: bad indices",
+                    got=f"{given.dtype}{list(np.shape(indices))}",
+                    expected="ints",
+                    at=user_line(),
+                    created=False,
+                    hint="np.flatnonzero(mask) gives the positions at which a mask is True"
+                    if given.dtype == bool
+                    else "",
+                )
+            )
+        outside = given[(given < -len(dataset)) | (given >= len(dataset))]
         if len(outside):
             raise _outside("Subset", int(outside[0]), len(dataset))
+        self.indices = given.astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -126,6 +145,8 @@ def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None
     [9, 2]
     """
     total = len(dataset)
+    if not all(isinstance(length, numbers.Real) for length in lengths):
+        raise _bad_lengths(lengths, total)
     if sum(lengths) == total and all(length >= 0 and length == int(length) for length in lengths):
         sizes = [int(length) for length in lengths]
     elif math.isclose(sum(lengths), 1) and all(0 <= length <= 1 for length in lengths):
@@ -133,24 +154,48 @@ def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None
         for k in range(total - sum(sizes)):
             sizes[k] += 1
     else:
-        raise InputError(
-            message(
-                "random_split: lengths that do not add up",
-                got=str(list(lengths)),
-                expected=f"ints with the sum {total}, or fractions with the sum 1",
-                at=user_line(),
-                created=False,
-            )
-        )
-    order = permutation(total, secrets.randbits(64) if seed is None else seed, 0)
+        raise _bad_lengths(lengths, total)
+    order = permutation(total, secrets.randbits(64) if seed is None else whole(seed, "seed", 0), 0)
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 
+def _bad_lengths(lengths: Sequence[float], total: int) -> InputError:
+    return InputError(
+        message(
+            "random_split: lengths that do not add up",
+            got=str(list(lengths)),
+            expected=f"ints with the sum {total}, or fractions with the sum 1",
+            at=user_line(),
+            created=False,
+        )
+    )
+
+
 def position(index: int, length: int, what: str) -> int:
-    """`index` counted from the front; OutOfBoundsError (an IndexError, which ends Python's loops) beyond the ends."""
-    if not -length <= index < length:
-        raise _outside(what, index, length)
-    return index % length
+    """`index` counted from the front; OutOfBoundsError (an IndexError, which ends Python's loops) beyond the ends.
+
+    InputError for what is no int.
+    """
+    try:
+        number = None if isinstance(index, (bool, np.bool_)) else operator.index(index)
+    except TypeError:
+        number = None
+    if number is None:
+        raise InputError(
+            message(
+                f"{what}: bad index",
+                got=repr(index)[:80],
+                expected="an int",
+                at=user_line(),
+                created=False,
+                hint="gc.data.Subset(dataset, range(start, stop)) is a part of a dataset"
+                if isinstance(index, slice)
+                else "",
+            )
+        )
+    if not -length <= number < length:
+        raise _outside(what, number, length)
+    return number % length
 
 
 def _outside(what: str, index: int, length: int) -> OutOfBoundsError:
@@ -209,7 +254,7 @@ class _failing_at:  # noqa: N801 - a context manager, cheaper than contextlib's 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, Exception):
             first = [str(int(k)) for k in self.index[:8]]
-            items = ("item " if len(self.index) == 1 else "items ") + ", ".join(first)
+            items = ("item " if len(self.index) == 1 else "items ") + ", ".join(first) if first else "all 0 items"
             raise ItemError(
                 f"{items}{' ...' if len(self.index) > 8 else ''} of {type(self.dataset).__name__}"
             ) from error

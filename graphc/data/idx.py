@@ -17,6 +17,8 @@ import numpy as np
 from ..errors import FileError, message, user_line
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST_AXES = 64
+"""Of a NumPy array."""
 _GZIP = b"\x1f\x8b"
 
 
@@ -48,6 +50,10 @@ def parse_idx(data: bytes, path: str | os.PathLike[str]) -> np.ndarray:
         raise _bad(path, f"{len(data)} bytes", f"a header of {start}")
     shape = struct.unpack(f">{data[3]}i", data[4:start])
     dtype = np.dtype(_DTYPES[data[2]])
+    if len(shape) > _MOST_AXES:
+        raise _bad(path, f"{len(shape)} axes", f"at most {_MOST_AXES}")
+    if math.prod(size or 1 for size in shape) * dtype.itemsize >= 2**63:  # NumPy counts so, though one of them is 0
+        raise _bad(path, f"sizes {list(shape)}", "those of an array of less than 2**63 bytes")
     if min(shape, default=0) < 0 or len(data) - start != math.prod(shape) * dtype.itemsize:
         raise _bad(path, f"{len(data) - start} bytes of data", f"{dtype.newbyteorder('=')}{list(shape)}")
     return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))

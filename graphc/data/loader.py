@@ -34,7 +34,8 @@ class DataLoader:
     `epoch` is the number of the next epoch; with `seed` it is what ``state_dict()`` holds, so that a loader restored
     between two epochs goes on with the same orders. (One restored inside an epoch begins the next.)
     An error of the dataset is raised in the loop as a DataError that names the item; its ``__cause__`` is the error.
-    Leaving the loop early ends the threads.
+    Leaving the loop early ends the threads. They do not follow into a forked process: there, an iterator begun before
+    the fork raises a DataError, while the loader itself may be gone over anew.
 
     >>> from graphc.data import ArrayDataset
     >>> loader = DataLoader(ArrayDataset(np.arange(5.0)), batch_size=2, num_workers=1)
@@ -112,17 +113,18 @@ class DataLoader:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on as the loader did whose ``state_dict()`` this is; an InputError changes nothing."""
-        if set(state) != {"seed", "epoch"}:
+        if not isinstance(state, Mapping) or set(state) != {"seed", "epoch"}:
+            got = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
             raise InputError(
                 message(
                     "DataLoader: not the state of a loader",
-                    got=", ".join(map(str, state)) or "nothing",
+                    got=got or "nothing",
                     expected="seed, epoch",
                     at=user_line(),
                     created=False,
                 )
             )
-        seed, epoch = _seed(int(state["seed"])), whole(int(state["epoch"]), "epoch", 0)
+        seed, epoch = _seed(state["seed"]), whole(state["epoch"], "epoch", 0)
         self.seed, self.epoch = seed, epoch
 
     def __repr__(self) -> str:

@@ -66,8 +66,7 @@ def check_sizes(
 ) -> None:
     """Raise `ShapeError` for the first condition on sizes that does not hold, naming `inputs` and the line it is of."""
     for check, lines in checks.items():
-        left, right = dims.evaluate(check.left, env), dims.evaluate(check.right, env)
-        if not (left == right if check.relation == "==" else left >= right):
+        if not check.holds(env):
             raise ShapeError(
                 message(
                     "sizes do not fit",
@@ -76,6 +75,7 @@ def check_sizes(
                     at=user_line(),
                     created=False,
                     made=latest(lines),
+                    hint=check.hint,
                 )
             )
 

@@ -114,6 +114,20 @@ def share(states: Iterable[Any]) -> None:
 _sharing = threading.RLock()
 
 
+@contextlib.contextmanager
+def held(states: Iterable[Any]) -> Iterator[None]:
+    """No step, and no other thread, reads or writes the values of any of `states` inside this block."""
+    states = list(states)
+    while True:
+        guards = {s.guard for s in states}
+        with contextlib.ExitStack() as stack:
+            for guard in sorted(guards, key=lambda g: g.number):  # the order in which steps take them
+                stack.enter_context(guard.writing())
+            if {s.guard for s in states} == guards:  # else a step being compiled has just replaced one
+                yield
+                return
+
+
 # fork: taken while every param is at a whole step, and with every guard free in the child
 
 _held: dict[int, list[Guard]] = {}

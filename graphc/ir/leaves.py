@@ -60,9 +60,10 @@ class ParamState:
     label    the name that its module gave it, which goes before the param's own
     leaf     what stands for it among eager tensors, see `eager.params`; None until then
     since    writes that were not those of steps under the present `guard`, see `version`
+    set      how often the value was set, to the one it had before or another
     """
 
-    __slots__ = ("__weakref__", "array", "guard", "intern_key", "label", "leaf", "role", "since", "trainable")
+    __slots__ = ("__weakref__", "array", "guard", "intern_key", "label", "leaf", "role", "set", "since", "trainable")
 
     def __init__(self, array: np.ndarray, trainable: bool, role: Role | None = None, label: str | None = None):
         self.array = array
@@ -70,7 +71,7 @@ class ParamState:
         self.role, self.label = role, label
         self.leaf: Any = None
         self.guard = Guard()
-        self.since = 0
+        self.since = self.set = 0
         self.intern_key = next(_uids)
 
     @property
@@ -90,6 +91,7 @@ class ParamState:
         """Set the value between two steps."""
         with self.writing():
             self.array[...] = value
+            self.set += 1
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -25,12 +25,22 @@ class Aval(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A condition on sizes that only a call can decide: ``left == right`` (or ``left >= right``)."""
+    """A condition on sizes that only a call can decide: ``left == right`` (or another `relation`).
+
+    what, hint   what an error says was expected, and what to do
+    relation     "==", "!=" or ">="
+    """
 
     left: DimLike
     right: DimLike
     what: str
     relation: str = "=="
+    hint: str = ""
+
+    def holds(self, env: Mapping[str, int]) -> bool:
+        """Whether it does where named dims have these sizes."""
+        left, right = dims.evaluate(self.left, env), dims.evaluate(self.right, env)
+        return left == right if self.relation == "==" else left != right if self.relation == "!=" else left >= right
 
 
 class Require:
@@ -55,8 +65,17 @@ class Require:
         else:
             self.checks.append(Check(left, least, what, ">="))
 
-    def _refused(self, got: str, expected: str) -> ShapeError:
-        return ShapeError(message(f"cannot {self.op_name}", got=got, expected=expected, at=user_line(), created=False))
+    def differ(self, left: DimLike, right: DimLike, what: str, hint: str = "") -> None:
+        """`left` must not equal `right`."""
+        decided = dims.equal(left, right)
+        if decided:
+            raise self._refused(f"size {left}", what, hint)
+        if decided is None:
+            self.checks.append(Check(left, right, what, "!=", hint))
+
+    def _refused(self, got: str, expected: str, hint: str = "") -> ShapeError:
+        failed = f"cannot {self.op_name}"
+        return ShapeError(message(failed, got=got, expected=expected, at=user_line(), created=False, hint=hint))
 
 
 class Batching(NamedTuple):

@@ -176,7 +176,7 @@ class _Writer:
         updates = ", ".join(f"({self.nodes[p]}, {self.nodes[v]})" for p, v in graph.updates)
         own = {check for node in graph.nodes for check in node.checks}
         checks = [
-            f"            Check({self.value(c.left)}, {self.value(c.right)}, {c.what!a}, {c.relation!r}): (),"
+            f"            Check({', '.join(map(self.value, (c.left, c.right)))}, {', '.join(map(ascii, c[2:]))}): (),"
             for c in graph.checks
             if c not in own
         ]

@@ -156,10 +156,13 @@ class MultiheadAttention(Dropping):
         key_padding_mask   [batch, S]: True (or -inf, added) where a key is padding
         attn_mask          [L, S] or [batch * heads, L, S]: True where a query may not look, or floats that are added
         is_causal          a query looks at keys up to its own position only
+
+        Nothing is stretched: `ShapeError` for keys, values or masks of another batch or length.
         """
         query, key, value = alike(self._named(), query, key, value)
         has_rank(self._named(), query, 2, 3)
         batched = len(query.shape) == 3
+        key, value = self._fitting(query, key, value, batched)
         q, k, v = self._projected(*[self._rows(x, batched) for x in (query, key, value)])
         mask = self._mask(q, k, key_padding_mask, attn_mask, batched)
         weights = _weights(q, k, mask, flag(self._named(), "is_causal", is_causal), None)
@@ -177,10 +180,20 @@ class MultiheadAttention(Dropping):
 
     def _rows(self, x: Any, batched: bool) -> Any:
         """[batch, length, features]."""
-        has_rank(self._named(), x, 3 if batched else 2)
         if not batched:
             return expand_dims(x, axis=0)
         return x if self.batch_first else permute_dims(x, (1, 0, 2))
+
+    def _fitting(self, query: Any, key: Any, value: Any, batched: bool) -> tuple[Any, Any]:
+        """Keys and values: as many of these as of those, in batches of the size of that of the queries."""
+        keys, values = f"the keys of {self._named()}", f"the values of {self._named()}"
+        key, value = has_rank(keys, key, 3 if batched else 2), has_rank(values, value, 3 if batched else 2)
+        batch = 0 if self.batch_first else 1
+        if batched:
+            key = has_size(keys, key, batch, query.shape[batch], "the batch of the queries")
+            value = has_size(values, value, batch, query.shape[batch], "the batch of the queries")
+        length = 1 - batch if batched else 0
+        return key, has_size(values, value, length, key.shape[length], "the number of keys")
 
     def _projected(self, query: Any, key: Any, value: Any) -> list[Any]:
         """Queries, keys and values of every head: [batch, heads, length, features]."""
@@ -206,6 +219,8 @@ class MultiheadAttention(Dropping):
         if attn_mask is not None:
             (mask,) = lift(attn_mask, beside=(q,))
             has_rank(f"attn_mask of {name}", mask, 2, 3)
+            mask = has_size(f"attn_mask of {name}", mask, -2, q.shape[2], "the number of queries")
+            mask = has_size(f"attn_mask of {name}", mask, -1, k.shape[2], "the number of keys")
             total = _added(name, mask, q)
             if len(mask.shape) == 3:
                 total = reshape(total, (q.shape[0], self.num_heads, *mask.shape[1:]))
@@ -214,6 +229,8 @@ class MultiheadAttention(Dropping):
         (mask,) = lift(padding, beside=(q,))
         has_rank(f"key_padding_mask of {name}", mask, 2 if batched else 1)
         mask = has_size(f"key_padding_mask of {name}", mask, -1, k.shape[2], "the number of keys")
+        if batched:
+            mask = has_size(f"key_padding_mask of {name}", mask, 0, q.shape[0], "the batch of the queries")
         more = _added(name, mask, q)
         more = reshape(more, (mask.shape[0] if batched else 1, 1, 1, mask.shape[-1]))
         return more if total is None else total + more

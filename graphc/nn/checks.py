@@ -132,8 +132,9 @@ def has_rank(layer: str, x: Any, *ranks: int) -> Any:
 
 
 def has_size(layer: str, x: Any, axis: int, size: DimLike, what: str) -> Any:
-    """`x` with this size on axis `axis`; a named dim is checked when a step is called."""
-    if len(x.shape) < (axis + 1 if axis >= 0 else -axis) or dims.equal(x.shape[axis], size) is False:
+    """`x` with this size on axis `axis`; a named dim is checked when a step is called. A 1 is not stretched."""
+    short = len(x.shape) < (axis + 1 if axis >= 0 else -axis)
+    if short or dims.equal(x.shape[axis], size) is False or (x.shape[axis] == 1 and not isinstance(size, int)):
         place = "last axis" if axis == -1 else f"axis {axis}"
         raise ill_shaped(layer, f"{what} = {size} on its {place}", x)
     k = axis % len(x.shape)

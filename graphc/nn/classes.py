@@ -10,8 +10,9 @@ from typing import Any
 
 from ..ir import dims
 from ..ir.apply import cast, lift
-from ..ops.elementwise import equal, less, where
-from ..ops.indexing import take, take_along_axis
+from ..ir.dims import DimLike
+from ..ops.elementwise import equal, where
+from ..ops.indexing import from_front, take, take_along_axis
 from ..ops.movement import reshape
 from ..ops.rearranging import expand_dims, squeeze
 from ..ops.reduction import sum
@@ -53,8 +54,11 @@ def cross_entropy(
 
     target           numbers of classes, or probabilities: ``-sum(target * log_softmax(x))``
     weight           a factor for each class, [classes]
-    ignore_index     targets of this number count for nothing
+    ignore_index     targets of this number count for nothing; not for probabilities
     label_smoothing  how much of a target, from 0 to 1, is spread evenly over all classes (Szegedy and others 2016)
+
+    `OutOfBoundsError` for a number that is no class, negative ones included. `InputError` for an ignore_index beside
+    probabilities.
 
     >>> import graphc as gc
     >>> x, t = gc.input("x", ("n", 10), "float32"), gc.input("t", ("n",), "int64")
@@ -67,6 +71,9 @@ def cross_entropy(
     x, target, weight, axis = _scores(name, x, target, weight)
     logs = log_softmax(x, axis=axis)
     if target.dtype.kind == "f":
+        if ignore_index != IGNORED:
+            hint = "weight the losses of reduction='none' instead"
+            raise bad_argument(name, "ignore_index", ignore_index, "none where targets are probabilities", hint)
         return _of_probabilities(logs, target, weight, axis, reduction, eps)
     picked = _picked(name, logs, target, weight, axis, ignore_index, reduction)
     if eps == 0:
@@ -75,7 +82,7 @@ def cross_entropy(
     kept = _kept(target, ignore_index)
     spread = where(kept, -sum(weighted, axis=axis), 0.0)
     if reduction == "mean":
-        spread = sum(spread) / sum(_factors(logs, target, weight, axis, ignore_index))
+        spread = sum(spread) / sum(_factors(logs, target, weight, ignore_index))
     elif reduction == "sum":
         spread = sum(spread)
     return (1.0 - eps) * picked + (eps / logs.shape[axis]) * spread
@@ -126,25 +133,24 @@ def _kept(target: Any, ignored: int) -> Any:
     return ~equal(target, ignored)
 
 
-def _classes(logs: Any, target: Any, axis: int, ignored: int) -> Any:
-    """The classes to look at: 0 for targets that are ignored; a negative one is put out of range, for it is none."""
-    out_of_range = where(less(target, 0), logs.shape[axis], target)
-    return where(equal(target, ignored), 0, cast(out_of_range, target.dtype))
+def _classes(target: Any, count: DimLike, ignored: int) -> Any:
+    """The classes to look at: 0 for targets that are ignored; a negative one is out of range, for it is none."""
+    return from_front(where(equal(target, ignored), 0, target), count)
 
 
-def _factors(logs: Any, target: Any, weight: Any, axis: int, ignored: int) -> Any:
+def _factors(logs: Any, target: Any, weight: Any, ignored: int) -> Any:
     """What each target counts: its class's factor, or 1; 0 where it is ignored."""
     kept = _kept(target, ignored)
     if weight is None:
         return cast(kept, logs.dtype)
-    return where(kept, take(weight, _classes(logs, target, axis, ignored), axis=0), 0.0)
+    return where(kept, take(weight, _classes(target, weight.shape[0], ignored), axis=0), 0.0)
 
 
 def _picked(name: str, logs: Any, target: Any, weight: Any, axis: int, ignored: int, reduction: str) -> Any:
     """``-logs`` at the targets, reduced."""
     choice(name, "reduction", reduction, REDUCTIONS)
-    chosen = take_along_axis(logs, expand_dims(_classes(logs, target, axis, ignored), axis=axis), axis=axis)
-    factors = _factors(logs, target, weight, axis, ignored)
+    chosen = take_along_axis(logs, expand_dims(_classes(target, logs.shape[axis], ignored), axis=axis), axis=axis)
+    factors = _factors(logs, target, weight, ignored)
     values = where(_kept(target, ignored), -squeeze(chosen, axis=axis) * factors, 0.0)
     if reduction == "none":
         return values

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import count
 from ..ir import dims
 from ..ir.apply import apply
 from ..ir.dims import DimLike
 from ..ops.convolution import CONVOLVE, CONVOLVE_TRANSPOSED
+from ..ops.guarding import inside
 from ..ops.movement import reshape
 from ..ops.padding import pad
 from . import init
@@ -169,12 +171,12 @@ def _kernel(layer: str, weight: Any, rank: int, names: str) -> Ints:
     return sizes
 
 
-def _channels(layer: str, x: Any, rank: int, count: DimLike) -> None:
+def _channels(layer: str, x: Any, rank: int, wanted: DimLike) -> None:
     """`x` must have axes for a convolution, and as many channels as its weight."""
     has_spatial(layer, x, rank)
-    if dims.equal(x.shape[-rank - 1], count) is False:
+    if dims.equal(x.shape[-rank - 1], wanted) is False:
         axis = len(x.shape) - rank - 1
-        raise ill_shaped(layer, f"{count} channels, as its weight has, on axis {axis}", x)
+        raise ill_shaped(layer, f"{wanted} channels, as its weight has, on axis {axis}", x)
 
 
 def _parts(layer: str, weight: Any, groups: int) -> DimLike:
@@ -229,13 +231,18 @@ def _spread(layer: str, x: Any, weight: Any, bias: Any, steps: _Steps, output_pa
     _channels(layer, x, rank, channels)
     inner = _parts(layer, weight, parts)
     given = x
+    for axis, n in enumerate(x.shape[-rank:], len(x.shape) - rank):
+        k = axis - len(x.shape)
+        cut = 2 * steps.padding[k] - steps.dilation[k] * (kernel[k] - 1) - more[k]
+        least = max(1, 1 - -cut // steps.stride[k])
+        if isinstance(n, int) and n < least:
+            raise ill_shaped(layer, f"at least {count(least, 'place')} on axis {axis}, for a result of one", given)
+        x = inside(x, axis, least - 1)
     x, alone = batched(layer, x, rank)
     size = tuple(
         (n - 1) * s - 2 * a + d * (k - 1) + m + 1
         for n, s, a, d, k, m in zip(x.shape[2:], steps.stride, steps.padding, steps.dilation, kernel, more, strict=True)
     )
-    if any(isinstance(n, int) and n < 1 for n in size):
-        raise ill_shaped(layer, f"data large enough for a result of more than {list(size)} places", given)
     y = apply(
         CONVOLVE_TRANSPOSED,
         reshape(x, (x.shape[0], parts, inner, *x.shape[2:])),
@@ -314,9 +321,18 @@ class _Forward(_Convolution):
         if self.padding_mode != "zeros":
             x, *_ = together(layer, x, self.weight)
             if len(x.shape) in (rank + 1, rank + 2):
+                self._must_have_room(layer, x, steps.around(self.kernel_size))
                 around = (*[(0, 0)] * (len(x.shape) - rank), *steps.around(self.kernel_size))
                 x, steps = pad(x, around, PADDING_MODES[self.padding_mode]), replace(steps, padding="valid")
         return _convolved(layer, x, self.weight, self.bias, steps)
+
+    def _must_have_room(self, layer: str, x: Any, around: tuple[tuple[int, int], ...]) -> None:
+        """An axis must have what is copied beyond its edges, once; `pad` sees to sizes that are named."""
+        skipped = 1 if self.padding_mode == "reflect" else 0
+        for axis, pair in enumerate(around, len(x.shape) - len(around)):
+            need = 1 if self.padding_mode == "replicate" else max(pair) + skipped
+            if max(pair) and isinstance(x.shape[axis], int) and x.shape[axis] < need:
+                raise ill_shaped(layer, f"at least {count(need, 'place')} on axis {axis}, which its padding copies", x)
 
 
 class Conv1d(_Forward):

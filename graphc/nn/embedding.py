@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ir.apply import cast, lift
-from ..ops.elementwise import equal, less, stop_gradient, where
-from ..ops.indexing import take
+from ..ir.apply import lift
+from ..ops.elementwise import equal, stop_gradient, where
+from ..ops.indexing import from_front, take
 from ..ops.rearranging import expand_dims
 from . import init
 from .checks import bad_argument, flag, float_of, ill_shaped, ill_typed, whole
@@ -34,7 +34,7 @@ def embedding(x: Any, weight: Any, padding_idx: int | None = None, *, layer: str
     if len(weight.shape) != 2:
         raise ill_shaped(layer, "a weight [rows, features]", weight)
     rows = weight.shape[0]
-    y = take(weight, where(less(x, 0), cast(lift(rows, beside=(x,))[0], x.dtype), x), axis=0)
+    y = take(weight, from_front(x, rows), axis=0)
     if padding_idx is None:
         return y
     padded = equal(x, _row(layer, padding_idx, rows))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from ..errors import InputError, UnsupportedError, message, user_line
 from ..ir.dtypes import as_dtype
 from ..ir.leaves import Param, param
-from . import printing, state
+from . import naming, printing, state
 from .forwarding import called
 from .parameter import TRANSIENT, Buffer, is_buffer
 
@@ -27,6 +27,10 @@ class Module:
     ``param.grad``.
 
     training  whether `train` or `eval` was called last; True at first
+
+    `state_dict` names what it finds by the path to it, joined by dots. `InputError` for a name that would break that:
+    one with a dot in it or without a letter, keys of a dict that are written alike (1 and "1"), and the name of a
+    method.
 
     >>> import graphc as gc
     >>> from graphc import nn
@@ -80,8 +84,11 @@ class Module:
     # what is in it
 
     def __setattr__(self, name: str, value: Any) -> None:
+        found = list(_within(name, value, name))
+        if found:
+            naming.check_attribute(type(self), name)
         object.__setattr__(self, name, value)
-        for path, own in _within(name, value):
+        for path, own in found:
             if isinstance(own, Param):
                 _label(own, path)
             elif all(inner is not self for inner in own.modules()):  # a parent is no part
@@ -90,7 +97,7 @@ class Module:
 
     def _own(self) -> Iterator[tuple[str, Any]]:
         """What the attributes hold, not what is inside modules: parameters, buffers, modules, PyTorch's order."""
-        found = [pair for name, value in vars(self).items() for pair in _within(name, value)]
+        found = [pair for name, value in vars(self).items() for pair in _within(name, value, name)]
         return iter(sorted(found, key=_rank))
 
     def _all_leaves(self, prefix: str = "", above: tuple[Module, ...] = ()) -> Iterator[tuple[str, Param]]:
@@ -232,21 +239,22 @@ class Module:
     # state
 
     def state_dict(self) -> dict[str, Any]:
-        """The values of parameters and buffers by name, as arrays of their own.
+        """The values of parameters and buffers by name, as arrays of their own: all as they are after one whole step.
 
         >>> from graphc import nn
         >>> {name: value.shape for name, value in nn.Linear(3, 2).state_dict().items()}
         {'weight': (2, 3), 'bias': (2,)}
         """
-        return {name: own.value for name, own in self._persistent()}
+        return state.values(dict(self._persistent()))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> state.LoadResult:
         """Set parameters and buffers to values by name: arrays, eager tensors, or what NumPy makes arrays of.
 
         strict  refuse names that are missing or unexpected; else they are returned only
 
-        Nothing is set unless all fits: `InputError` lists every name that is missing, unexpected, of another shape, or
-        of a dtype that would be narrowed.
+        They are set together, between two steps of whatever other threads run. Nothing is set unless all fits:
+        `InputError` lists every name that is missing, unexpected, of another shape, or of a dtype that would be
+        narrowed.
         """
         return state.load(type(self).__name__, dict(self._persistent()), state_dict, strict)
 
@@ -312,16 +320,23 @@ def _blank(cls: type[Module]) -> Any:
     return object.__new__(cls)
 
 
-def _within(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Pairs (name, param or module) in an attribute: itself, or in a nesting of lists, tuples and dicts."""
+def _within(name: str, value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Pairs (name, param or module) in an attribute: itself, or in a nesting of lists, tuples and dicts.
+
+    place  where it is, as Python writes it: ``layers[0]['fc']``
+    """
     if isinstance(value, (Param, Module)):
         yield name, value
     elif isinstance(value, (list, tuple)):
         for k, part in enumerate(value):
-            yield from _within(f"{name}.{k}", part)
+            yield from _within(f"{name}.{k}", part, f"{place}[{k}]")
     elif isinstance(value, dict):
+        named: dict[str, Any] = {}
         for key, part in value.items():
-            yield from _within(f"{name}.{key}", part)
+            found = list(_within(f"{name}.{key}", part, f"{place}[{key!r}]"))
+            if found:
+                naming.check_key(place, key, named)
+            yield from found
 
 
 def _rank(pair: tuple[str, Any]) -> int:

@@ -5,7 +5,7 @@ All divide deviations from a mean by ``sqrt(var + eps)``, with the biased varian
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from ..ir import dims
 from ..ir.apply import cast, lift
 from ..ir.leaves import Param
 from ..ir.tensor import Tensor
-from ..ops.elementwise import stop_gradient
+from ..ops.elementwise import greater, stop_gradient, where
+from ..ops.guarding import unless
 from ..ops.movement import reshape
 from ..ops.power import sqrt
 from ..ops.statistics import mean
@@ -29,9 +30,9 @@ def _normalised(x: Any, centre: Any, spread: Any, eps: float) -> Any:
     return (x - centre) / sqrt(spread + eps)
 
 
-def _moments(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
-    """Mean and biased variance along `axes`, which stay with size 1; in two passes."""
-    centre = mean(x, axis=axes, keepdims=True)
+def _moments(x: Any, axes: tuple[int, ...], checked: Callable[[Any], Any] = lambda centre: centre) -> tuple[Any, Any]:
+    """Mean, as `checked` gives it back, and biased variance along `axes`, which stay with size 1; in two passes."""
+    centre = checked(mean(x, axis=axes, keepdims=True))
     deviation = x - centre
     return centre, mean(deviation * deviation, axis=axes, keepdims=True)
 
@@ -164,6 +165,10 @@ class GroupNorm(Module):
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, {affine}"
 
 
+_MANY = "more than 1 value per channel in training"
+_HINT = "drop_last=True, of step.run or a DataLoader, leaves out a last batch that is too small"
+
+
 class BatchNorm(Module):
     """Batch norm over all axes but 1 (Ioffe and Szegedy 2015), for the numbers of axes in `_RANKS`.
 
@@ -178,7 +183,8 @@ class BatchNorm(Module):
     affine, bias         whether there are a weight (at first 1) and a bias (at first 0), which needs `affine`
     track_running_stats  whether there are running statistics; without, those of the batch are always taken
 
-    Raises `ShapeError` for a batch with one value per channel in training: it has no variance.
+    Raises `ShapeError` for a batch with one value per channel in training, for it has no variance; where the size is
+    named, when a step is called, which then changes nothing. A batch of no rows leaves the running statistics alone.
     """
 
     _RANKS: tuple[int, ...] = ()
@@ -225,8 +231,12 @@ class BatchNorm(Module):
         axes = tuple(k for k in range(len(x.shape)) if k != 1)
         count = dims.product([x.shape[k] for k in axes])
         if self.training and count == 1:
-            raise ill_shaped(repr(self), "more than 1 value per channel in training", x)
-        centre, spread = _moments(x, axes)
+            raise ill_shaped(repr(self), _MANY, x, hint=_HINT)
+
+        def checked(centre: Any) -> Any:
+            return unless(centre, count, 1, f"{_MANY} of {self!r}", _HINT) if self.training else centre
+
+        centre, spread = _moments(x, axes, checked)
         if self.training and self.running_mean is not None:
             batch = [reshape(stop_gradient(s), (self.num_features,)) for s in (centre, spread)]
             self._track(x, batch[0], batch[1], count)
@@ -234,17 +244,25 @@ class BatchNorm(Module):
 
     def _track(self, x: Any, centre: Any, spread: Any, count: Any) -> None:
         own: list[Any] = [self.running_mean, self.running_var, self.num_batches_tracked]
-        unbiased = (
-            spread * count / (count - 1) if isinstance(count, int) else spread * (_as(count, x) / _as(count - 1, x))
-        )
+        if isinstance(count, int):
+            unbiased, any_rows = spread * count / (count - 1), count > 0
+        else:
+            unbiased, any_rows = spread * (_as(count, x) / _as(count - 1, x)), greater(_as(count, x), 0.0)
+
+        def moved(old: Sequence[Any], centre: Any, spread: Any) -> tuple[Any, ...]:
+            mean, variance, number = self._moved(old, centre, spread)
+            if any_rows is True:
+                return mean, variance, number
+            return where(any_rows, mean, old[0]), where(any_rows, variance, old[1]), number
+
         if isinstance(x, Eager):
             with no_grad():
                 old = lift(*own, beside=(x,))
-                for param, value in zip(own, self._moved(old, centre, unbiased), strict=True):
+                for param, value in zip(own, moved(old, centre, unbiased), strict=True):
                     param.state.write(value._array)
             return
         pending = vars(self).setdefault("_pending", _Pending())
-        pending.add(own, centre, unbiased, self._moved)
+        pending.add(own, centre, unbiased, moved)
 
     def _moved(self, old: Sequence[Any], centre: Any, spread: Any) -> tuple[Any, Any, Any]:
         """The running mean, variance and number of batches after one more batch."""

@@ -17,9 +17,9 @@ from ..ops.elementwise import where
 from ..ops.indexing import take
 from ..ops.movement import broadcast_to, reshape
 from ..ops.piecewise import maximum, minimum
-from ..ops.reduction import ARGMAX, sum
+from ..ops.reduction import sum
 from ..ops.statistics import mean
-from ..ops.windows import FIRST_MAX, as_windows
+from ..ops.windows import FIRST_MAX, as_windows, winning_place
 from .checks import bad_argument, flag, ill_typed, whole
 from .module import Module
 from .spatial import Ints, batched, has_spatial, per_axis, unbatched, wide_enough
@@ -146,10 +146,11 @@ def _largest(layer: str, x: Any, frame: _Frame, return_indices: bool) -> Any:
     windows = _Windows(layer, x, frame)
     shown = windows.shown(-math.inf)
     axis = len(shown.shape) - 1
-    largest = unbatched(apply(FIRST_MAX, shown, axes=(axis,)), windows.alone)
+    inside = (frame.kernel, frame.stride, frame.dilation, frame.padding) if any(frame.padding) else ()
+    largest = unbatched(apply(FIRST_MAX, shown, axes=(axis,), frame=inside), windows.alone)
     if not flag(layer, "return_indices", return_indices):
         return largest
-    place = apply(ARGMAX, shown, axes=(axis,))
+    place = winning_place(shown, (axis,), inside)
     found: Any = 0
     behind = math.prod(frame.kernel)
     for k, (size, dilation) in enumerate(zip(frame.kernel, frame.dilation, strict=True)):

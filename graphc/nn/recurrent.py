@@ -162,7 +162,7 @@ class Recurrent(Dropping):
                 raise ill_typed(name, f"the dtype of x, {x.dtype}", state)
             state = has_rank(name, state, 3 if batched else 2)
             state = has_size(name, has_size(name, state, 0, count, "layers * directions"), -1, hidden, "hidden_size")
-            full.append(state if batched else expand_dims(state, axis=1))
+            full.append(has_size(name, state, 1, batch, "the batch of x") if batched else expand_dims(state, axis=1))
         return [tuple(state[k] for state in full) for k in range(count)]
 
     def extra_repr(self) -> str:

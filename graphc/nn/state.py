@@ -1,4 +1,4 @@
-"""Setting params by name: all of what a model has, or a list of what does not fit."""
+"""Params by name: all of what a model has, read and set between two steps, or a list of what does not fit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ..eager.core import Tensor as Eager
 from ..errors import InputError, count, message, user_line
+from ..ir.guard import held
 from ..ir.leaves import Param
 from .parameter import RANDOM
 
@@ -29,7 +30,7 @@ class LoadResult(NamedTuple):
 
 
 def load(model: str, own: Mapping[str, Param], given: Mapping[str, Any], strict: bool) -> LoadResult:
-    """Set the params `own` to the values `given`, if all of them fit; `InputError` otherwise."""
+    """Set the params `own` to the values `given`, between two steps, if all of them fit; `InputError` otherwise."""
     if not isinstance(given, Mapping):
         raise InputError(
             message(
@@ -55,9 +56,16 @@ def load(model: str, own: Mapping[str, Param], given: Mapping[str, Any], strict:
     }
     if any(wrong.values()):
         raise _refused(model, wrong)
-    for param, array in both.values():
-        param.state.write(array)
+    with held(param.state for param, _ in both.values()):
+        for param, array in both.values():
+            param.state.write(array)
     return result
+
+
+def values(own: Mapping[str, Param]) -> dict[str, np.ndarray]:
+    """Copies of the values of all `own`, as they are between two steps."""
+    with held(param.state for param in own.values()):
+        return {name: param.state.array.copy() for name, param in own.items()}
 
 
 def _array(value: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`check_index`: the identity that makes a call check a position on an axis whose size is named."""
+"""Identities that make a call check named sizes: `check_index` a position on an axis, `check_size` a size."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from ..ir.apply import apply
 from ..ir.dims import DimLike
 from ..ir.lowering import View, identity_index
-from ..ir.op import Arr, Aval, Op, Require, Sample
+from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
 from .batching import batch_along_axis
 
 
@@ -49,4 +49,35 @@ def inside(x: Any, axis: int, index: DimLike, past: bool = False) -> Any:
     return apply(CHECK_INDEX, x, axis=axis, index=index, past=past)
 
 
-ROWS = (CHECK_INDEX,)
+def _size_infer(require: Require, x: Aval, size: DimLike, refused: DimLike, what: str, hint: str) -> Aval:
+    require.differ(size, refused, what, hint)
+    return x
+
+
+def _size_batch(how: Batching, x: Any, **attrs: Any) -> Any:
+    return apply(CHECK_SIZE, x, **attrs)
+
+
+CHECK_SIZE: Op = Op(
+    "check_size",
+    _size_infer,
+    lambda x, size, refused, what, hint: x,
+    View(identity_index),
+    vjp=(lambda ct, out, x, **attrs: apply(CHECK_SIZE, ct, **attrs),),
+    jvp=(lambda t, out, x, **attrs: apply(CHECK_SIZE, t, **attrs),),
+    batch=_size_batch,
+    sympy=lambda sp, x, **attrs: x,
+    samples=(Sample((Arr((3, 4)),), {"size": 3, "refused": 1, "what": "more than one row", "hint": ""}),),
+    traits=frozenset({"linear"}),
+)
+
+
+def unless(x: Any, size: DimLike, refused: int, what: str, hint: str = "") -> Any:
+    """`x`; a call where the named `size` is `refused` raises `ShapeError`: `what` was expected.
+
+    An int is compared by who calls this.
+    """
+    return x if isinstance(size, int) else apply(CHECK_SIZE, x, size=size, refused=refused, what=what, hint=hint)
+
+
+ROWS = (CHECK_INDEX, CHECK_SIZE)

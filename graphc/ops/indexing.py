@@ -22,7 +22,7 @@ from .batching import everywhere
 from .common import axis_index, broadcast_all, describe, dtype_error, shape_error
 from .cotangent import ZERO
 from .creation import filled, iota, zeros_like
-from .elementwise import equal, where
+from .elementwise import equal, less, where
 from .movement import broadcast_to, permute_dims, reshape
 
 _INDEX = Arr((2, 3), dtype="int64", low=-3, high=2)
@@ -32,17 +32,30 @@ _REPEATS = Arr((5,), dtype="int64", values=(1, 0, 1, -3, 2))
 # what the rows share
 
 
+_REFUSED = 2**62
+"""Taken from an index that is no place counted from the front: it is out of range then, and can still be told."""
+
+
+def from_front(index: Any, size: DimLike) -> Any:
+    """The integer tensor `index`, as int64, where a negative one is out of range: it does not count from the end."""
+    wide = cast(index, as_dtype("int64"))
+    return where(less(wide, 0), wide - _REFUSED, where(less(wide, size), wide, wide - _REFUSED))
+
+
+def range_texts(bad: Any, size: int) -> tuple[str, str]:
+    """For an error: the index that was out of range as its user knows it, and where it should be."""
+    value, least = int(bad), -size
+    if value < -_REFUSED // 2:
+        value, least = value + _REFUSED, 0
+    return str(value), f"{least} <= index < {size}" if size else "no index: the axis is empty"
+
+
 def checked_index(index: np.ndarray, size: int) -> np.ndarray:
     """`index` wrapped into 0 .. size-1, as int64; `OutOfBoundsError` for one outside -size .. size-1."""
     bad = (index < -size) | (index >= size)
     if np.any(bad):
-        raise OutOfBoundsError(
-            message(
-                "index out of range",
-                got=str(index[bad].flat[0]),
-                expected=f"{-size} <= index < {size}" if size else "no index: the axis is empty",
-            )
-        )
+        got, expected = range_texts(index[bad].flat[0], size)
+        raise OutOfBoundsError(message("index out of range", got=got, expected=expected, at=user_line(), created=False))
     whole = index.astype(np.int64)
     return np.where(whole < 0, whole + size, whole)
 

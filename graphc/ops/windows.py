@@ -24,7 +24,8 @@ from ..ir.lowering import Index, Overlap, View
 from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
 from .creation import iota
 from .elementwise import equal, where
-from .movement import with_shape
+from .movement import reshape, with_shape
+from .piecewise import maximum
 from .reduction import ARGMAX, MAX, SUM, restore
 
 Ints = tuple[int, ...]
@@ -207,23 +208,52 @@ OVERLAP: Op = Op(
 # the maximum of a window
 
 
-def _winner(x: Any, axes: Ints) -> Any:
-    """Whether an element is the first of the largest along its row."""
+def first_inside(positions: Shape, kernel: Ints, strides: Ints, dilations: Ints, low: Ints, *, beside: Any) -> Any:
+    """The number of the first place of each window that is inside, at these positions."""
+    place: Any = 0
+    for k, (count, size, s, d, a) in enumerate(zip(positions, kernel, strides, dilations, low, strict=True)):
+        outside = maximum(a - iota((count,), beside=(beside,)) * s, 0)  # before the first that is inside
+        first = outside if d == 1 else (outside + (d - 1)) // d
+        place = place * size + reshape(first, (count, *[1] * (len(positions) - 1 - k)))
+    return place
+
+
+def winning_place(x: Any, axes: Ints, frame: tuple[Ints, ...]) -> Any:
+    """Where the first of the largest stands along an axis; of windows (`frame`), never beyond the edges.
+
+    There, a -inf is the first of the largest only at place 0, where all is -inf; and no place inside comes before the
+    first one that is.
+    """
     place = apply(ARGMAX, x, axes=axes)
-    return equal(iota(x.shape, axes[0], beside=(x,)), restore(place, x.shape, axes))
+    if not frame:
+        return place
+    positions = tuple(place.shape[len(place.shape) - len(frame[0]) :])
+    return maximum(place, first_inside(positions, *frame, beside=x))
 
 
-def _first_vjp(ct: Any, out: Any, x: Any, axes: Ints) -> Any:
-    return where(_winner(x, axes), restore(ct, x.shape, axes), 0.0)
+def _winner(x: Any, axes: Ints, frame: tuple[Ints, ...]) -> Any:
+    """Whether an element is the first of the largest along its row."""
+    return equal(iota(x.shape, axes[0], beside=(x,)), restore(winning_place(x, axes, frame), x.shape, axes))
 
 
-def _first_jvp(t: Any, out: Any, x: Any, axes: Ints) -> Any:
-    return apply(SUM, where(_winner(x, axes), t, 0.0), axes=axes)
+def _first_vjp(ct: Any, out: Any, x: Any, axes: Ints, frame: tuple[Ints, ...] = ()) -> Any:
+    return where(_winner(x, axes, frame), restore(ct, x.shape, axes), 0.0)
+
+
+def _first_jvp(t: Any, out: Any, x: Any, axes: Ints, frame: tuple[Ints, ...] = ()) -> Any:
+    return apply(SUM, where(_winner(x, axes, frame), t, 0.0), axes=axes)
+
+
+def _without_frame(rule: Any) -> Any:
+    return lambda *operands, axes, frame=(): rule(*operands, axes=axes)
 
 
 FIRST_MAX = replace(
     MAX,
     name="first_max",
+    infer=_without_frame(MAX.infer),
+    numpy=_without_frame(MAX.numpy),
+    sympy=_without_frame(MAX.sympy),
     vjp=(_first_vjp,),
     jvp=(_first_jvp,),
     traits=frozenset({"by position"}),
@@ -232,9 +262,18 @@ FIRST_MAX = replace(
         Sample(
             (Arr((2, 4), values=[[1.0, 3.0, 3.0, 2.0], [5.0, 5.0, 4.0, 5.0]]),), {"axes": (1,)}, differentiable=False
         ),
+        Sample(
+            (Arr((2, 3), values=[[-math.inf, 1.0, 2.0], [3.0, 1.0, 2.0]]),),
+            {"axes": (1,), "frame": ((3,), (1,), (1,), (1,))},
+            differentiable=False,
+        ),
     ),
 )
-"""The maximum along one axis, as ``max``; its derivative goes to the first of ties, as that of ``argmax`` says."""
+"""The maximum along one axis, as ``max``; its derivative goes to the first of ties, as that of ``argmax`` says.
+
+frame  of the windows on that axis, the last one, whose places beyond the edges are -inf and get none of it: kernel,
+       strides, dilations, low
+"""
 
 
 def as_windows(

@@ -15,6 +15,7 @@ from ..eager.modes import no_grad
 from ..eager.params import leaf_of
 from ..errors import DTypeError, GradientError, InputError, ShapeError, message, user_line
 from ..ir.apply import cast, is_tensor
+from ..ir.guard import held
 from ..ir.leaves import Param
 from ..ir.leaves import param as make_param
 from ..ir.tensor import Origin, Tensor, tracing_origin
@@ -234,7 +235,7 @@ class Optimizer:
                 if param in gradients:
                     self._state_of(param, group)
         touched = [self.steps, *gradients, *[s for p in gradients for s in self.state[p].values()]]
-        with states.held(touched), no_grad():
+        with held(p.state for p in touched), no_grad():
             new = self._updates(gradients)
             states.write({param: value.numpy() for param, value in new.items()})
 
@@ -283,7 +284,7 @@ class Optimizer:
         {'steps': array(0), 'w.momentum_buffer': array([0., 0.])}
         """
         entries = self._entries()
-        with states.held(entries.values()):
+        with held(p.state for p in entries.values()):
             return {name: param.state.array.copy() for name, param in entries.items()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -312,7 +313,7 @@ class Optimizer:
                     values = self.first_state(param, group.options)
                     first.update({s: np.asarray(values[name]) for name, s in found.items()})
         arrays = states.matched(what, entries, state_dict)
-        with states.held([*entries.values(), *first]):
+        with held(p.state for p in [*entries.values(), *first]):
             states.write({**arrays, **first})
         self.state.update(fresh)
 

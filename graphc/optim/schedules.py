@@ -214,7 +214,9 @@ def one_cycle(
     anneal_strategy  "cos" or "linear"
     three_phase      down as fast as up, to where it began, and then on down
 
-    The momentum is left alone: it is PyTorch's with ``cycle_momentum=False``.
+    The momentum is left alone: it is PyTorch's with ``cycle_momentum=False``. The rate rises for
+    ``pct_start * steps - 1`` steps. InputError where a phase has no length: where these are 0; with `three_phase` where
+    one of the three would take less than a step.
 
     >>> import graphc as gc
     >>> rate = gc.optim.one_cycle(1.0, steps=100)
@@ -231,17 +233,42 @@ def one_cycle(
                 created=False,
             )
         )
+    steps = whole("one_cycle", "steps", steps)
+    pct_start = number("one_cycle", "pct_start", pct_start, most=1.0)
+    _check_phases(steps, pct_start, bool(three_phase))
     return Schedule(
         "one_cycle",
         _one_cycle,
         number("one_cycle", "max_lr", max_lr),
-        steps=whole("one_cycle", "steps", steps),
-        pct_start=number("one_cycle", "pct_start", pct_start, most=1.0),
+        steps=steps,
+        pct_start=pct_start,
         anneal_strategy=anneal_strategy,
         div_factor=number("one_cycle", "div_factor", div_factor, above=0.0),
         final_div_factor=number("one_cycle", "final_div_factor", final_div_factor, above=0.0),
         three_phase=bool(three_phase),
     )
+
+
+def _check_phases(steps: int, pct_start: float, three_phase: bool) -> None:
+    """Refuse a rise that begins and ends at the same step, and each of three phases that takes less than a step.
+
+    Of two phases each may be left out, by a `pct_start` of 0 or 1, and a rise that would take less than a step is.
+    """
+    up = pct_start * steps  # the rise ends at step up - 1, of three phases the second at 2 * up - 2, all at steps - 1
+    if three_phase:
+        fits, expected = round(up, 9) >= 2 and pct_start <= 0.5, "pct_start * steps >= 2 and pct_start <= 0.5"
+    else:
+        fits, expected = up != 1, "pct_start * steps other than 1"
+    if not fits:
+        raise InputError(
+            message(
+                "one_cycle: a phase without length",
+                got=f"steps={steps}, pct_start={pct_start:g}, three_phase={three_phase}",
+                expected=expected,
+                at=user_line(),
+                created=False,
+            )
+        )
 
 
 def _one_cycle(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,20 +10,6 @@ import numpy as np
 from ..errors import DTypeError, InputError, message, user_line
 from ..ir.leaves import Param
 from ..ir.op import Aval
-
-
-@contextlib.contextmanager
-def held(params: Iterable[Param]) -> Iterator[None]:
-    """No step, and no other thread, reads or writes any of `params` inside this block."""
-    states = [p.state for p in params]
-    while True:
-        guards = {s.guard for s in states}
-        with contextlib.ExitStack() as stack:
-            for guard in sorted(guards, key=lambda g: g.number):  # the order in which steps take them
-                stack.enter_context(guard.writing())
-            if {s.guard for s in states} == guards:  # else a step being compiled has just replaced one
-                yield
-                return
 
 
 def write(values: Mapping[Param, np.ndarray]) -> None:

@@ -20,7 +20,7 @@ from ..ops.power import square
 from ..ops.reduction import restore
 from .rules import Match, is_scalar, number
 
-_VIEWS = frozenset({"broadcast_to", "reshape", "permute_dims", "slice", "flip", "check_index", "gather"})
+_VIEWS = frozenset({"broadcast_to", "reshape", "permute_dims", "slice", "flip", "check_index", "check_size", "gather"})
 _MOST_VIEWS, _MOST_NODES = 8, 64
 
 Views = tuple[Tensor, ...]

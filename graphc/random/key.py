@@ -33,7 +33,8 @@ class Key:
 
     `counter`, an int64 param, is the step; it starts at 0. A compiled step advances it where ``updates`` has
     ``**key.updates()``, eager code by ``key.advance()``; without that, a step draws the same numbers at every call.
-    Setting ``key.counter.value`` replays from there. `words`, a uint64 param, is seed + 2**32 * stream.
+    Setting ``key.counter.value`` replays from there, also if that is its value already. `words`, a uint64 param, is
+    seed + 2**32 * stream.
 
     The number of a draw counts the symbolic draws from this key since it was made; a function that is traced again,
     for arguments of another kind, gets the numbers it got at its first trace. Eager draws are counted from 0 at each
@@ -60,7 +61,7 @@ class Key:
         self.words = param(np.asarray(words, UINT64), f"{name}_words", trainable=False)
         self.counter = param(np.asarray(0, np.int64), f"{name}_counter", trainable=False)
         self._made = 0  # symbolic draws so far
-        self._eager = (0, 0)  # the counter at the last eager draw, and the draws made there
+        self._eager = (0, 0, 0)  # the counter at the last eager draw, how often it had been set, the draws made there
 
     @property
     def seed(self) -> int:
@@ -93,16 +94,26 @@ class Key:
         <Key seed 7, stream 0, counter 1>
         """
         with _lock:
-            value = int(self.counter.value) + steps
-            self.counter.value = value
-            self._eager = (value, 0)
+            self.counter.value = int(self.counter.value) + steps  # being set, it numbers draws from 0
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """Copies of `words` and `counter`: all there is to know for drawing the same numbers again."""
-        return {"words": self.words.value, "counter": self.counter.value}
+        """All there is to know for drawing the same numbers again: copies of `words` and `counter`, and ``draws``.
+
+        ``draws`` (int64) is how many eager draws were made at this value of the counter. Symbolic draws have their
+        numbers in the graph.
+        """
+        with _lock:
+            counter, _, draws = self._now()
+            return {
+                "words": self.words.value,
+                "counter": np.array(counter, np.int64),
+                "draws": np.array(draws, np.int64),
+            }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` of a key gave; raises `InputError` where `state` has other entries.
+        """Take over what `state_dict` of a key gave; without ``draws``, eager draws are numbered from 0.
+
+        Raises `InputError` where `state` has other entries, or is of no key; then nothing has been changed.
 
         >>> import graphc as gc
         >>> key, other = gc.random.Key(7), gc.random.Key(8)
@@ -111,19 +122,24 @@ class Key:
         >>> other
         <Key seed 7, stream 0, counter 1>
         """
-        if set(state) != {"words", "counter"}:
-            raise InputError(
-                message(
-                    "cannot load the state of a Key",
-                    got=", ".join(map(str, state)) or "nothing",
-                    expected="words, counter",
-                    at=user_line(),
-                    created=False,
-                )
-            )
-        self.words.value, self.counter.value = state["words"], state["counter"]
+        if not isinstance(state, Mapping) or {"words", "counter"} != set(state) - {"draws"}:
+            got = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+            raise _bad_state(got or "nothing", "words, counter, draws")
+        words = _entry(state, "words", 0, 64)
+        counter = _entry(state, "counter", -(2**63), 63)
+        draws = _entry(state, "draws", 0, 63) if "draws" in state else 0
         with _lock:
-            self._eager = (int(self.counter.value), 0)
+            self.words.value, self.counter.value = np.asarray(words, UINT64), counter
+            self._eager = (counter, self.counter.state.set, draws)
+
+    def __getstate__(self) -> dict[str, Any]:
+        with _lock:
+            return {**vars(self), "_eager": self._now()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        counter, _, draws = self._eager
+        self._eager = (counter, self.counter.state.set, draws)  # a copy of the counter has been set as often as it was
 
     def operands(self, engine: Any) -> tuple[Any, Any]:
         """`words` and `counter` as uint64 tensors of `engine`."""
@@ -155,11 +171,14 @@ class Key:
 
     def _number_eager(self) -> int:
         with _lock:
-            now = int(self.counter.value)
-            at, made = self._eager
-            made = made if at == now else 0
-            self._eager = (now, made + 1)
+            counter, times, made = self._now()
+            self._eager = (counter, times, made + 1)
             return made
+
+    def _now(self) -> tuple[int, int, int]:
+        """The counter, how often it was set, and the eager draws made since it has been what it is."""
+        counter, times = int(self.counter.value), self.counter.state.set
+        return counter, times, self._eager[2] if self._eager[:2] == (counter, times) else 0
 
     def _checked(self, made: int) -> int:
         if made >= MOST_DRAWS:
@@ -193,4 +212,19 @@ def _word(what: str, value: Any) -> int:
             created=False,
             hint="a seed of 64 bits: gc.random.Key(seed % 2**32, seed // 2**32)" if whole and what == "seed" else "",
         )
+    )
+
+
+def _entry(state: Mapping[str, Any], name: str, least: int, bits: int) -> int:
+    """A whole number of a state, ``least <= number < 2**bits``: an int, or an array of one."""
+    array = np.asarray(state[name])
+    if array.shape == () and array.dtype.kind in "iu" and least <= int(array) < 2**bits:
+        return int(array)
+    shown = f"{array.dtype}{list(array.shape)}" if array.ndim else str(array)[:40]
+    raise _bad_state(f"{name}: {shown}", f"an int >= {'-2**63' if least else 0} and < 2**{bits}")
+
+
+def _bad_state(got: str, expected: str) -> InputError:
+    return InputError(
+        message("cannot load the state of a Key", got=got, expected=expected, at=user_line(), created=False)
     )

@@ -12,6 +12,7 @@ from ..ir import dims
 from ..ir.evaluate import evaluate
 from ..ir.graph import Graph
 from ..ir.tensor import Tensor
+from ..ops.indexing import range_texts
 from .blame import Rows, non_finite
 
 
@@ -52,8 +53,8 @@ def out_of_range(
         size = dims.evaluate(node.inputs[0].shape[axis], env)
         bad = values[(values < -size) | (values >= size)]
         if bad.size:
-            got = f"index {bad.flat[0]}" + (f" in {operand.name!r}" if operand.name else "")
-            expected = f"{-size} <= index < {size}" if size else "no index: the axis is empty"
+            value, expected = range_texts(bad.flat[0], size)
+            got = f"index {value}" + (f" in {operand.name!r}" if operand.name else "")
             break
     failed = f"index out of range in {node.op.name}{step}"
     return OutOfBoundsError(message(failed, got=got, expected=expected, at=lines[0] if lines else None))

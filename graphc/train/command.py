@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from graphc.errors import GraphcError, InputError, MissingFileError, message
+from graphc.errors import FileError, GraphcError, InputError, MissingFileError, count, message
 
 from .images import Images, images
-from .options import DEFAULTS, EPOCHS
+from .options import DEFAULTS, EPOCHS, KEPT
 from .report import confusion, picture, table
-from .training import Training, saved_settings
+from .training import Saved, Training, saved
 
 
 def train(options: argparse.Namespace) -> int:
@@ -31,6 +31,8 @@ def train(options: argparse.Namespace) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     settings, changed = _settings(options)
+    checkpoint = _checkpoint(options, settings)
+    replaced = _to_replace(checkpoint) if checkpoint.exists() and not options.resume else None
     data = _images(settings["data"], options)
     print(f"data        {settings['data']}: {len(data.x)} training and {len(data.test_x)} test images, 32 x 32")
     start = time.perf_counter()
@@ -39,10 +41,12 @@ def _train(options: argparse.Namespace) -> int:
     print(f"model       {settings['model']}: {training.model.num_parameters():,} parameters")
     print(f"compiled    in {spent:.1f} s (less when it is in the cache)")
     if options.resume:
-        training.load(_checkpoint(options, settings))
+        training.load(checkpoint)
         more = "".join(f", {name} now {value}" for name, value in changed.items())
         print(f"resumed     after {training.epochs} of {settings['epochs']} epochs{more}")
-    status = _epochs(training, _checkpoint(options, settings))
+    if replaced is not None:
+        print(f"replaces    {checkpoint}, trained for {count(replaced.epochs, 'epoch')} (--resume goes on from it)")
+    status = _epochs(training, checkpoint)
     if training.epochs and not status:
         _report(training, data, None if options.no_plot else options.output or Path(f"{_name(settings)}.png"))
     return status
@@ -51,17 +55,30 @@ def _train(options: argparse.Namespace) -> int:
 def _settings(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """All settings: those given, those of the checkpoint to resume, the defaults; and those changed by resuming."""
     given = {name: value for name in DEFAULTS if (value := getattr(options, name)) is not None}
-    saved: Mapping[str, Any] = {}
+    known: Mapping[str, Any] = {}
     if options.resume:
-        saved = saved_settings(_checkpoint(options, {**DEFAULTS, **given}))
-        for name in ("data", "model"):
-            if given.get(name, saved[name]) != saved[name]:
-                failed = f"the checkpoint was trained with --{name} {saved[name]}"
-                raise InputError(message(failed, got=f"--{name} {given[name]}"))
-    settings = {**DEFAULTS, **saved, **given}
+        known, done = saved(_checkpoint(options, {**DEFAULTS, **given}))
+        for name in KEPT:
+            if given.get(name, known[name]) != known[name]:
+                option = f"--{name.replace('_', '-')}"
+                failed = f"the checkpoint was trained with {option} {known[name]}"
+                raise InputError(message(failed, got=f"{option} {given[name]}"))
+        if given.get("epochs", done) < done:
+            failed = f"the checkpoint was trained for {count(done, 'epoch')}"
+            raise InputError(message(failed, got=f"--epochs {given['epochs']}", expected=f"{done} or more"))
+    settings = {**DEFAULTS, **known, **given}
     if settings["epochs"] is None:
         settings["epochs"] = EPOCHS[settings["data"]]
-    return settings, {name: settings[name] for name in saved if settings[name] != saved[name]}
+    return settings, {name: settings[name] for name in known if settings[name] != known[name]}
+
+
+def _to_replace(checkpoint: Path) -> Saved:
+    """What is in the file that the first epoch will replace: of this command's, or it must not be replaced."""
+    try:
+        return saved(checkpoint)
+    except FileError as error:
+        hint = "nothing but such a checkpoint is replaced: --checkpoint FILE names another file"
+        raise FileError(f"{error}\n  hint: {hint}") from error
 
 
 def _images(name: str, options: argparse.Namespace) -> Images:

@@ -23,22 +23,39 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
 }
 """The settings of a training: those that a checkpoint holds, and that ``--resume`` takes from it."""
+KEPT = ("data", "model", "batch_size")
+"""Those that resuming cannot change: weights do not fit, and the learning rate depends on the number of steps taken."""
+FITS: dict[str, Callable[[Any], bool]] = {
+    "data": lambda value: value in DATA,
+    "model": lambda value: value in MODELS,
+    "epochs": lambda value: type(value) is int and value >= 1,
+    "batch_size": lambda value: type(value) is int and value >= 1,
+    "lr": lambda value: type(value) in (int, float) and 0 < value < math.inf,
+    "momentum": lambda value: type(value) in (int, float) and 0 <= value < 1,
+    "seed": lambda value: type(value) is int and 0 <= value < 2**63,
+}
+"""Whether a value may be a setting: of a checkpoint, which may hold anything."""
 CHECKPOINTS, PICTURES = (".npz", ".safetensors"), (".png", ".pdf", ".svg", ".jpg")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Let `parser` take the arguments of the command. Settings that were not given are None."""
     few = ", ".join(f"{n} for {name}" for name, n in EPOCHS.items())
-    about = ".npz or .safetensors, written anew after every epoch"
-    rate = number("a number > 0", lambda value: 0 < value < math.inf)
-    part = number("a number >= 0 and < 1", lambda value: 0 <= value < 1)
+    about = ".npz or .safetensors, replaced after every epoch"
+    rate = number("a number > 0", FITS["lr"])
+    part = number("a number >= 0 and < 1", FITS["momentum"])
     add = parser.add_argument
     add("--data", choices=DATA, help="what to train on (default: digits, which need no files)")
     add("--root", type=Path, default=Path("data"), help="folder of MNIST's or Fashion-MNIST's files (default: data)")
     add("--download", action="store_true", help="fetch files that are not there")
     add("--model", choices=MODELS, help="lenet: two convolutions; mlp: 300 and 100 hidden units (default: lenet)")
-    add("--epochs", type=whole(1), metavar="N", help=f"passes over the training images in all (default: {few})")
-    add("--batch-size", type=whole(1), metavar="N", help="images of a step (default: 100)")
+    add(
+        "--epochs",
+        type=whole(1),
+        metavar="N",
+        help=f"passes over the images in all, with those resumed (default: {few})",
+    )
+    add("--batch-size", type=whole(1), metavar="N", help="images of a step; resuming keeps it (default: 100)")
     add("--lr", type=rate, metavar="RATE", help=f"highest learning rate; {SHAPE} (default: 0.05)")
     add("--momentum", type=part, metavar="M", help="of gradient descent (default: 0.9)")
     add("--seed", type=whole(0), metavar="N", help="of first weights and the order of the images (default: 0)")

@@ -15,7 +15,7 @@ from graphc.errors import FileError, message
 
 from .images import Images
 from .models import model
-from .options import DEFAULTS
+from .options import DEFAULTS, FITS
 
 IMAGES_AT_ONCE = 500
 """Test images that are guessed in one step: what lies between the layers stays small."""
@@ -92,15 +92,34 @@ class Training:
         self.history = gc.load(path, model=self.model, opt=self.opt)["history"]
 
 
-def saved_settings(path: Path) -> dict[str, Any]:
-    """The settings of a checkpoint. Raises FileError where it is none of this command's."""
+class Saved(NamedTuple):
+    """How far a training had come that wrote a checkpoint: its settings, and how many epochs were done."""
+
+    settings: dict[str, Any]
+    epochs: int
+
+
+def saved(path: Path) -> Saved:
+    """What a checkpoint says before its training is made. Raises FileError where it is none of this command's."""
     found = gc.load(path)
-    if found.get("train") != 1 or set(found.get("settings", ())) != set(DEFAULTS):
-        raise FileError(
-            message(
-                f"{path} is not a checkpoint of the train command",
-                got=f"one that holds {', '.join(found) or 'nothing'}",
-                expected="train, settings, history, model, opt",
-            )
-        )
-    return dict(found["settings"])
+    settings, history = found.get("settings"), found.get("history")
+    if found.get("train") != 1 or not {"settings", "history", "model", "opt"} <= set(found):
+        raise _foreign(path, f"one that holds {', '.join(found) or 'nothing'}", "train, settings, history, model, opt")
+    if not isinstance(settings, dict) or set(settings) != set(DEFAULTS):
+        shown = ", ".join(settings) if isinstance(settings, dict) else str(settings)[:40]
+        raise _foreign(path, f"settings {shown}", ", ".join(DEFAULTS))
+    for name, value in settings.items():
+        if not FITS[name](value):
+            raise _foreign(path, f"{name} {str(value)[:40]}", "the settings of a training")
+    if not isinstance(history, list) or not all(_is_epoch(e) for e in history) or len(history) > settings["epochs"]:
+        expected = f"a loss and an accuracy of at most {settings['epochs']} epochs"
+        raise _foreign(path, f"history {str(history)[:40]}", expected)
+    return Saved(settings, len(history))
+
+
+def _is_epoch(value: Any) -> bool:
+    return isinstance(value, list) and list(map(type, value)) == [float, float]
+
+
+def _foreign(path: Path, got: str, expected: str) -> FileError:
+    return FileError(message(f"{path} is not a checkpoint of the train command", got=got, expected=expected))

@@ -35,6 +35,7 @@ _AS_NUMPY = frozenset(
         "pad",
         "concat",
         "check_index",
+        "check_size",
         "gather",
         "scatter_add",
         "scatter_set",
