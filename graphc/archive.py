@@ -42,6 +42,17 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     text = json.dumps(_encode(content, "", arrays))
     header = json.dumps({"graphc": VERSION, "crc": zlib.crc32(text.encode()), "content": text})
     target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise MissingFileError(
+            message(
+                f"cannot write {os.fspath(path)}",
+                got=f"no folder {str(target.parent)!r}",
+                expected="a folder that is there",
+                at=user_line(),
+                created=False,
+                hint="pathlib.Path(folder).mkdir(parents=True)",
+            )
+        )
     part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
     try:
         kind.write(part, arrays, header)

@@ -59,6 +59,7 @@ def load(path: str | os.PathLike[str], /, *unnamed: Any, **into: Any) -> dict[st
     `save`, or does not fit `into`; then nothing has been changed.
 
     >>> import pathlib, tempfile
+    >>> import numpy as np
     >>> import graphc as gc
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = pathlib.Path(folder, "best.safetensors")

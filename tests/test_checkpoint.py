@@ -702,3 +702,15 @@ def test_each_part_has_a_name(tmp_path):
         assert lines[0] == f"{text}: got Param, expected each part by name"
         assert lines[-1] == f"  hint: gc.{function.__name__}(path, model=model)"
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(gc.MissingFileError) as caught:
+        gc.save(tmp_path / "no" / "run.npz", epoch=1)
+    lines = str(caught.value).splitlines()
+    folder = str((tmp_path / "no").resolve())
+    assert (
+        lines[0]
+        == f"cannot write {tmp_path / 'no' / 'run.npz'}: got no folder {folder!r}, expected a folder that is there"
+    )
+    assert lines[-1] == "  hint: pathlib.Path(folder).mkdir(parents=True)"

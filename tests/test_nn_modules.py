@@ -213,7 +213,7 @@ def test_to_makes_a_converted_copy() -> None:
         net.to("cuda")
     assert text_of(info.value) == (
         "Net cannot be moved: got device 'cuda', expected 'cpu', or a dtype\n  at LINE\n"
-        '  hint: steps run on GPUs, modules do not: gc.compile(..., target="cuda")'
+        "  hint: graphc computes on the CPU; steps for NVIDIA GPUs are planned"
     )
     with pytest.raises(AttributeError, match=r"model = model\.to\('float64'\) makes a converted copy"):
         net.double()

@@ -339,3 +339,13 @@ def test_batches_of_two_names_are_compared_by_the_call() -> None:
     assert step(two, two).shape == (2, 5, 4)
     with pytest.raises(gc.ShapeError, match="m = 1"):
         step(two, two[:1])
+
+
+def test_float_targets_where_numbers_of_classes_are_meant():
+    scores, t = gc.input("scores", ("n", 10), "float32"), gc.input("t", ("n",), "float32")
+    with pytest.raises(gc.ShapeError) as caught:
+        gc.nn.cross_entropy(scores, t)
+    assert "expected integers, one for each row of scores, or probabilities of the shape of the scores" in str(
+        caught.value
+    )
+    assert str(caught.value).endswith("hint: numbers of classes: t.astype('int64')")

@@ -211,7 +211,7 @@ def cpu(self: Tensor) -> Tensor:
 
 
 def cuda(self: Tensor, device: Any = "cuda") -> Tensor:
-    """`UnsupportedError`: compiled steps run on GPUs, the eager engine does not."""
+    """`UnsupportedError`: there is no other device than the CPU."""
     check_device(device)
     return self
 

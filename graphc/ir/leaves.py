@@ -246,7 +246,8 @@ def input(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
     shape  ints and dim names: ``("batch", 3)`` takes any batch size at call time, without recompiling
     dtype  bool, an integer type, float32 or float64
 
-    >>> input("x", ("batch", 3), "float32")
+    >>> import graphc as gc
+    >>> gc.input("x", ("batch", 3), "float32")
     <Tensor 'x' input float32[batch, 3]>
     """
     if not isinstance(name, str) or not name.strip():
@@ -294,7 +295,8 @@ def param(value: Any, name: str | None = None, trainable: bool = True, *, role: 
     trainable  False freezes it for optimisers
     role       what it is to a module, see `gc.nn.Parameter` and `gc.nn.Buffer`
 
-    >>> param(0.5, name="w").value
+    >>> import graphc as gc
+    >>> gc.param(0.5, name="w").value
     array(0.5)
     """
     array = _numbers(value.value if isinstance(value, Param) else value, "param")

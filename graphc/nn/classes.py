@@ -89,6 +89,9 @@ def cross_entropy(
 
 
 def _of_probabilities(logs: Any, target: Any, weight: Any, axis: int, reduction: str, eps: float) -> Any:
+    if len(target.shape) == len(logs.shape) - 1:
+        expected = "integers, one for each row of scores, or probabilities of the shape of the scores"
+        raise ill_shaped("cross_entropy", expected, logs, target, hint="numbers of classes: t.astype('int64')")
     same_shape("cross_entropy", logs, target)
     target = cast(target, logs.dtype)
     if eps:

@@ -277,7 +277,7 @@ class Module:
                     expected="'cpu', or a dtype",
                     at=user_line(),
                     created=False,
-                    hint='steps run on GPUs, modules do not: gc.compile(..., target="cuda")',
+                    hint="graphc computes on the CPU; steps for NVIDIA GPUs are planned",
                 )
             )
         dtype = as_dtype(target)

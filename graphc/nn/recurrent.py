@@ -228,6 +228,7 @@ class LSTM(Recurrent):
 
     With dropout, a compiled step advances the key by the module's `updates`:
 
+    >>> import numpy as np
     >>> import graphc as gc
     >>> lstm = nn.LSTM(3, 4, num_layers=2, dropout=0.5)
     >>> x = gc.input("x", (5, "n", 3), "float32")

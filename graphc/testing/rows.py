@@ -61,8 +61,8 @@ def row_statement(d: Any, chosen: RowFunction) -> str | None:
             return None
         names.append(y)
     texts = [_inside(d, name, spec) for name, spec in zip(names, chosen.operands, strict=True)]
-    if chosen.name == "copysign":  # inf - inf may be any nan, and its sign either
-        texts[1] = f"gc.where({texts[1]} == {texts[1]}, {texts[1]}, 1)"
+    if chosen.name in ("copysign", "signbit"):  # inf - inf may be any nan, and its sign either
+        texts[-1] = f"gc.where({texts[-1]} == {texts[-1]}, {texts[-1]}, 1)"
     return f"gc.{chosen.name}({chosen.first}{', '.join(texts)})"
 
 
