@@ -292,3 +292,25 @@ def test_error_text(call: Any, text: str) -> None:
     with pytest.raises(gc.GraphcError) as caught:
         call()
     assert str(caught.value).split("\n")[0] == text
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda v: nn.functional.avg_pool1d(v, 1, 3),
+        lambda v: nn.functional.max_pool1d(v, 1, 3),
+        lambda v: nn.functional.conv1d(v, gc.ones((1, 1, 1), "float64"), stride=3),
+        lambda v: nn.functional.conv_transpose1d(v, gc.ones((1, 1, 1), "float64"), padding=1),
+    ],
+    ids=["avg_pool1d", "max_pool1d", "conv1d", "conv_transpose1d"],
+)
+def test_an_index_out_of_range_is_an_error_where_no_window_reads_it(read: Any) -> None:
+    x, i = gc.input("x", (1, 1, 4), "float64"), gc.input("i", (1, 1, 4), "int64")
+    step = gc.compile([x, i], read(gc.take_along_axis(x, i, axis=2)))
+    values, places = np.arange(4.0).reshape(1, 1, 4), np.zeros((1, 1, 4), "int64")
+    assert np.isfinite(step(values, places)).all()
+    for place in range(4):
+        wrong = places.copy()
+        wrong[0, 0, place] = 4
+        with pytest.raises(gc.OutOfBoundsError):
+            step(values, wrong)

@@ -41,6 +41,9 @@ _SIMPLE = frozenset(
     | {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
 )
 
+_LEAVE_OUT = frozenset({"slice", "windows", "overlap", "convolve", "convolve_transposed", "convolve_weights"})
+"""Rows that may read some elements of an operand only: windows further apart than they are wide, say."""
+
 
 @dataclass
 class Storage:
@@ -96,8 +99,8 @@ def decide(graph: Graph) -> Storage:
             if node.shape == () and isinstance(lower, (Map, Generate)) and known.issuperset(node.inputs):
                 known.add(node)
             computes = (isinstance(lower, (Map, Gather)) and node not in known) or cone[node] >= MAX_CONE
-            if node in checked and any(reader.op.name == "slice" for reader in readers[node]):
-                soft.add(node)  # a slice leaves out elements: an index out of range there would go unnoticed
+            if node in checked and any(reader.op.name in _LEAVE_OUT for reader in readers[node]):
+                soft.add(node)  # an index out of range would go unnoticed where its element is left out
             elif computes and (
                 _worth_storing(node, readers[node], work[node], cone[node])
                 or (work[node] > 0 and _convolved(node, readers))
