@@ -127,19 +127,20 @@ def test_a_process_that_dies_and_one_that_hangs() -> None:
 def test_every_row_is_in_some_random_program() -> None:
     """Elementwise rows have statements of their own; the others are met soon.
 
-    Those of random numbers have their bits compared by `test_random_numbers`; two stand in gradients only.
+    Those of random numbers have their bits compared by `test_random_numbers`; two stand in gradients only, and
+    `check_size` in layers that refuse a size.
     """
     statements = {c.name for c in CALLABLES}
     elementwise = {op.name for op in OPS.values() if isinstance(op.lower, Map)}
-    drawing, backward = {"philox", "multiply_high", "box_muller"}, {"convolve_weights", "overlap"}
+    drawing, elsewhere = {"philox", "multiply_high", "box_muller"}, {"convolve_weights", "overlap", "check_size"}
     assert elementwise - statements == {"astype", "ct_mul", "integer_pow", "zero_mul"} | drawing
     seen: set[str] = set()
     numbers = random.Random(11)
     for _ in range(600):
-        if set(OPS) <= seen | statements | drawing | backward:
+        if set(OPS) <= seen | statements | drawing | elsewhere:
             break
         seen |= rows_of(generate(numbers))
-    assert not set(OPS) - seen - statements - drawing - backward
+    assert not set(OPS) - seen - statements - drawing - elsewhere
 
 
 def test_statements_of_rows_can_be_built() -> None:
