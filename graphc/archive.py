@@ -184,7 +184,7 @@ def _write_npz(path: Path, arrays: Arrays, header: str) -> None:
 
 def _read_npz(path: Path) -> tuple[Arrays, str]:
     """Nothing is read before it is known that `write` may have made all of it, and that the file has room for it."""
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:  # one file, though others replace it meanwhile
         members = archive.infolist()
         names = [member.filename for member in members]
         if META not in names:
@@ -193,7 +193,7 @@ def _read_npz(path: Path) -> tuple[Arrays, str]:
         if packed:
             got = f"npz with {packed[0]} compressed or encrypted"
             raise _UnfitError(got, "one that gc.save wrote, with all as it is")
-        size, room = sum(member.file_size for member in members), path.stat().st_size
+        size, room = sum(member.file_size for member in members), os.fstat(file.fileno()).st_size
         if size > room:
             raise _UnfitError(f"npz with {size} bytes by its table, {room} in all", "a whole npz file, not cut off")
         # whole members: zipfile then compares their checksums
