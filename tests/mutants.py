@@ -222,13 +222,14 @@ class _Unit:
         candidates = [n for n in _scopes(self.statement) if _first_line(n) == code.co_firstlineno]
         candidates = [n for n in candidates if getattr(n, "name", "<lambda>") == code.co_name]
         for node in candidates:
-            saved = node.body
+            scope: Any = node  # a def, whose body is a list, or a lambda, whose body is an expression
+            saved = scope.body
             marker = ast.Constant("marker of a function")
-            node.body = marker if isinstance(node, ast.Lambda) else [ast.Return(marker), *saved]  # type: ignore
+            scope.body = marker if isinstance(node, ast.Lambda) else [ast.Return(marker), *saved]
             try:
                 found = [p for p, c in _nested(self.compiled()) if "marker of a function" in c.co_consts]
             finally:
-                node.body = saved  # type: ignore[attr-defined]
+                scope.body = saved
             if self.path in found and len(min(found, key=len)) == len(self.path):
                 return node
         raise LookupError(f"no tree for {code}")
