@@ -161,10 +161,8 @@ def _misfits(target: Any, value: Any, place: str) -> Iterator[str]:
         yield f"{place}: not in the file"
     elif isinstance(target, (Param, np.ndarray)):
         want = target.state.array if isinstance(target, Param) else target
-        wanted = (
-            want.dtype.newbyteorder("="),
-            want.shape,
-        )  # a file has no byte order: arrays come back in the machine's
+        # A file has no byte order: arrays come back in the machine's.
+        wanted = (want.dtype.newbyteorder("="), want.shape)
         same = isinstance(value, np.ndarray) and (value.dtype, value.shape) == wanted
         if not same:
             yield f"{place}: {_shown(value)} in the file, {_shown(want)} expected"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
-from graphc.codegen import cpu
+from graphc.codegen import lanes
 from graphc.schedule import chunks
 from graphc.schedule.chunks import chunking
 
@@ -43,7 +43,7 @@ def finely_cut() -> Any:
         patch.setattr(chunks, "GRAIN", 20)
         patch.setattr(chunks, "ALIGNED", 4)
         patch.setattr(chunks, "LEAST_SUMMED", 2)
-        patch.setattr(cpu, "LANES", 4)
+        patch.setattr(lanes, "LANES", 4)
         inputs, outputs = fused()
         return gc.compile(inputs, outputs, threads=2)
 

@@ -1,4 +1,4 @@
-"""Products of matrices as text: the functions that kernels call for a part of one, see `ir.loops.Dot`.
+"""Products of matrices as text: the printer's part, and the functions that kernels call for a part of one.
 
 ``dot_...`` computes a part by BLAS. ``mended_...`` stands behind it where the product has a guard (see `ops.guarded`):
 BLAS knows none, so that what came out as nan is summed again. Each has two bodies: NumPy where jit is disabled, and
@@ -7,7 +7,90 @@ LLVM for compiled kernels, of one routine for each dtype in a kernel: numba woul
 
 from __future__ import annotations
 
+from ..ir.dims import DimLike
+from ..ir.loops import Dot, Kernel
+from ..ir.tensor import Tensor
+from ..ops.guarded import sides
 from ..schedule.chunks import TILE
+from .scalar import Printer
+
+
+class ProductPrinter:
+    """Prints `Dot`; mixed into the printer of kernels."""
+
+    kernel: Kernel
+    printer: Printer
+    helpers: set[str]
+
+    def line(self, depth: int, text: str, node: Tensor | None = None) -> None:
+        raise NotImplementedError
+
+    def print_dot(self, s: Dot, depth: int) -> None:
+        x, y, out = s.x, s.y, s.out
+        if s.part in ("batch", "rows", "terms"):
+            self.dot_in_chunk(s, depth)
+            return
+        if s.part == "tile":
+            tile = "c"
+            if s.batched:
+                tiles = f"({_tiles_of(out)})"
+                self.line(depth, f"b = c // {tiles}")
+                x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
+                tile = f"c - b * {tiles}"
+            self.print_part(s, "tile", depth, x, y, out, tile)
+            return
+        if s.batched:
+            batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
+            self.line(depth, f"for b in range({batch}):")
+            depth += 1
+            x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
+        x = f"{x}.T" if s.x_transposed else x
+        y = f"{y}.T" if s.y_transposed else y
+        self.print_part(s, "whole", depth, x, y, out)
+
+    def print_part(self, s: Dot, part: str, depth: int, x: str, y: str, out: str, *numbers: str) -> None:
+        """The call of the function for a part of a product, and behind it of that which mends it under a guard."""
+        transposed = () if part == "whole" else (str(s.x_transposed), str(s.y_transposed))
+        arguments = [x, y, out, *transposed, *numbers]
+        self.helpers.add("products")
+        self.line(depth, f"dot_{part}({', '.join(arguments)})", s.node)
+        if s.guard:
+            arguments += [str(side) for side in sides(s.guard)]
+            self.line(depth, f"mended_{part}({', '.join(arguments)})", s.node)
+
+    def of_batch(self, array: str, batch: tuple[tuple[DimLike, DimLike | None] | None, ...]) -> str:
+        """The matrix number b of an array, see `Dot`."""
+        if not batch:
+            return f"{array}[b]"
+        places = []
+        for axis in batch:
+            if axis is None:
+                places.append(":")
+                continue
+            divisor, modulus = axis
+            place = "b" if divisor == 1 else f"b // {self.printer.size(divisor)}"
+            places.append(place if modulus is None else f"{place} % {self.printer.size(modulus)}")
+        return f"{array}[{', '.join(places)}]"
+
+    def dot_in_chunk(self, s: Dot, depth: int) -> None:
+        """What of a product belongs to the rows of a chunk."""
+        x, y, out = s.x, s.y, f"{s.out}[c]" if s.part == "terms" else s.out
+        if s.batched:
+            self.line(depth, f"for b in range({'start, stop' if s.part == 'batch' else f'{out}.shape[0]'}):")
+            depth += 1
+            x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
+        if s.part == "batch":
+            self.line(depth, f"for t in range({_tiles_of(s.out)}):")
+            self.print_part(s, "tile", depth + 1, x, y, out, "t")
+            return
+        self.print_part(s, s.part, depth, x, y, out, "start", "stop")
+
+
+def _tiles_of(out: str) -> str:
+    """How many tiles a matrix of a batch has."""
+    rows, columns = (f"(({out}.shape[{k}] + {TILE - 1}) // {TILE})" for k in (1, 2))
+    return f"{rows} * {columns}"
+
 
 PRODUCTS = '''\
 if numba.config.DISABLE_JIT:

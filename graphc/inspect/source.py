@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..codegen.cpu import KernelText, ProgramText
+from ..codegen.cpu import ProgramText
+from ..codegen.kernel import KernelText
 from ..errors import one_line
 from ..ir import dims
 from ..ir.dims import DimLike

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..codegen.cpu import KernelPrinter, KernelText, ProgramText, support
+from ..codegen.cpu import ProgramText, support
+from ..codegen.kernel import KernelPrinter, KernelText
 from ..ir.graph import Graph
 from ..runtime import files
 from ..schedule.plan import Plan

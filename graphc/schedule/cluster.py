@@ -16,7 +16,7 @@ from ..ir.expr import Var
 from ..ir.tensor import Tensor
 from . import chunks
 from .chunks import Chunking
-from .convolutions import by_image, layout_of, reads_as_weights
+from .convolution_layout import by_image, layout_of, reads_as_weights
 from .fuse import FUSIBLE, MAX_SIZE, Group
 from .overlap import has_rows
 from .products import product_of

@@ -9,17 +9,17 @@ only read (`plainly`), it is the sum that defines it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from ..ir import dims
 from ..ir.dims import DimLike, Shape
-from ..ir.expr import Expr, Load, Var, call, index, lit
-from ..ir.loops import ArrayArg, Batches, Chunks, Combine, Finish, For, If, Init, MatrixStep, Statement, Store
-from ..ir.lowering import Alias, Convolve, Gather, Map, View
+from ..ir.expr import Expr, Load, Var, index, lit
+from ..ir.loops import ArrayArg, Batches, Chunks, Combine, Finish, For, Init, MatrixStep, Statement, Store
+from ..ir.lowering import Convolve
 from ..ir.tensor import Tensor
 from ..ops.guarded import EXCHANGED, sides
 from .chunks import Chunking, image_chunks
-from .products import guarded_term
+from .convolution_layout import layout_of
+from .convolution_sums import PlainConvolution
 from .storage import is_view
 from .units import Index, Unit
 from .values import KernelWriter, Scope
@@ -32,107 +32,10 @@ FIRST = Var("first")
 """The first chunk of this call of a kernel: scratch memory of its own for each thread."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The sizes of a convolution, spatial axes filled up with leading ones to three."""
-
-    sizes: dict[str, DimLike]  # n, g, o, c
-    y: Shape
-    x: Shape
-    w: Shape
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    low: tuple[int, ...]
-
-    @property
-    def reach(self) -> Shape:
-        """How many places windows cover along each axis, from -low on."""
-        return tuple(
-            _larger((p - 1) * s + (k - 1) * d + 1, 0)
-            for p, k, s, d in zip(self.y, self.w, self.strides, self.dilations, strict=True)
-        )
-
-    @property
-    def inside(self) -> bool:
-        """Whether windows never reach beyond the image."""
-        ends = zip(self.x, self.reach, self.low, strict=True)
-        return not any(self.low) and all(dims.nonnegative(n - r + a) for n, r, a in ends)
-
-    @property
-    def frame(self) -> Shape:
-        """Room for the image and all that windows reach."""
-        return tuple(a + _larger(n, r - a) for n, r, a in zip(self.x, self.reach, self.low, strict=True))
-
-    @property
-    def work(self) -> DimLike:
-        """Multiplications for one image."""
-        places = dims.product(self.w) * dims.product(self.y)
-        return self.sizes["g"] * self.sizes["o"] * self.sizes["c"] * places
-
-    @property
-    def pointwise(self) -> bool:
-        """Whether every window is one place, and every place a window."""
-        return self.inside and set(self.w) == {1} == set(self.strides) and self.x == self.y
-
-    def shape(self, letters: str, spatial: Shape) -> Shape:
-        return (*[self.sizes[c] for c in letters], *spatial)
-
-
-def _larger(a: DimLike, b: DimLike) -> DimLike:
-    if isinstance(a, int) and isinstance(b, int):
-        return max(a, b)
-    return b + dims.max0(a - b)
-
-
-def layout_of(node: Tensor) -> Layout:
-    """The layout of a convolution's node."""
-    lower = node.op.lower
-    assert isinstance(lower, Convolve)
-    a, b = node.inputs
-    y, x, w = {"y": (node, a, b), "x": (a, node, b), "w": (a, b, node)}[lower.result]
-    missing = 6 - len(y.shape)
-
-    def filled(spatial: tuple, value: int) -> tuple:
-        return (*[value] * missing, *spatial)
-
-    attrs = node.attrs
-    return Layout(
-        {"n": x.shape[0], "g": w.shape[0], "o": w.shape[1], "c": w.shape[2]},
-        filled(y.shape[3:], 1),
-        filled(x.shape[3:], 1),
-        filled(w.shape[3:], 1),
-        filled(attrs["strides"], 1),
-        filled(attrs["dilations"], 1),
-        filled(attrs["low"], 0),
-    )
-
-
-def by_image(node: Tensor) -> bool:
-    """Whether an image of a convolution's value is complete once its loops have come to that image."""
-    lower = node.op.lower
-    assert isinstance(lower, Convolve)
-    return lower.result != "w"
-
-
-def reads_as_weights(node: Tensor, operand: Tensor) -> bool:
-    """Whether a convolution's weights are computed from `operand` as they are read: all belong to every image."""
-    if not by_image(node):
-        return False
-    stack, seen = [node.inputs[1]], set()
-    while stack:
-        one = stack.pop()
-        if one is operand:
-            return True
-        if one not in seen and isinstance(one.op.lower, (Alias, Gather, Map, View)):
-            seen.add(one)
-            stack.extend(one.inputs)
-    return False
-
-
 def convolve(writer: KernelWriter, unit: Unit) -> None:
     """The kernel of a convolution, a transposed one, or the gradient of one by its weights."""
     if not writer.chunked:
-        _Plain(writer, unit.node).write()
+        PlainConvolution(writer, unit.node).write()
         return
     layout = layout_of(unit.node)
     cut = image_chunks(layout.sizes["n"], layout.work)
@@ -433,96 +336,3 @@ class _ByWeights(_Blocked):
 
         self.loops(Scope(behind, 0, self.writer.root), shape, element)
         return behind
-
-
-# by its definition
-
-
-class _Plain:
-    """The sum that defines an element, in loops over the axes of the result."""
-
-    def __init__(self, writer: KernelWriter, node: Tensor):
-        self.writer, self.node = writer, node
-        lower = node.op.lower
-        assert isinstance(lower, Convolve)
-        self.out = lower.result
-        self.rank = len(node.shape) - 3
-        a, b = node.inputs
-        self.operands = dict(zip({"y": "xw", "x": "yw", "w": "yx"}[self.out], (a, b), strict=True))
-        self.shapes = {**{k: v.shape for k, v in self.operands.items()}, self.out: node.shape}
-
-    def write(self) -> None:
-        axes = {"y": "ngo", "x": "ngc", "w": "goc"}[self.out]
-        spatial = {"y": "p", "x": "i", "w": "k"}[self.out]
-        summed = {"y": ("c", "k"), "x": ("o", "k"), "w": ("n", "p")}[self.out]
-        writer, node = self.writer, self.node
-        place: dict[str, Expr] = {}
-        scope = writer.root
-        outer = [*axes, *[f"{spatial}{j}" for j in range(self.rank)]]
-        for name, size in zip(outer, node.shape, strict=True):
-            scope, place[name] = self.loop(scope, size, "map")
-        total = writer.name("s")
-        scope.body.append(Init(total, lit(0, node.dtype), node))
-        inner = scope
-        for name in (summed[0], *[f"{summed[1]}{j}" for j in range(self.rank)]):
-            inner, place[name] = self.loop(inner, self.size(name), "reduce")
-        self.term(inner, place, total)
-        while inner is not scope:
-            inner = writer.close(inner)
-        at = tuple(place[name] for name in outer)
-        scope.body.append(Store(writer.memory(node, True).name, at, Var(total, node.dtype), node))
-        while scope is not writer.root:
-            scope = writer.close(scope)
-
-    def loop(self, scope: Scope, size: DimLike, kind: str) -> tuple[Scope, Expr]:
-        """A loop and its variable; none over the only element."""
-        return (scope, index(0)) if size == 1 else (self.writer.open(scope, size, kind), Var(f"i{scope.rank}"))
-
-    def size(self, name: str) -> DimLike:
-        if name in "noc":
-            array, axis = {"n": ("y", 0), "o": ("w", 1), "c": ("w", 2)}[name]
-            return self.shapes[array][axis]
-        return self.shapes[{"p": "y", "k": "w"}[name[0]]][3 + int(name[1:])]
-
-    def term(self, scope: Scope, place: dict[str, Expr], total: str) -> None:
-        """``total += a * b``, where the position that the others say is inside."""
-        found, conditions = dict(place), []
-        attrs = self.node.attrs
-        for j in range(self.rank):
-            s, d, low = (attrs[name][j] for name in ("strides", "dilations", "low"))
-            k, positions, size = place[f"k{j}"], self.shapes["y"][3 + j], self.shapes["x"][3 + j]
-            kernel = self.shapes["w"][3 + j]
-            if self.out == "x":
-                ahead = place[f"i{j}"] + index(low) - k * index(d)
-                if not (isinstance(kernel, int) and (kernel - 1) * d <= low):
-                    conditions.append(ahead >= index(0))
-                if s != 1:
-                    conditions.append(call("eq", call("mod_nonneg", ahead, index(s)), index(0)))
-                    ahead = call("floordiv_nonneg", ahead, index(s))
-                if not dims.nonnegative((positions - 1) * s - (size - 1 + low)):
-                    conditions.append(ahead < index(positions))
-                found[f"p{j}"] = ahead
-            else:
-                where = place[f"p{j}"] * index(s) + k * index(d) - index(low)
-                if low:
-                    conditions.append(where >= index(0))
-                if not dims.nonnegative(size - ((positions - 1) * s + (kernel - 1) * d + 1 - low)):
-                    conditions.append(where < index(size))
-                found[f"i{j}"] = where
-        if conditions:
-            guard = conditions[0]
-            for condition in conditions[1:]:
-                guard = call("logical_and", guard, condition)
-            branch = If(guard)
-            scope.body.append(branch)
-            scope = Scope(branch.body, scope.rank, scope, guarded=True)
-        names = {"y": ("n", "g", "o", "p"), "x": ("n", "g", "c", "i"), "w": ("g", "o", "c", "k")}
-        factors = []
-        for name, operand in self.operands.items():
-            *axes, spatial = names[name]
-            at = (*[found[c] for c in axes], *[found[f"{spatial}{j}"] for j in range(self.rank)])
-            factors.append(self.writer.value(operand, at, scope))
-        scope.body.append(Combine(total, "add", guarded_term(self.node, *factors), None, self.node))
-
-
-__all__ = ["Layout", "convolve", "convolve_in_chunks", "layout_of"]

@@ -1,0 +1,283 @@
+"""One kernel of the loop IR as the text of a function, for numba to compile or to be read.
+
+The text uses local names only (a0 arrays, n0 sizes, v0 values, s0 accumulators), never the user's, so equal kernels
+have equal text and are compiled once. `#@k` marks statement k; `inspect.source` renders the marks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..ir.dims import DimLike, product
+from ..ir.dtypes import BOOL, FLOAT32, FLOAT64
+from ..ir.expr import Call, Expr, Lit, Load, Var
+from ..ir.loops import (
+    Argsort,
+    Chunks,
+    Combine,
+    Dot,
+    Finish,
+    Finite,
+    For,
+    If,
+    Init,
+    Kernel,
+    Let,
+    Statement,
+    Store,
+    StoreCombine,
+    walk,
+)
+from ..ir.tensor import Tensor
+from .convolutions import ConvolutionPrinter
+from .lanes import lane_count, lanes_of
+from .products import ProductPrinter
+from .scalar import FunctionKey, Printer
+
+
+@dataclass
+class KernelText:
+    """A printed kernel: its text without the name, what its call must pass, and what its marks stand for."""
+
+    text: str
+    arguments: list[tuple[str, object]]  # ("dim", dim), ("buffer", number), ("check" or "finite", node)
+    marks: list[Tensor | None]
+    names: dict[str, Tensor]
+    functions: dict[FunctionKey, str]
+    helpers: set[str] = field(default_factory=set)
+    chunks: DimLike | None = None
+
+
+class KernelPrinter(ProductPrinter, ConvolutionPrinter):
+    """Prints one kernel: to be compiled, or, with `plainly`, to be read: each reduction has one accumulator then."""
+
+    def __init__(self, kernel: Kernel, plainly: bool = False):
+        self.kernel, self.plainly = kernel, plainly
+        self.lanes = {} if plainly else lanes_of(kernel)
+        self.widened: list[tuple[Combine, Expr]] = []  # what the loop being printed still has to add up
+        self.in_lanes = {id(loop) for loop in self.lanes.values()}
+        self.unrolled = False  # whether the innermost loop is a short one of known length
+        self.dims: dict[DimLike, str] = {}
+        self.printer = Printer(self.dim_name)
+        self.lines: list[tuple[int, str, Tensor | None]] = []
+        self.names: dict[str, Tensor] = {}
+        self.helpers: set[str] = set()
+
+    def dim_name(self, dim: DimLike) -> str:
+        return self.dims.setdefault(dim, f"n{len(self.dims)}")
+
+    def print(self) -> KernelText:
+        if self.kernel.finite is not None and not self.plainly:  # one text for all shapes: it is compiled once
+            shapes = [f"({self.dim_name(product(a.shape))},)" for a in self.kernel.arrays]
+        else:
+            shapes = [self.shape_text(a.shape) for a in self.kernel.arrays]
+        self.block(self.kernel.body, 1)
+        arguments: list[tuple[str, object]] = [("dim", d) for d in self.dims]
+        head = [f"    n{k} = size(m, o, {k})" for k in range(len(self.dims))]
+        for array, shape in zip(self.kernel.arrays, shapes, strict=True):
+            dtype = "bool_" if array.dtype == BOOL else array.dtype.name
+            head.append(f"    {array.name} = array(m, o, {len(arguments)}, {shape}, {dtype})")
+            arguments.append(("buffer", array.buffer))
+        checks = [("check", node) for node in self.kernel.checks]
+        for k, check in enumerate(checks if self.kernel.finite is None else [("finite", self.kernel.finite)]):
+            head.append(f"    e{k} = code(m, o, {len(arguments)})")
+            arguments.append(check)
+        text, marks = self.finish()
+        chunks = self.kernel.chunks
+        return KernelText(
+            "\n".join([*head, *text]),
+            arguments,
+            marks,
+            self.names,
+            self.printer.functions,
+            self.helpers,
+            chunks.count if chunks else None,
+        )
+
+    def finish(self) -> tuple[list[str], list[Tensor | None]]:
+        marks: list[Tensor | None] = []
+        text = []
+        for depth, line, node in self.lines:
+            indented = "    " * depth + line
+            if node is not None:
+                indented = f"{indented}  #@{len(marks)}"
+                marks.append(node)
+            text.append(indented)
+        return text, marks
+
+    def shape_text(self, shape: tuple[DimLike, ...]) -> str:
+        if not shape:
+            return "(1,)"
+        return "(" + ", ".join(self.printer.size(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
+
+    def line(self, depth: int, text: str, node: Tensor | None = None) -> None:
+        self.lines.append((depth, text, node))
+
+    def block(self, body: list[Statement], depth: int) -> None:
+        started: list[Init] = []
+        for statement in body:
+            if isinstance(statement, Init) and statement.name in self.lanes:
+                started.append(statement)
+                continue
+            inside = {s.name: s for s in walk([statement]) if isinstance(s, Combine)} if started else {}
+            own = [s for s in started if s.name in inside]
+            self.start_lanes(own, inside, depth)
+            getattr(self, f"print_{type(statement).__name__.lower()}")(statement, depth)
+            self.fold_lanes(own, inside, depth)
+            started = [s for s in started if s.name not in inside]
+
+    # statements
+
+    def print_let(self, s: Let, depth: int) -> None:
+        if s.node is not None:
+            self.names[s.name] = s.node
+        self.line(depth, f"{s.name} = {self.printer.text(s.expr)}", s.node)
+
+    def print_init(self, s: Init, depth: int) -> None:
+        if s.node is not None:
+            self.names[s.name] = s.node
+        text = self.printer.literal(s.expr, typed=True) if isinstance(s.expr, Lit) else self.printer.text(s.expr)
+        self.line(depth, f"{s.name} = {text}", s.node)
+
+    def print_store(self, s: Store, depth: int) -> None:
+        self.line(depth, f"{s.array}[{self.printer.index(s.index)}] = {self.printer.text(s.expr)}", s.node)
+
+    def print_combine(self, s: Combine, depth: int) -> None:
+        if s.op.startswith("arg"):
+            self.arg_combine(s, depth)
+            return
+        if s.name not in self.lanes:
+            self.line(depth, combine_text(self.printer, s.name, s.op, s.expr), s.node)
+        elif _is_widened(s):
+            narrow = s.expr.args[0]  # type: ignore[attr-defined]  # of a cast
+            self.line(depth, f"{s.name}_narrow[l] = {self.printer.text(narrow)}", s.node)
+            load = Load(f"{s.name}_narrow", (Var("l"),), narrow.dtype)
+            self.widened.append((s, Call("cast", (load,), s.expr.dtype)))
+        else:
+            self.line(depth, combine_text(self.printer, f"{s.name}_[l]", s.op, s.expr), s.node)
+
+    def arg_combine(self, s: Combine, depth: int) -> None:
+        value, position = s.name.split("|")
+        new = self.printer.text(s.expr)
+        sign = ">" if s.op == "argmax" else "<"
+        assert s.position is not None
+        if self.unrolled and not self.plainly:  # as values, so that loops around become vectors
+            ahead = f"({position} < 0) | ({new} {sign} {value})"
+            if s.expr.dtype.kind == "f":  # a nan is neither; behind a nan nothing is
+                behind = "<=" if s.op == "argmax" else ">="
+                ahead = f"(({position} < 0) | (not {new} {behind} {value})) & ({value} == {value})"
+            self.line(depth, f"b = {ahead}", s.node)
+            self.line(depth, f"{value} = select(b, {new}, {value})")
+            self.line(depth, f"{position} = select(b, {self.printer.text(s.position)}, {position})")
+            return
+        nan = f" or ({new} != {new} and {value} == {value})" if s.expr.dtype.kind == "f" else ""
+        self.line(depth, f"if {position} < 0 or {new} {sign} {value}{nan}:", s.node)
+        self.line(depth + 1, f"{value} = {new}")
+        self.line(depth + 1, f"{position} = {self.printer.text(s.position)}")
+
+    def print_storecombine(self, s: StoreCombine, depth: int) -> None:
+        target = f"{s.array}[{self.printer.index(s.index)}]"
+        self.line(depth, combine_text(self.printer, target, s.op, s.expr), s.node)
+
+    def print_for(self, s: For, depth: int) -> None:
+        size = self.printer.size(s.extent)
+        bounds = f"{size} - 1, -1, -1" if s.reverse else size
+        if id(s) not in self.in_lanes:
+            if s.chunked:
+                self.line(depth, "for k in range(stop - start):")
+                self.line(depth + 1, f"{s.var} = position(start, k)")
+            else:
+                self.line(depth, f"for {s.var} in range({bounds}):")
+            self.unrolled = isinstance(s.extent, int) and s.extent <= _UNROLLED
+            self.block(s.body, depth + 1)
+            return
+        count = lane_count(s)
+        if s.chunked or not isinstance(s.extent, int):
+            start, stop = ("start", "stop") if s.chunked else ("0", size)
+            self.line(depth, f"for j in range({start}, {stop}, {count}):")
+            self.lanes_of_one(s, depth + 1, "j", f"up_to({stop} - j, {count})")
+            return
+        whole = s.extent // count * count  # loops of known length become vectors without a test
+        self.line(depth, f"for j in range(0, {whole}, {count}):")
+        self.lanes_of_one(s, depth + 1, "j", str(count))
+        if whole < s.extent:
+            self.lanes_of_one(s, depth, str(whole), str(s.extent - whole))
+
+    def lanes_of_one(self, s: For, depth: int, start: str, length: str) -> None:
+        """One element for each of the first `length` lanes."""
+        self.line(depth, f"for l in range({length}):")
+        self.line(depth + 1, f"{s.var} = position({start}, l)")
+        self.block(s.body, depth + 1)
+        if self.widened:  # apart, or every operation of the loop would run at half its width
+            self.line(depth, f"for l in range({length}):")
+            for one, narrow in self.widened:
+                self.line(depth + 1, combine_text(self.printer, f"{one.name}_[l]", one.op, narrow), one.node)
+            self.widened = []
+
+    def start_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
+        """Memory for the lanes of accumulators that the next loop fills, with their neutral elements."""
+        for s in started:
+            assert isinstance(s.expr, Lit)
+            count, value = lane_count(self.lanes[s.name]), self.printer.literal(s.expr, typed=True)
+            self.line(depth, f"{s.name}_ = lanes({count}, {value})", s.node)
+            if _is_widened(combines[s.name]):
+                self.line(depth, f"{s.name}_narrow = lanes({count}, float32(0.0))", s.node)
+
+    def fold_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
+        """Behind that loop, the lanes of each accumulator become one value."""
+        for s in started:
+            fold = f"fold_{combines[s.name].op}"
+            self.line(depth, f"{s.name} = {fold}({s.name}_, {lane_count(self.lanes[s.name])})", s.node)
+
+    def print_chunks(self, s: Chunks, depth: int) -> None:
+        count, length, extent = (self.printer.size(d) for d in (s.count, s.length, s.extent))
+        self.line(depth, f"for {s.var} in range(first, up_to(last, {count})):")
+        if isinstance(s.body[0], Dot) and s.body[0].part == "tile":
+            self.block(s.body, depth + 1)
+            return
+        self.line(depth + 1, f"start = position({s.var} * {length}, 0)")
+        self.line(depth + 1, f"stop = start + up_to({extent} - start, {length})")
+        self.block(s.body, depth + 1)
+
+    def print_finish(self, s: Finish, depth: int) -> None:
+        chunks = self.kernel.chunks
+        assert chunks is not None
+        self.line(depth, f"if last > {self.printer.size(chunks.count)}:")
+        self.block(s.body, depth + 1)
+
+    def print_if(self, s: If, depth: int) -> None:
+        self.line(depth, f"if {self.printer.text(s.condition)}:")
+        self.block(s.body, depth + 1)
+
+    def print_argsort(self, s: Argsort, depth: int) -> None:
+        self.helpers.add("argsort")
+        self.line(depth, f"argsort({s.values}, {s.order}, {s.other}, {s.descending})", s.node)
+
+    def print_finite(self, s: Finite, depth: int) -> None:
+        self.helpers.add("check_finite")
+        self.line(depth, f"check_finite({s.array}, e0, m)", s.node)
+
+
+def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:
+    """``target = target (op) value``; nan wins in max and min."""
+    text = printer.text(value)
+    if op == "add" and value.dtype != BOOL:
+        return f"{target} += {text}"
+    if op == "mul" and value.dtype != BOOL:
+        return f"{target} *= {text}"
+    if op in ("or", "and", "add", "mul"):
+        sign = "|" if op in ("or", "add") else "&"
+        return f"{target} = {target} {sign} {printer.text(value, 51)}"
+    if op in ("max", "min") and value.dtype.kind == "f":
+        return f"{target} = {op}imum({text}, {target})"
+    return f"{target} = {op}({text}, {target})"
+
+
+def _is_widened(s: Combine) -> bool:
+    """Whether float32 values are combined in float64."""
+    e = s.expr
+    return isinstance(e, Call) and e.fn == "cast" and e.dtype == FLOAT64 and e.args[0].dtype == FLOAT32
+
+
+_UNROLLED = 16
+"""Iterations of a loop that the compiler writes out, so that the loop around it may become one of vectors."""
