@@ -320,7 +320,9 @@ def test_progress_to_a_function(model: Model) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-def test_ctrl_c_is_honoured_within_a_second_at_a_whole_step() -> None:
+def test_ctrl_c_is_honoured_within_a_second_at_a_whole_step(request: pytest.FixtureRequest) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     n = gc.param(np.zeros(1000), name="n")
     step = gc.compile([], [], {n: n + 1.0})
     step.run(steps=10)
