@@ -24,3 +24,18 @@ def check_passes() -> bool:
 def jit_disabled() -> bool:
     """Whether kernels run as plain Python (numba's own ``NUMBA_DISABLE_JIT``)."""
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def compilers() -> int:
+    """How many processes may compile a step: ``GRAPHC_COMPILERS``, else one per core, at most 4."""
+    chosen = os.environ.get("GRAPHC_COMPILERS", "")
+    if not chosen:
+        return min(cores(), 4)
+    if not chosen.isdecimal() or int(chosen) < 1:
+        raise ValueError(f"GRAPHC_COMPILERS: got {chosen!r}, expected a number of processes, 1 or more")
+    return int(chosen)

@@ -58,7 +58,7 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
         self.in_lanes = {id(loop) for loop in self.lanes.values()}
         self.unrolled = False  # whether the innermost loop is a short one of known length
         self.dims: dict[DimLike, str] = {}
-        self.printer = Printer(self.dim_name)
+        self.printer = Printer(self.dim_name, named=not plainly and is_flat(kernel))
         self.lines: list[tuple[int, str, Tensor | None]] = []
         self.names: dict[str, Tensor] = {}
         self.helpers: set[str] = set()
@@ -74,7 +74,12 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
         self.block(self.kernel.body, 1)
         arguments: list[tuple[str, object]] = [("dim", d) for d in self.dims]
         head = [f"    n{k} = size(m, o, {k})" for k in range(len(self.dims))]
+        first: dict[int, str] = {}  # buffer: its first array; different buffers share no memory in one kernel
         for array, shape in zip(self.kernel.arrays, shapes, strict=True):
+            if array.buffer in first:
+                head.append(f"    {array.name} = reshaped({first[array.buffer]}, {shape})")
+                continue
+            first[array.buffer] = array.name
             dtype = "bool_" if array.dtype == BOOL else array.dtype.name
             head.append(f"    {array.name} = array(m, o, {len(arguments)}, {shape}, {dtype})")
             arguments.append(("buffer", array.buffer))
@@ -256,6 +261,15 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
     def print_finite(self, s: Finite, depth: int) -> None:
         self.helpers.add("check_finite")
         self.line(depth, f"check_finite({s.array}, e0, m)", s.node)
+
+
+def is_flat(kernel: Kernel) -> bool:
+    """Whether a kernel is one loop over arrays of its length: then one text, compiled once, serves all lengths."""
+    statements = list(walk(kernel.body))
+    loops = [s for s in statements if isinstance(s, For)]
+    if len(loops) != 1 or not all(isinstance(s, (Chunks, For, Let, Store)) for s in statements):
+        return False
+    return loops[0].kind == "map" and all(a.shape in ((), (loops[0].extent,)) for a in kernel.arrays)
 
 
 def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:

@@ -25,6 +25,9 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where th
     def array(m, o, k, shape, dtype):
         return m[m[o + k]].reshape(shape)
 
+    def reshaped(x, shape):
+        return x.reshape(shape)
+
     def code(m, o, k):
         return m[o + k]
 
@@ -125,33 +128,63 @@ else:
 
         return types.void(types.int64, types.int64), codegen
 
+    def sizes_of(context, builder, kinds, shape):
+        """The elements of a tuple of integers of these kinds."""
+        sizes = cgutils.unpack_tuple(builder, shape)
+        return [context.cast(builder, n, kind, types.int64) for n, kind in zip(sizes, kinds)]
+
+    def contiguous(context, builder, result, data, sizes):
+        """The array of type `result` at `data`, in C order."""
+        width = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(result.dtype)))
+        strides = [width]
+        for n in sizes[:0:-1]:
+            strides.insert(0, builder.mul(strides[0], n))
+        made = context.make_array(result)(context, builder)
+        arrayobj.populate_array(
+            made,
+            data=data,
+            shape=cgutils.pack_array(builder, sizes),
+            strides=cgutils.pack_array(builder, strides),
+            itemsize=width,
+            meminfo=None,
+        )
+        return made._getvalue()
+
+    def apart(builder, address, pointer):
+        """An address as a pointer to memory that no other such pointer of the function reaches, which LLVM cannot see.
+
+        It is the result of a call marked "noalias", of no instructions: what LLVM knows of fresh memory. Such memory
+        would be gone when the function ends, and with it what was stored there, so another call lets it escape.
+        """
+        same = ir.InlineAsm(ir.FunctionType(pointer, [address.type]), "", "=r,0")
+        data = builder.call(same, [address], cconv="noalias")  # the one place before a result's type
+        seen = ir.InlineAsm(ir.FunctionType(ir.VoidType(), [pointer]), "", "r", side_effect=True)
+        builder.call(seen, [data])
+        return data
+
     @intrinsic
     def array(typingctx, m, o, k, shape, dtype):
-        """The array of `shape` (C order) whose address is m[m[o + k]]."""
-        element = dtype.instance_type
-        result = types.Array(element, len(shape), "C")
+        """The array of `shape` (C order) whose address is m[m[o + k]]; no other one of the kernel shares its memory."""
+        result = types.Array(dtype.instance_type, len(shape), "C")
 
         def codegen(context, builder, signature, args):
             widest(builder.function)
-            sizes = cgutils.unpack_tuple(builder, args[3])
-            sizes = [context.cast(builder, n, t, types.int64) for n, t in zip(sizes, shape)]
-            width = context.get_constant(types.intp, context.get_abi_sizeof(context.get_data_type(element)))
-            strides = [width]
-            for n in sizes[:0:-1]:
-                strides.insert(0, builder.mul(strides[0], n))
-            made = context.make_array(result)(context, builder)
-            data = builder.inttoptr(indirect(builder, *args[:3]), context.get_data_type(element).as_pointer())
-            arrayobj.populate_array(
-                made,
-                data=data,
-                shape=cgutils.pack_array(builder, sizes),
-                strides=cgutils.pack_array(builder, strides),
-                itemsize=width,
-                meminfo=None,
-            )
-            return made._getvalue()
+            pointer = context.get_data_type(result.dtype).as_pointer()
+            data = apart(builder, indirect(builder, *args[:3]), pointer)
+            return contiguous(context, builder, result, data, sizes_of(context, builder, shape, args[3]))
 
         return result(types.int64, types.int64, types.int64, shape, dtype), codegen
+
+    @intrinsic
+    def reshaped(typingctx, x, shape):
+        """The memory of an array with another shape."""
+        result = types.Array(x.dtype, len(shape), "C")
+
+        def codegen(context, builder, signature, args):
+            data = context.make_array(x)(context, builder, args[0]).data
+            return contiguous(context, builder, result, data, sizes_of(context, builder, shape, args[1]))
+
+        return result(x, shape), codegen
 
     @intrinsic
     def select(typingctx, condition, x, y):
@@ -176,17 +209,7 @@ else:
             data = builder.bitcast(memory, data_type.as_pointer())
             for k in range(number):
                 builder.store(args[1], builder.gep(data, [ir.IntType(64)(k)]))
-            width = context.get_constant(types.intp, context.get_abi_sizeof(data_type))
-            made = context.make_array(result)(context, builder)
-            arrayobj.populate_array(
-                made,
-                data=data,
-                shape=cgutils.pack_array(builder, [context.get_constant(types.intp, number)]),
-                strides=cgutils.pack_array(builder, [width]),
-                itemsize=width,
-                meminfo=None,
-            )
-            return made._getvalue()
+            return contiguous(context, builder, result, data, [ir.IntType(64)(number)])
 
         return result(count, element), codegen
 

@@ -32,11 +32,12 @@ class Printer:
     """Prints expressions; collects the helper functions and runtime dims they mention.
 
     dim_name    the local name of a runtime dim, given by the kernel's printer
+    named       whether known sizes have such names, too
     functions   helpers used so far, keys into the function tables
     """
 
-    def __init__(self, dim_name: Callable[[DimLike], str]):
-        self.dim_name = dim_name
+    def __init__(self, dim_name: Callable[[DimLike], str], named: bool = False):
+        self.dim_name, self.named = dim_name, named
         self.functions: dict[FunctionKey, str] = {}
 
     def text(self, e: Expr, minimum: int = 0) -> str:
@@ -53,7 +54,7 @@ class Printer:
         return self.literal(e, typed=True) if isinstance(e, Lit) else self.text(e)
 
     def size(self, dim: DimLike) -> str:
-        return str(dim) if isinstance(dim, int) else self.dim_name(dim)
+        return str(dim) if isinstance(dim, int) and not self.named else self.dim_name(dim)
 
     def index(self, index: tuple[Expr, ...]) -> str:
         return ", ".join(self.text(i) for i in index) if index else "0"

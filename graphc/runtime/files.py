@@ -20,12 +20,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
 from .. import config
+from . import compilers
 
 TEXT, SEAL, VECTORS = "step.py", "seal", "vectors.json"
 ABANDONED = 3600.0
@@ -38,7 +39,7 @@ _compiled = [0]
 
 
 def compile_counter() -> int:
-    """How many generated functions this process compiled; those it loaded from the cache do not count.
+    """How many generated functions were compiled for this process; those it loaded from the cache do not count.
 
     >>> compile_counter() >= 0
     True
@@ -79,8 +80,8 @@ def _digest(data: bytes) -> str:
 def vectors(source: str) -> dict[str, int]:
     """For each kernel of a generated file: bits of the widest vectors its arithmetic uses, 0 where it uses none.
 
-    Read from the machine code, and noted beside the file. Where the code came from the cache without such a note, the
-    file is compiled once more for it. Empty where jit is disabled.
+    Read from the machine code, and noted beside the file. Kernels whose code came from the cache without such a note
+    are compiled once more for it. Empty where jit is disabled.
     """
     if config.jit_disabled():
         return {}
@@ -89,19 +90,24 @@ def vectors(source: str) -> dict[str, int]:
         with contextlib.suppress(OSError, ValueError):
             return dict(json.loads((_place(root, key) / VECTORS).read_text()))
     with _lock:
-        found = _widths(load(source)) or _widths(_again(source, key))
+        module = load(source)
+        found = _widths(module)
+        unknown = {n for n, value in vars(module).items() if hasattr(value, "cache_hits") and n not in found}
+        if unknown:
+            found |= _widths(_again(source, key, unknown))
     for root in _roots(create=False):
         with contextlib.suppress(OSError):
             _note(_place(root, key) / VECTORS, json.dumps(found))
     return found
 
 
-def _again(source: str, key: str) -> ModuleType:
-    """The module of a file, compiled in a folder that is gone afterwards."""
+def _again(source: str, key: str, kernels: Collection[str]) -> ModuleType:
+    """The module of a file with these of its kernels, compiled in a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="graphc-") as folder:
         path = Path(folder) / TEXT
-        path.write_text(source)
-        return _execute(source, f"{key}_again", path, Path(folder))
+        with _module(f"{key}_again", source, path, Path(folder)) as module:
+            compilers.execute_some(source, path, kernels, module.__dict__)
+    return module
 
 
 def _note(path: Path, text: str) -> None:
@@ -151,6 +157,11 @@ def _place(root: Path, key: str) -> Path:
     return root / key[:2] / key
 
 
+def _stamp(folder: Path) -> str:
+    """The key of an entry, also where its folder is private."""
+    return folder.name.partition(".")[0]
+
+
 def _seal(folder: Path) -> None:
     """Write down the digest of every file of an entry."""
     files = sorted(p for p in folder.rglob("*") if p.is_file())
@@ -192,7 +203,7 @@ def _make(source: str, key: str) -> ModuleType:
             private = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=final.parent))
             try:
                 (private / TEXT).write_bytes(source.encode())
-                module = _execute(source, key, final / TEXT, private)
+                module = _execute(source, key, final / TEXT, private, new=True)
                 _seal(private)
                 _publish(private, final, source.encode())
                 return module
@@ -247,7 +258,7 @@ class _Beside:
         return str(self.folder / "__pycache__")
 
     def get_source_stamp(self) -> str:
-        return self.folder.name.partition(".")[0]
+        return _stamp(self.folder)
 
     def get_disambiguator(self) -> str:
         return str(self.line)
@@ -260,24 +271,52 @@ def _teach_numba() -> None:
     FunctionCache._impl_class._locator_classes.insert(0, _Beside)
 
 
-def _execute(source: str, key: str, path: Path, cache: Path) -> ModuleType:
-    """Run `source` as the module at `path`, with numba's cache in the folder `cache`."""
+def _execute(source: str, key: str, path: Path, folder: Path, new: bool = False) -> ModuleType:
+    """Run `source` as the module at `path`, with numba's cache in `folder`; what is `new` there may have helpers."""
+    with _module(key, source, path, folder) as module:
+        if new:
+            _compiled[0] += compilers.execute(source, path, folder, module.__dict__)
+        else:
+            exec(compile(source, str(path), "exec"), module.__dict__)
+    _compiled[0] += sum(_compilations(value) for value in vars(module).values())
+    return module
+
+
+def help_with(path: str, folder: str) -> None:
+    """Compile kernels of the file that another process makes in `folder`, see `compilers`."""
+    cache = Path(folder)
+    source = (cache / TEXT).read_text(encoding="utf-8")
+    with _module(_stamp(cache), source, Path(path), cache) as module:
+        compilers.Parts(source, Path(path)).take(cache / compilers.CLAIMS, module.__dict__)
+
+
+@contextlib.contextmanager
+def _module(key: str, source: str, path: Path, folder: Path) -> Iterator[ModuleType]:
+    """A module for the text of `path`, known to Python's tracebacks; numba caches what is run inside in `folder`.
+
+    LLVM may make vectors of straight code here, which numba leaves off: a short loop is straight code, for it is
+    unrolled before loops become vectors. Numba's lock keeps others from compiling with that setting.
+    """
+    from numba.core import config as settings
+    from numba.core.compiler_lock import global_compiler_lock
+
     name = f"graphc_generated_{key}"
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
     linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
     _teach_numba()
-    _Beside.folders[str(path)] = cache
-    try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    finally:
-        _Beside.folders.pop(str(path), None)
-    _compiled[0] += sum(_compilations(value) for value in vars(module).values())
-    return module
+    with global_compiler_lock:
+        _Beside.folders[str(path)] = folder
+        before, settings.SLP_VECTORIZE = settings.SLP_VECTORIZE, 1  # type: ignore[attr-defined]  # set when imported
+        try:
+            yield module
+        except BaseException:
+            del sys.modules[name]
+            raise
+        finally:
+            settings.SLP_VECTORIZE = before  # type: ignore[attr-defined]  # likewise
+            _Beside.folders.pop(str(path), None)
 
 
 def _compilations(value: Any) -> int:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
+from ..config import cores
 from . import drivers, files
 
 _NEVER = ("workqueue", "threadsafe", "safe", "forksafe")
@@ -30,8 +30,7 @@ def available(wanted: int | None = None) -> int:
         return wanted
     from numba import config
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(config.NUMBA_NUM_THREADS, cores)  # type: ignore[attr-defined]  # set when it is imported
+    return min(config.NUMBA_NUM_THREADS, cores())  # type: ignore[attr-defined]  # set when it is imported
 
 
 @functools.cache

@@ -19,6 +19,7 @@ from .cluster import cluster
 from .fuse import Fuser, Group, fuse, group_depth, in_row, local_in, stage_levels
 from .lower import lower
 from .memory import Buffer
+from .merge import merge_loops
 from .storage import Storage, decide
 from .units import Index, Unit, alias_base, check_unit, copy_unit, loop_vars, make_units
 
@@ -28,7 +29,7 @@ class Plan:
     """What codegen prints and the runtime runs.
 
     kernels   in order; those from `commit` on run only if no error was flagged
-    plainly   the same without chunks, to be read
+    plainly   the same without chunks and with a loop for every axis, to be read
     buffers   all memory, by number
     checks    conditions on runtime sizes, decided before the first kernel, with the user's lines
     """
@@ -114,7 +115,8 @@ class Planner:
         normal = [*cluster(normal), *self.checks()]
         ordered = [*normal, *commit_groups, *self.commits]
         kernels = [self.lower(g, True) for g in ordered]
-        plainly = [self.lower(g, False) if k.chunks else k for g, k in zip(ordered, kernels, strict=True)]
+        changed = [bool(k.chunks) | merge_loops(k) for k in kernels]
+        plainly = [self.lower(g, False) if c else k for g, k, c in zip(ordered, kernels, changed, strict=True)]
         for position, kernel in enumerate(kernels):
             for array in kernel.arrays:
                 self.buffers.table[array.buffer].use(position)

@@ -1,0 +1,114 @@
+"""Kernels of one file compiled by several processes: who compiles what does not show in what comes out."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import pytest
+
+from graphc import config
+from graphc.runtime import compilers, files
+
+HEADER = "import numba\nkernel = numba.cfunc('float64(float64)', error_model='numpy', cache=True)\n"
+LOOP = "    s = 0.0\n    for i in range(100):\n        s += x * i + {k}\n    return s\n"
+BROKEN = "\n@kernel\ndef k9(x):\n    return x + 'text'\n"
+
+
+def text(seed: int, kernels: int = 4) -> str:
+    """A generated file of a few kernels, which no other test has."""
+    definitions = [f"\n@kernel\ndef k{k}(x):\n{LOOP.format(k=seed + k)}" for k in range(kernels)]
+    return "".join([HEADER, *definitions, "\ndef step(x):\n    return [k.ctypes(x) for k in (k0, k1, k2, k3)]\n"])
+
+
+def expected(seed: int, x: float) -> list[float]:
+    return [x * 4950 + 100.0 * (seed + k) for k in range(4)]
+
+
+@pytest.fixture(autouse=True)
+def two(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two processes for whatever has a line, and a cache folder of its own."""
+    monkeypatch.setenv("GRAPHC_COMPILERS", "2")
+    monkeypatch.setenv("GRAPHC_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr(compilers, "WORTH", 1)
+
+
+@pytest.fixture
+def only_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process takes one kernel and leaves the rest to its helper."""
+    claim: Callable[[Path], bool] = compilers._claim
+    monkeypatch.setattr(compilers, "_claim", lambda path: path.name == "k0" and claim(path))
+
+
+@pytest.mark.usefixtures("only_first")
+def test_kernels_come_back_from_a_helper(tmp_path: Path) -> None:
+    before = files.compile_counter()
+    module = files.load(text(10))
+    assert module.step(2.0) == expected(10, 2.0)
+    assert all(getattr(module, f"k{k}").cache_hits == 1 for k in (1, 2, 3))
+    assert files.compile_counter() >= before + 3
+    [entry] = [p.parent for p in tmp_path.rglob(files.TEXT)]
+    assert files._whole(entry, text(10).encode()) and not (entry / compilers.CLAIMS).exists()
+    assert set(files.vectors(text(10))) == {"k0", "k1", "k2", "k3"}
+
+
+@pytest.mark.usefixtures("only_first")
+@pytest.mark.parametrize("executable", ["python-that-is-not-there", "python"])
+def test_what_a_helper_leaves_is_compiled_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, executable: str
+) -> None:
+    program = tmp_path / executable
+    if executable == "python":
+        program.write_text("#!/bin/sh\nexit 1\n")
+        program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    module = files.load(text(20 + len(executable)))
+    assert module.step(3.0) == expected(20 + len(executable), 3.0)
+    assert [getattr(module, f"k{k}").cache_hits for k in range(4)] == [0, 0, 0, 0]
+
+
+def test_all_share_the_work(tmp_path: Path) -> None:
+    module = files.load(text(60))
+    assert module.step(-1.0) == expected(60, -1.0)
+    assert files._find(text(60), files.key_of(text(60))) is not None
+
+
+def test_an_error_ends_the_helper(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started = []
+
+    def noted(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*args, **options))
+        return started[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", noted)
+    with pytest.raises(numba.TypingError):
+        files.load(text(70) + BROKEN)
+    assert len(started) == 1 and started[0].returncode is not None
+    assert not list(tmp_path.rglob(files.TEXT))
+
+
+def test_how_many_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    def helpers() -> int:
+        return compilers.Parts(text(80), Path("step.py")).helpers()
+
+    assert helpers() == 1
+    monkeypatch.setenv("GRAPHC_COMPILERS", "9")
+    assert helpers() == 3, "one kernel for each"
+    monkeypatch.setattr(compilers, "WORTH", 8)
+    assert helpers() == 2, "enough lines for each"
+    monkeypatch.setattr(sys, "executable", "/usr/bin/editor")
+    assert helpers() == 0, "not a Python"
+    monkeypatch.delenv("GRAPHC_COMPILERS")
+    assert config.compilers() == min(config.cores(), 4)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_a_number_of_processes_that_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("GRAPHC_COMPILERS", value)
+    with pytest.raises(ValueError, match=rf"GRAPHC_COMPILERS: got '{value}', expected a number of processes, 1 or"):
+        config.compilers()
