@@ -27,6 +27,7 @@ from .ir.leaves import INPUT, Param, function_of
 from .ir.tensor import Origin, Tensor
 from .ir.traversal import depends_on, topological
 from .ir.tree import Tree, flatten
+from .ops.hints import missing_member
 from .passes.pipeline import optimise
 from .runtime import loop
 from .runtime.arguments import bind_arguments
@@ -40,6 +41,17 @@ from .verify.entry import verify_step
 
 _OF_RUN = ("steps", "batch_size", "epochs", "first_epoch", "shuffle", "seed", "drop_last", "every", "progress")
 """What `Step.run` takes by name beside inputs."""
+_INSTEAD = {
+    "state_dict": "model.state_dict() of a module, or p.value of a param p",
+    **dict.fromkeys(("train", "fit", "step"), "step(x) takes one step, step.run(x, steps=100) many"),
+    **dict.fromkeys(("forward", "predict", "apply", "eval"), "step(x) computes its outputs"),
+    **dict.fromkeys(("save", "to_python"), "step.export(path) writes it as Python, pickle.dumps(step) as it is"),
+    **dict.fromkeys(("loss", "output", "outputs", "result", "value"), "step(x) returns its outputs"),
+    "inputs": "step.graph.inputs",
+    "updates": "step.graph.updates",
+    "code": "step.source, to be read; step.text.source is the file that runs",
+}
+"""What people look for on a step."""
 
 
 class Step:
@@ -216,6 +228,14 @@ class Step:
 
     # reading
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "traced" not in vars(self):  # a copy that is being made has no graph yet
+            raise AttributeError(f"'Step' object has no attribute {name!r}", name=name, obj=self)
+        params = [node.name for node in self.traced.nodes if isinstance(node, Param)][:3]
+        values = f"params own their values: {', '.join(f'{p}.value' for p in params)}" if params else "it has no params"
+        state = dict.fromkeys(("param", "params", "parameters", "state", "weights"), values)
+        raise missing_member(self, name, _INSTEAD | state)
+
     @cached_property
     def _reading(self) -> Reading:
         return Reading(self.plan, self.text, self.traced)
@@ -249,6 +269,8 @@ class Step:
         same kind of machine it gives the same bits. An index out of range is an `IndexError` there; if the step was
         compiled with ``check="nan"``, a nan or inf is a `FloatingPointError` that names the output or new value.
         ``step.certificate`` there is the JSON text of this step's certificate, or None if it has not been verified.
+
+        Raises `MissingFileError` where there is no such folder.
         """
         return export(self._reading, self._out, path, self.certificate)
 

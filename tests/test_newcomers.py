@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import inspect
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -113,6 +114,12 @@ ARGUMENTS: dict[str, Case] = {
     "axis": (
         lambda: gc.compile(lambda x, axis: gc.sum(x, axis=axis))(np.ones(3), axis=0), gc.TraceError,
         "a symbolic tensor has no int value: got axis: int64[]\n  at LINE\n  hint: " + FIX.format("<lambda>", "axis"),
+    ),
+    "value": (
+        lambda: float(gc.sum(X)), gc.TraceError,
+        "a symbolic tensor has no float value: got gc.sum(X): float64[]\n  at LINE\n"
+        "  hint: values exist when a compiled step runs: gc.compile([x], gc.sum(X)) called with arrays; or use "
+        "gc.eager",
     ),
     "value of an argument": (
         lambda: gc.compile(lambda x: float(x))(1.0), gc.TraceError,
@@ -258,6 +265,128 @@ def test_names_of_modules(path: str, hint: str) -> None:
     with pytest.raises(AttributeError) as caught:
         getattr(module, f"_{name}")
     assert str(caught.value) == f"module {module.__name__!r} has no attribute '_{name}'"
+
+
+# names of arguments
+
+STEP = gc.compile([S], S * W)
+OF_COMPILE = "inputs=None, outputs=None, updates=None, target='cpu', threads=None, check=None, name=None"
+REDUCTION = "axis=None, *, dtype=None, keepdims=False"
+MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
+    "torch": (
+        lambda: gc.sum(X, dim=0),
+        f"call gc.sum (got an unexpected keyword argument 'dim'): expected gc.sum(x, /, {REDUCTION})|"
+        "dim= is axis= here",
+    ),
+    "method": (
+        lambda: X.sum(keepdim=True),
+        f"call x.sum (got an unexpected keyword argument 'keepdim'): expected x.sum({REDUCTION})|"
+        "keepdim= is keepdims= here",
+    ),
+    "alias": (
+        lambda: gc.permute(X, dims=(1, 0)),
+        "call gc.permute_dims (missing a required argument: 'axes'): expected gc.permute_dims(x, /, axes)|"
+        "dims= is axes= here",
+    ),
+    "NumPy": (
+        lambda: gc.nn.functional.softmax(X, axis=0),
+        "call gc.nn.functional.softmax (got an unexpected keyword argument 'axis'): expected "
+        "gc.nn.functional.softmax(x, dim=None)|axis= is dim= here",
+    ),
+    "compile": (
+        lambda: gc.compile([S], S, update={}),
+        f"call gc.compile (got an unexpected keyword argument 'update'): expected gc.compile({OF_COMPILE})|"
+        "did you mean updates=?",
+    ),
+    "layer": (
+        lambda: gc.nn.Linear(4, 2, biass=True),
+        "make Linear (got an unexpected keyword argument 'biass'): expected Linear(in_features, out_features, "
+        "bias=True, dtype='float32', seed=None)|did you mean bias=?",
+    ),
+    "optimiser": (
+        lambda: gc.optim.SGD([W], learning_rate=0.1),
+        "make SGD (got an unexpected keyword argument 'learning_rate'): expected SGD(params, lr=0.001, momentum=0.0, "
+        "dampening=0.0, weight_decay=0.0, nesterov=False, *, maximize=False)|learning_rate= is lr= here",
+    ),
+    "param": (
+        lambda: gc.param(1.0, requires_grad=False),
+        "call gc.param (got an unexpected keyword argument 'requires_grad'): expected "
+        "gc.param(value, name=None, trainable=True, *, role=None)|requires_grad= is trainable= here",
+    ),
+    "key": (
+        lambda: gc.random.normal(gc.random.Key(0), shap=(2,)),
+        "call gc.random.normal (got an unexpected keyword argument 'shap'): expected gc.random.normal(key, shape=(), "
+        "dtype='float64', mean=0.0, std=1.0, *, draw=None, like=None)|did you mean shape=?",
+    ),
+    "lazy": (
+        lambda: gc.load(pth="a.npz"),
+        "call gc.load (missing a required argument: 'path'): expected gc.load(path, /, *unnamed, **into)",
+    ),
+    "eager": (
+        lambda: E.sum(dmi=0),
+        f"call gc.eager.sum (got an unexpected keyword argument 'dmi'): expected gc.eager.sum(x, /, {REDUCTION})",
+    ),
+    "unlike any": (
+        lambda: gc.exp(X, out=X), "call gc.exp (got an unexpected keyword argument 'out'): expected gc.exp(x, /)",
+    ),
+    "missing": (
+        lambda: gc.maximum(X), "call gc.maximum (missing a required argument: 'y'): expected gc.maximum(x, y, /)",
+    ),
+    "sizes": (
+        lambda: gc.reshape(X, 3, -1),
+        "call gc.reshape (too many positional arguments): expected gc.reshape(x, /, shape, *, copy=None)|"
+        "shape is one argument, a tuple: (3, -1)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "text"), MISSPELT.values(), ids=MISSPELT)
+def test_arguments_that_are_not_taken(call: Callable[[], Any], text: str) -> None:
+    wanted, _, hint = text.partition("|")
+    check(call, gc.ArgumentError, f"cannot {wanted}\n  at LINE" + (f"\n  hint: {hint}" if hint else ""))
+    with pytest.raises(TypeError):
+        call()
+    with pytest.raises(gc.InputError):
+        call()
+
+
+def test_a_type_error_inside_a_function_stays_what_it_is() -> None:
+    with pytest.raises(TypeError, match=r"^object of type 'int' has no len\(\)$"):
+        gc.vmap(lambda a: len(3))(X)  # type: ignore[arg-type]
+    with pytest.raises(gc.ArgumentError, match=r"^cannot call gc.sum \(too many"):  # of what it calls
+        gc.vmap(lambda a: gc.sum(a, 0, 1))(X)
+
+
+@pytest.mark.parametrize(
+    "path", ("exp", "absolute", "compile", "save", "nn.relu", "nn.functional.mse_loss", "eager.ones")
+)
+def test_public_functions_pickle_and_show_their_signatures(path: str) -> None:
+    function = functools.reduce(getattr, path.split("."), gc)
+    assert pickle.loads(pickle.dumps(function)) is copy.deepcopy(function) is function
+    assert "args" not in inspect.signature(function).parameters and function.__doc__
+
+
+MEMBERS: dict[str, tuple[Any, str]] = {
+    "sourc": (STEP, "did you mean .source?"),
+    "verfy": (STEP, "did you mean .verify?"),
+    "param": (STEP, "params own their values: w.value"),
+    "params": (gc.compile([S], S), "it has no params"),
+    "fit": (STEP, "step(x) takes one step, step.run(x, steps=100) many"),
+    "frobnicate": (STEP, "dir(step) lists its names"),
+    "stps": (gc.compile(square), "did you mean .steps?"),
+    "source": (
+        gc.compile(square),
+        "each kind of arguments has a step of its own, once called: [s.source for s in f.steps.values()]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "case"), MEMBERS.items(), ids=MEMBERS)
+def test_attributes_of_steps(name: str, case: tuple[Any, str]) -> None:
+    of, hint = case
+    text = f"{type(of).__name__!r} object has no attribute {name!r}\n  at LINE\n  hint: {hint}"
+    check(lambda: getattr(of, name), gc.MissingAttributeError, text)
+    assert not hasattr(of, "__array__") and copy.deepcopy(of) is not None
 
 
 def test_classes_are_not_called() -> None:

@@ -362,8 +362,8 @@ def test_unknown_and_missing_arguments() -> None:
         (lambda: nn.Linear(3), "cannot make Linear (missing a required argument: 'out_features'): "),
         (lambda: nn.Linear(3, 2, True, "float32", 0, 1), "cannot make Linear (too many positional arguments): "),
     ):
-        with pytest.raises(gc.InputError) as info:
+        with pytest.raises(gc.ArgumentError) as info:
             call()
-        assert without_line(info.value) == text + signature
+        assert without_line(info.value).split("\n")[0] == text + signature
     with pytest.raises(gc.InputError, match=r"cannot make Inner \(missing a required argument: 'size'\)"):
         Inner()  # type: ignore[call-arg]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ..errors import InputError, UnsupportedError, message, user_line
+from ..errors import UnsupportedError, message, user_line
 from ..ir.dtypes import as_dtype
 from ..ir.leaves import Param, param
+from ..ops.calls import refuse_misfit
 from . import naming, printing, state
 from .forwarding import called
 from .parameter import TRANSIENT, Buffer, is_buffer
@@ -60,10 +60,7 @@ class Module:
     training: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        try:
-            inspect.signature(cls.__init__).bind(None, *args, **kwargs)
-        except TypeError as error:
-            raise _bad_arguments(cls, error) from None
+        refuse_misfit(cls.__init__, cls.__name__, (None, *args), kwargs, makes=True, bound=True)
         return super().__new__(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -348,15 +345,3 @@ def _label(own: Param, name: str) -> None:
     known = own.state.label
     if own.state.role is not None and (known is None or name.endswith(f".{known}")):
         own.state.label = name
-
-
-def _bad_arguments(cls: type[Module], error: TypeError) -> InputError:
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    return InputError(
-        message(
-            f"cannot make {cls.__name__} ({error})",
-            expected=f"{cls.__name__}({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})",
-            at=user_line(),
-            created=False,
-        )
-    )

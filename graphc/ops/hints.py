@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import MissingAttributeError, message, user_line
@@ -218,13 +218,29 @@ def missing_name(module: str, name: str, names: Collection[str] = ()) -> Attribu
     own, here = own_name(name), module.replace("graphc", "gc", 1)
     hint = _NAMES.get(name) or (f"gc.{own}" if own else "")
     if not hint:
-        near = _closest(name, names or getattr(sys.modules[module], "__all__", ()))
+        near = closest(name, names or getattr(sys.modules[module], "__all__", ()))
         listed = "python -m graphc ops lists the functions" if here == "gc" else f"dir({here}) lists its names"
         hint = f"did you mean {here}.{near}?" if near else listed
     return MissingAttributeError(message(text, at=user_line(), created=False, hint=hint))
 
 
-def _closest(name: str, names: Collection[str]) -> str:
+def missing_member(of: Any, name: str, instead: Mapping[str, str]) -> AttributeError:
+    """The error for an attribute that an object of a public class does not have.
+
+    instead   for a name that people look for, what to do
+    """
+    what = type(of).__name__
+    text = f"{what!r} object has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(text, name=name, obj=of)
+    near = closest(name, [member for member in dir(of) if not member.startswith("_")])
+    hint = instead.get(name) or (f"did you mean .{near}?" if near else f"dir({what.lower()}) lists its names")
+    error = MissingAttributeError(message(text, at=user_line(), created=False, hint=hint))
+    error.name, error.obj = name, None if near else of  # Python's own "Did you mean" only where there is no other
+    return error
+
+
+def closest(name: str, names: Collection[str]) -> str:
     """What `name` is a misspelling of, upper and lower case being alike, or "": ReLU of Relu, but relu of reLU."""
     if not names:  # Python asks for modules while graphc is being imported
         return ""
