@@ -6,6 +6,7 @@ import functools
 import linecache
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from types import CodeType
 from typing import Any, NamedTuple
@@ -122,6 +123,16 @@ class MissingFileError(FileError, FileNotFoundError):
 
 class CompileError(GraphcError, RuntimeError):
     """A graph that cannot be compiled as asked."""
+
+
+class GraphcWarning(UserWarning):
+    """What runs as it is written, and is hardly meant so. ``warnings.simplefilter`` hides it, or makes it an error."""
+
+
+def warn(text: str) -> None:
+    """Show a `GraphcWarning` as one of the user's line under way."""
+    line = user_line()
+    warnings.warn_explicit(text, GraphcWarning, line.file, line.line)
 
 
 @functools.lru_cache(maxsize=4096)

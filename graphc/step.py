@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .codegen.cpu import print_program
-from .errors import DTypeError, InputError, ShapeError, count, message, user_line
+from .errors import DTypeError, InputError, ShapeError, count, message, user_line, warn
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
@@ -52,6 +52,8 @@ _INSTEAD = {
     "code": "step.source, to be read; step.text.source is the file that runs",
 }
 """What people look for on a step."""
+_LISTED = 3
+"""How many layers a warning names."""
 
 
 class Step:
@@ -365,7 +367,28 @@ def compile_graph(
     pairs = _check_updates(updates or {})
     _check_closed(results, pairs, in_leaves)
     graph = Graph(in_leaves, results, pairs, name or "step")
+    _warn_of_state(graph)
     return Step(mark_updates(graph), in_tree, out_tree, name or "step", threads, check)
+
+
+def _warn_of_state(graph: Graph) -> None:
+    """Warn of a step that trains a model and leaves behind the state which the model's layers move while training."""
+    updated = {param for param, _ in graph.updates}
+    if not any(param.trainable for param in updated):
+        return
+    owed = [node.owes for node in graph.nodes if node.owes is not None]
+    behind = dict.fromkeys(str(o) for o in owed if not o.asked and not updated.intersection(o.params))
+    if behind:
+        names = [*list(behind)[:_LISTED], *([f"{len(behind) - _LISTED} more"] if len(behind) > _LISTED else [])]
+        warn(
+            message(
+                "a step trains a model, and the state that its layers keep stays as it is",
+                got=f"no new values for {', '.join(names)}",
+                expected="those of model.updates() among the updates",
+                hint="gc.compile(..., updates={**trained, **model.updates()}); model.eval(), before the model is "
+                "called, if its state is not to move",
+            )
+        )
 
 
 def _in_graph(what: str, tensor: Any) -> Tensor:

@@ -116,8 +116,8 @@ class Words:
 
         >>> import graphc as gc
         >>> x = gc.input("x")
-        >>> Words(Graph([x], [gc.sqrt(gc.exp(x) - 1)])).built(gc.sqrt(gc.exp(x) - 1))
-        'sqrt(exp(x) - 1.0)'
+        >>> Words(Graph([x], [gc.sqrt(x)])).built(gc.sqrt(x))
+        'sqrt(x)'
         """
         texts = (self._built(node, depth) for depth in _DEPTHS)
         return next((text for text in texts if len(text) <= _SHORT), "")
