@@ -364,7 +364,7 @@ def compile_graph(
     out_tree, out_leaves = flatten([] if outputs is None else outputs)
     _check_inputs(in_leaves)
     results = [_in_graph("an output", lift(o)[0]) for o in out_leaves]
-    pairs = _check_updates(updates or {})
+    pairs = _check_updates({} if updates is None else updates)
     _check_closed(results, pairs, in_leaves)
     graph = Graph(in_leaves, results, pairs, name or "step")
     _warn_of_state(graph)
@@ -459,6 +459,17 @@ def _key_hint(key: Any) -> str:
     return "the key is the param itself, not its name" if isinstance(key, str) else ""
 
 
+def _updates_hint(updates: Any) -> str:
+    """How what was given as updates becomes a dict."""
+    if hasattr(updates, "minimize"):
+        return "updates=opt.minimize(loss), of an optimiser opt"
+    if isinstance(updates, (list, tuple)) and updates and all(isinstance(u, tuple) and len(u) == 2 for u in updates):
+        return "dict(updates) of pairs (param, new value)"
+    if isinstance(updates, Tensor) or (isinstance(updates, (list, tuple)) and any(map(is_tensor, updates))):
+        return "it says which param gets which new value: updates={w: w - 0.1 * gc.grad(loss, w)}"
+    return ""
+
+
 def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
     pairs: list[tuple[Param, Tensor]] = []
     if not isinstance(updates, Mapping):
@@ -469,6 +480,7 @@ def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
                 expected="a dict {param: new value}",
                 at=user_line(),
                 created=False,
+                hint=_updates_hint(updates),
             )
         )
     for param, value in updates.items():

@@ -472,7 +472,7 @@ COMPILING: dict[str, Case] = {
     "updates": (
         lambda: gc.compile([S], S, [(W, S), (W, N)]), gc.InputError,
         "bad updates=: got [(<Param 'w' float64[], value 1.>, <Tensor 's' input float64[]>), (<Param 'w' fl, "
-        "expected a dict {param: new value}\n  at LINE",
+        "expected a dict {param: new value}\n  at LINE\n  hint: dict(updates) of pairs (param, new value)",
     ),
     "update of an input": (
         lambda: gc.compile([S], S, {S: S + 1}), gc.InputError,

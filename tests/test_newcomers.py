@@ -202,8 +202,10 @@ ATTRIBUTES = {
     "view": "s.reshape(...)",
     "exp": "it is a function: gc.exp(s)",
     "relu_": "it is a function: gc.relu(s)",
+    "set_value": "tensors are values, which nothing changes: a gc.param has state",
     "matmul": "it is a function: gc.matmul(s, ...)",
-    "astyp": "",
+    "astyp": "did you mean s.astype?",
+    "frobnicate": "",
 }
 
 
@@ -249,6 +251,13 @@ NAMES = {
     "optim.Sgd": "did you mean gc.optim.SGD?",
     "random.norml": "did you mean gc.random.normal?",
     "data.Dataloader": "did you mean gc.data.DataLoader?",
+    "cuda": "steps run on the CPU; gc.compile(target=...) will have others",
+    "nn.F": "gc.nn.functional",
+    "optim.StepLR": "rates are functions of a step counter: lr=gc.optim.cosine(0.1, steps), as gc.optim.one_cycle, "
+    "step, exponential",
+    "random.PRNGKey": "gc.random.Key(seed)",
+    "random.split": "a key is not split: every draw from it has other numbers; gc.random.Key(seed, stream) is "
+    "independent",
     "eager.tensr": "did you mean gc.eager.tensor?",
     "eager.sinn": "did you mean gc.eager.sin?",
 }
@@ -267,9 +276,119 @@ def test_names_of_modules(path: str, hint: str) -> None:
     assert str(caught.value) == f"module {module.__name__!r} has no attribute '_{name}'"
 
 
+# arguments in the wrong place
+
+SGD = gc.optim.SGD([W], lr=0.1)
+STEP = gc.compile([S], S * W)
+FIRST = "a layer is made first, and then called: "
+LIKE = "expected what the layer is like\n  at LINE\n  hint: " + FIRST
+SCORES, CLASSES = gc.input("scores", ("n", 4), "float32"), gc.input("classes", ("n",), "int64")
+MISPLACED: dict[str, Case] = {
+    "updates is a tensor": (
+        lambda: gc.compile([S], W, gc.sum(W * S)), gc.InputError,
+        "bad updates=: got <Tensor sum float64[]>, expected a dict {param: new value}\n  at LINE\n  hint: it says "
+        "which param gets which new value: updates={w: w - 0.1 * gc.grad(loss, w)}",
+    ),
+    "updates is an optimiser": (
+        lambda: gc.compile([S], S, SGD), gc.InputError,
+        f"bad updates=: got {SGD!r:.80}, expected a dict {{param: new value}}\n  at LINE\n"
+        "  hint: updates=opt.minimize(loss), of an optimiser opt",
+    ),
+    "wrt first": (
+        lambda: gc.grad(S, gc.exp(S)), gc.GradientError,
+        "gc.grad of what its wrt is computed from: got s: float64[], gc.exp(S): float64[], expected first what is "
+        "differentiated, then what by\n  at LINE\n  hint: gc.grad(loss, w)",
+    ),
+    "no wrt": (
+        lambda: gc.grad(S), gc.GradientError,
+        "cannot differentiate with respect to: got None, expected a tensor, or a nesting of them\n  at LINE\n"
+        "  hint: say by what: gc.grad(y, wrt); a function is differentiated by its arguments: gc.grad(f)",
+    ),
+    "no name": (
+        lambda: gc.input(("n",)), gc.InputError,
+        "bad input name: got ('n',), expected a non-empty string\n  at LINE\n"
+        "  hint: the name comes first: gc.input('x', shape, dtype)",
+    ),
+    "dtype for a name": (
+        lambda: gc.param(1.0, "float32"), gc.InputError,
+        "a dtype in the place of a param's name: got 'float32', expected the value, then the name\n  at LINE\n"
+        "  hint: the value has the dtype: gc.param(np.float32(0.5), name)",
+    ),
+    "sizes": (
+        lambda: gc.zeros(3, 4), gc.DTypeError,
+        "unknown dtype: got 4, expected one of bool, int8..int64, uint8..uint64, float32, float64\n  at LINE\n"
+        "  hint: the sizes of a shape are one argument, a tuple: (2, 3)",
+    ),
+    "steps": (
+        lambda: STEP.run(1.0, 100), gc.InputError,
+        "too many inputs: got 2, expected 1: s\n  at LINE\n  hint: the rest is given by name: steps=100",
+    ),
+    "key": (
+        lambda: gc.random.normal((3,)), gc.InputError,
+        "bad arguments of gc.random.normal: got (3,), expected a gc.random.Key first\n  at LINE\n"
+        "  hint: key = gc.random.Key(seed)",
+    ),
+    "tensors": (
+        lambda: gc.concat(X, X), gc.ShapeError,
+        "cannot concat: got Tensor, expected a list or tuple of tensors\n  at LINE\n"
+        "  hint: the tensors are one argument, a list: gc.concat([x, y])",
+    ),
+    "tensor": (
+        lambda: gc.stack(X), gc.ShapeError,
+        "cannot stack: got Tensor, expected a list or tuple of tensors\n  at LINE\n"
+        "  hint: the tensors are one argument, a list: gc.stack([x, y])",
+    ),
+    "layer of a tensor": (
+        lambda: gc.nn.ReLU(X), gc.ArgumentError,
+        f"cannot make ReLU of a tensor: got x: float64[n, 3], {LIKE}ReLU(...)(x)",
+    ),
+    "layer of tensors": (
+        lambda: gc.nn.CrossEntropyLoss(SCORES, CLASSES), gc.ArgumentError,
+        "cannot make CrossEntropyLoss of tensors: got scores: float32[n, 4], classes: int64[n], "
+        f"{LIKE}CrossEntropyLoss(...)(x1, x2)",
+    ),
+    "list of layers": (
+        lambda: gc.nn.Sequential([gc.nn.ReLU()]), gc.InputError,
+        "Sequential is of modules: got list [ReLU()], expected modules\n  at LINE\n"
+        "  hint: Sequential(*modules) of a list",
+    ),
+    "function for a layer": (
+        lambda: gc.nn.Sequential(len), gc.InputError,
+        "Sequential is of modules: got builtin_function_or_method <built-in function len>, expected modules\n  at "
+        "LINE\n"
+        "  hint: functions have modules, as nn.ReLU() is of gc.relu, or are called in a forward",
+    ),
+    "targets first": (
+        lambda: gc.nn.cross_entropy(CLASSES, SCORES), gc.DTypeError,
+        "bad dtype for cross_entropy: got classes: int64[n], expected scores that are floats\n  at LINE\n"
+        "  hint: the scores come first: cross_entropy(scores, targets)",
+    ),
+    "rows of 0 and 1": (
+        lambda: gc.nn.cross_entropy(SCORES, gc.input("t", ("n", 4), "int64")), gc.ShapeError,
+        "bad shape for cross_entropy: got scores: float32[n, 4], t: int64[n, 4], expected targets [n]: the shape of "
+        "the scores without axis 1\n  at LINE\n"
+        "  hint: rows of 0 and 1: gc.argmax(t, axis=1) of them, or floats, as probabilities",
+    ),
+    "set": (
+        lambda: W.set(3.0), gc.MissingAttributeError,
+        "a symbolic tensor has no attribute 'set': got w: float64[2]\n  at LINE\n"
+        "  hint: w.value = ... sets it; the updates of a step set it at each call",
+    ),
+    "by name": (
+        lambda: gc.sum(X, 1, True), gc.ArgumentError,
+        "cannot call gc.sum (too many positional arguments): expected gc.sum(x, /, axis=None, *, dtype=None, "
+        "keepdims=False)\n  at LINE\n  hint: what stands behind * is given by name: keepdims=...",
+    ),
+}  # fmt: skip
+
+
+@table(MISPLACED)
+def test_arguments_in_the_wrong_place(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+    check(call, error, text)
+
+
 # names of arguments
 
-STEP = gc.compile([S], S * W)
 OF_COMPILE = "inputs=None, outputs=None, updates=None, target='cpu', threads=None, check=None, name=None"
 REDUCTION = "axis=None, *, dtype=None, keepdims=False"
 MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {

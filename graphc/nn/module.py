@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ..errors import UnsupportedError, message, user_line
+from ..errors import ArgumentError, UnsupportedError, message, user_line
+from ..ir.apply import is_tensor
 from ..ir.dtypes import as_dtype
 from ..ir.leaves import Param, param
 from ..ops.calls import refuse_misfit
+from ..ops.common import describe
 from . import naming, printing, state
 from .forwarding import called
 from .parameter import TRANSIENT, Buffer, is_buffer
@@ -60,6 +63,7 @@ class Module:
     training: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        _refuse_tensors(cls, args)
         refuse_misfit(cls.__init__, cls.__name__, (None, *args), kwargs, makes=True, bound=True)
         return super().__new__(cls)
 
@@ -345,3 +349,23 @@ def _label(own: Param, name: str) -> None:
     known = own.state.label
     if own.state.role is not None and (known is None or name.endswith(f".{known}")):
         own.state.label = name
+
+
+def _refuse_tensors(cls: type[Module], args: tuple[Any, ...]) -> None:
+    """A layer that is made of tensors as if it were a function: none takes two, and one only where weights are."""
+    given = [arg for arg in args if is_tensor(arg) and not isinstance(arg, Param)]
+    if not given or not cls.__module__.startswith(f"{__package__}."):
+        return
+    first = next(iter(list(inspect.signature(cls.__init__).parameters)[1:]), "")
+    if len(given) > 1 or first not in ("weight", "data"):
+        names = [f"x{k}" if len(given) > 1 else "x" for k in range(1, len(given) + 1)]
+        raise ArgumentError(
+            message(
+                f"cannot make {cls.__name__} of {'tensors' if len(given) > 1 else 'a tensor'}",
+                got=describe(*given),
+                expected="what the layer is like",
+                at=user_line(),
+                created=False,
+                hint=f"a layer is made first, and then called: {cls.__name__}(...)({', '.join(names)})",
+            )
+        )

@@ -116,15 +116,17 @@ def refuse_misfit(
             expected=f"{name}{shown}",
             at=user_line(),
             created=False,
-            hint=_meant(
-                args, named, [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-            ),
+            hint=_meant(args[int(bound) :], named, parameters),
         )
     ) from None
 
 
-def _meant(args: Sequence[Any], given: Mapping[str, Any], known: Sequence[str]) -> str:
-    """For the first name that is unknown: what it is called here, or the name most like it; "" where there is none."""
+def _meant(args: Sequence[Any], given: Mapping[str, Any], parameters: Sequence[inspect.Parameter]) -> str:
+    """For the first name that is unknown: what it is called here, or the name most like it; "" where there is none.
+
+    Of arguments that are too many: what is one tuple, or given by name.
+    """
+    known = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for name in given:
         if name in known:
             continue
@@ -135,4 +137,8 @@ def _meant(args: Sequence[Any], given: Mapping[str, Any], known: Sequence[str]) 
         return f"did you mean {near}=?" if near else ""
     sizes = [arg for arg in args if isinstance(arg, int)]
     listed = next((name for name in ("shape", "axes", "repeats") if name in known), "")
-    return f"{listed} is one argument, a tuple: {tuple(sizes)}" if listed and len(sizes) > 1 else ""
+    if listed and len(sizes) > 1:
+        return f"{listed} is one argument, a tuple: {tuple(sizes)}"
+    by_name = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    places = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    return f"what stands behind * is given by name: {by_name[-1]}=..." if by_name and len(args) > places else ""

@@ -128,7 +128,7 @@ class Words:
             return "..."
         operands = [self.known(i) or self._built(i, depth - 1) for i in node.inputs]
         if isinstance(node.op.lower, Map):
-            return _applied(node, operands)
+            return _applied(node.op.lower, node, operands)
         return f"{node.op.name}({', '.join(filter(None, [*operands, attrs_text(node)]))})"
 
     def behind(self, node: Tensor) -> Tensor:
@@ -170,15 +170,14 @@ def _written(node: Tensor, words: Words) -> str:
     """``y = log(x - 1)`` for an elementwise op, as the readable source has it; else its line of the graph."""
     if not isinstance(node.op.lower, Map):
         return words.line(node)
-    text = _applied(node, [words.of(i) for i in node.inputs])
+    text = _applied(node.op.lower, node, [words.of(i) for i in node.inputs])
     name = words.names[node]
     text = text if name.startswith("%") else f"{name} = {text}"
     return text if len(text) <= _LINE else words.line(node)
 
 
-def _applied(node: Tensor, operands: Sequence[str]) -> str:
+def _applied(lower: Map, node: Tensor, operands: Sequence[str]) -> str:
     """What an elementwise node computes, of operands that are written so."""
-    lower = node.op.lower
     variables = [Var(_atom(text), i.dtype) for text, i in zip(operands, node.inputs, strict=True)]
     attrs = {**node.attrs, **({"dtype": node.dtype} if lower.wants_dtype else {})}
     return _ARGUMENT.sub(r"\1\2", _SUFFIX.sub("(", Printer(str).text(lower.expr(*variables, **attrs))))
