@@ -121,7 +121,7 @@ def _scores(name: str, x: Any, target: Any, weight: Any) -> tuple[Any, Any, Any,
             dims.equal(m, n) is False for m, n in zip(want, target.shape, strict=True)
         ):
             expected = f"targets {dims.shape_text(want)}: the shape of the scores without axis {axis}"
-            rows = len(target.shape) == len(x.shape)
+            rows = len(target.shape) == len(x.shape) and dims.equal(target.shape[axis], x.shape[axis]) is not False
             hint = f"rows of 0 and 1: gc.argmax(t, axis={axis}) of them, or floats, as probabilities" if rows else ""
             raise ill_shaped(name, expected, x, target, hint=hint)
     factors = rest[0] if rest else None
