@@ -21,12 +21,14 @@ from typing import Any
 
 from . import eager
 from .errors import (
+    ArgumentError,
     CompileError,
     DataError,
     DTypeError,
     FileError,
     GradientError,
     GraphcError,
+    GraphcWarning,
     InputError,
     MissingAttributeError,
     MissingFileError,
@@ -41,6 +43,7 @@ from .ir.graph import Graph
 from .ir.leaves import Param, constant, input, param
 from .ir.leaves import constant as asarray
 from .ir.tensor import Tensor
+from .ops.calls import explain
 from .ops.functions import PUBLIC
 from .ops.hints import missing_attribute, missing_name
 from .ops.install import install
@@ -60,7 +63,9 @@ def __getattr__(name: str) -> Any:
     if name in LIBRARY:
         return importlib.import_module(f"{__name__}.{name}")
     if name in FILES:
-        return getattr(importlib.import_module(f"{__name__}.{FILES[name]}"), name)
+        globals()[name] = getattr(importlib.import_module(f"{__name__}.{FILES[name]}"), name)
+        explain(__name__, globals(), [name])
+        return globals()[name]
     raise missing_name(__name__, name)
 
 
@@ -88,6 +93,7 @@ from .verify.certificate import Certificate, VerificationError  # noqa: E402
 from .verify.entry import verify  # noqa: E402 - the function; the package of that name stays importable
 
 __all__ = [
+    "ArgumentError",
     "Certificate",
     "CompileError",
     "DTypeError",
@@ -96,6 +102,7 @@ __all__ = [
     "GradientError",
     "Graph",
     "GraphcError",
+    "GraphcWarning",
     "InputError",
     "MissingAttributeError",
     "MissingFileError",
@@ -132,3 +139,5 @@ __all__ = [
     *LIBRARY,
     *(name for name in PUBLIC if name != "trace"),
 ]
+
+explain(__name__, globals(), __all__)

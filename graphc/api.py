@@ -15,6 +15,7 @@ from .vectorise import vmap
 
 TARGETS = ("cpu",)
 CHECKS = ("nan",)
+_TARGETS_HINT = "'cpu' is the only target there is; 'cuda', for NVIDIA GPUs, is planned"
 
 
 def compile(
@@ -58,7 +59,7 @@ def compile(
             )
         )
     if target not in TARGETS:
-        raise CompileError(_bad("unknown target", repr(target), "'cpu'"))
+        raise CompileError(_bad("unknown target", repr(target)[:80], "'cpu'", _TARGETS_HINT))
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise CompileError(_bad("bad threads=", repr(threads), "an int >= 1, or None"))
     if check is not None and not (isinstance(check, str) and check in CHECKS):
@@ -74,8 +75,8 @@ def compile(
     return compile_graph(inputs, outputs, updates, name, threads, check)
 
 
-def _bad(failed: str, got: str, expected: str) -> str:
-    return message(failed, got=got, expected=expected, at=user_line(), created=False)
+def _bad(failed: str, got: str, expected: str, hint: str = "") -> str:
+    return message(failed, got=got, expected=expected, at=user_line(), created=False, hint=hint)
 
 
 __all__ = [

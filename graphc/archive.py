@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import FileError, InputError, MissingFileError, message, user_line
+from .errors import FileError, InputError, MissingFileError, check_folder, message, user_line
 
 VERSION = 1
 META = "graphc.json"
@@ -42,17 +42,7 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     text = json.dumps(_encode(content, "", arrays))
     header = json.dumps({"graphc": VERSION, "crc": zlib.crc32(text.encode()), "content": text})
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise MissingFileError(
-            message(
-                f"cannot write {os.fspath(path)}",
-                got=f"no folder {str(target.parent)!r}",
-                expected="a folder that is there",
-                at=user_line(),
-                created=False,
-                hint="pathlib.Path(folder).mkdir(parents=True)",
-            )
-        )
+    check_folder(path)
     part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
     try:
         kind.write(part, arrays, header)

@@ -12,6 +12,7 @@ What is differentiated is the stable form of the graph (`passes.stable`): log(su
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .autodiff.vjp import check_floats
@@ -20,6 +21,7 @@ from .ir import dims
 from .ir.apply import SYMBOLIC, cast, engine_of, is_tensor, lift
 from .ir.leaves import Param
 from .ir.tensor import Tensor
+from .ir.traversal import topological
 from .ir.tree import Tree, flatten
 from .ops.common import describe
 from .ops.movement import with_shape
@@ -56,7 +58,9 @@ def grad(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
         from .eager import grad as eager_grad
 
         return tree.build(list(eager_grad(y, leaves)))
-    return tree.build(differentiate.grad(_scalar("grad", _outputs(y)[1]), leaves))
+    scalar = _scalar("grad", _outputs(y)[1])
+    _in_order(scalar, leaves)
+    return tree.build(differentiate.grad(scalar, leaves))
 
 
 def value_and_grad(f: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
@@ -232,10 +236,27 @@ def _listed(wrt: Any) -> tuple[Tree, list[Any]]:
                     expected="a tensor, or a nesting of them",
                     at=user_line(),
                     created=False,
-                    hint="give the tensor itself, not its value or name" if leaf is not None else "",
+                    hint="give the tensor itself, not its value or name"
+                    if leaf is not None
+                    else "say by what: gc.grad(y, wrt); a function is differentiated by its arguments: gc.grad(f)",
                 )
             )
     return tree, leaves
+
+
+def _in_order(y: Tensor, wrt: Sequence[Tensor]) -> None:
+    """Raise `GradientError` where all of `wrt` are computed from `y`: the other way round was meant."""
+    if wrt and all(w.inputs and w is not y and y in set(topological([w])) for w in wrt):
+        raise GradientError(
+            message(
+                "gc.grad of what its wrt is computed from",
+                got=describe(y, *wrt),
+                expected="first what is differentiated, then what by",
+                at=user_line(),
+                created=False,
+                hint="gc.grad(loss, w)",
+            )
+        )
 
 
 def _outputs(y: Any) -> tuple[Tree, list[Tensor]]:

@@ -6,6 +6,7 @@ import functools
 import linecache
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from types import CodeType
 from typing import Any, NamedTuple
@@ -92,6 +93,10 @@ class InputError(GraphcError, ValueError):
     """A step was called with arguments that do not match its inputs."""
 
 
+class ArgumentError(InputError, TypeError):
+    """A call with arguments that a function, or a class, does not take."""
+
+
 class OutOfBoundsError(GraphcError, IndexError):
     """An index outside its axis, found while building or by a running step."""
 
@@ -118,6 +123,16 @@ class MissingFileError(FileError, FileNotFoundError):
 
 class CompileError(GraphcError, RuntimeError):
     """A graph that cannot be compiled as asked."""
+
+
+class GraphcWarning(UserWarning):
+    """What runs as it is written, and is hardly meant so. ``warnings.simplefilter`` hides it, or makes it an error."""
+
+
+def warn(text: str) -> None:
+    """Show a `GraphcWarning` as one of the user's line under way."""
+    line = user_line()
+    warnings.warn_explicit(text, GraphcWarning, line.file, line.line)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -222,3 +237,30 @@ def count(number: object, one: str, many: str = "") -> str:
     ('1 call', '0 calls', '2 axes')
     """
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Raise `MissingFileError` where the folder of a file that is to be written is not there, `FileError` where `path`
+    is itself a folder."""
+    folder, _ = os.path.split(os.path.realpath(path))
+    if not os.path.isdir(folder):
+        raise MissingFileError(
+            message(
+                f"cannot write {os.fspath(path)}",
+                got=f"no folder {folder!r}",
+                expected="a folder that is there",
+                at=user_line(),
+                created=False,
+                hint="pathlib.Path(folder).mkdir(parents=True)",
+            )
+        )
+    if os.path.isdir(path):
+        raise FileError(
+            message(
+                f"cannot write {os.fspath(path)}",
+                got="a folder",
+                expected="the name of a file",
+                at=user_line(),
+                created=False,
+            )
+        )

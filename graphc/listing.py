@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -61,12 +62,17 @@ def listing(part: str = "", width: int | None = None) -> str:
     return "\n\n".join(parts)
 
 
+def _one(function: Any, other: Any) -> bool:
+    """Whether two are one function, be it as `gc` has it or as it stands below: see `graphc.ops.calls`."""
+    return inspect.unwrap(function) is inspect.unwrap(other) if callable(function) else function is other
+
+
 def _rows(name: str, table: Mapping[str, Any], part: str, columns: int) -> Iterator[str]:
     """The lines about one function of `table`: its names, and the first paragraph of its documentation."""
-    names = [name, *[other for other in gc.__all__ if other != name and getattr(gc, other) is table[name]]]
+    names = [name, *[other for other in gc.__all__ if other != name and _one(getattr(gc, other), table[name])]]
     if not any(part in one for one in names):
         return
-    if getattr(gc, name) is not table[name]:
+    if not _one(getattr(gc, name), table[name]):
         names[0] = f"x.{name}()"  # the name is taken by another function: it is a method only
     mark = derivative(name) if table is PUBLIC else " "
     head = f"  {mark} {', '.join(names)}"

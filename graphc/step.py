@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .codegen.cpu import print_program
-from .errors import DTypeError, InputError, ShapeError, count, message, user_line
+from .errors import DTypeError, InputError, ShapeError, count, message, user_line, warn
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
@@ -27,6 +27,7 @@ from .ir.leaves import INPUT, Param, function_of
 from .ir.tensor import Origin, Tensor
 from .ir.traversal import depends_on, topological
 from .ir.tree import Tree, flatten
+from .ops.hints import missing_member
 from .passes.pipeline import optimise
 from .runtime import loop
 from .runtime.arguments import bind_arguments
@@ -40,6 +41,19 @@ from .verify.entry import verify_step
 
 _OF_RUN = ("steps", "batch_size", "epochs", "first_epoch", "shuffle", "seed", "drop_last", "every", "progress")
 """What `Step.run` takes by name beside inputs."""
+_INSTEAD = {
+    "state_dict": "model.state_dict() of a module, or p.value of a param p",
+    **dict.fromkeys(("train", "fit", "step"), "step(x) takes one step, step.run(x, steps=100) many"),
+    **dict.fromkeys(("forward", "predict", "apply", "eval"), "step(x) computes its outputs"),
+    **dict.fromkeys(("save", "to_python"), "step.export(path) writes it as Python, pickle.dumps(step) as it is"),
+    **dict.fromkeys(("loss", "output", "outputs", "result", "value"), "step(x) returns its outputs"),
+    "inputs": "step.graph.inputs",
+    "updates": "step.graph.updates",
+    "code": "step.source, to be read; step.text.source is the file that runs",
+}
+"""What people look for on a step."""
+_LISTED = 3
+"""How many layers a warning names."""
 
 
 class Step:
@@ -216,6 +230,14 @@ class Step:
 
     # reading
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or "traced" not in vars(self):  # a copy that is being made has no graph yet
+            raise AttributeError(f"'Step' object has no attribute {name!r}", name=name, obj=self)
+        params = [node.name for node in self.traced.nodes if isinstance(node, Param)][:3]
+        values = f"params own their values: {', '.join(f'{p}.value' for p in params)}" if params else "it has no params"
+        state = dict.fromkeys(("param", "params", "parameters", "state", "weights"), values)
+        raise missing_member(self, name, _INSTEAD | state)
+
     @cached_property
     def _reading(self) -> Reading:
         return Reading(self.plan, self.text, self.traced)
@@ -249,6 +271,8 @@ class Step:
         same kind of machine it gives the same bits. An index out of range is an `IndexError` there; if the step was
         compiled with ``check="nan"``, a nan or inf is a `FloatingPointError` that names the output or new value.
         ``step.certificate`` there is the JSON text of this step's certificate, or None if it has not been verified.
+
+        Raises `MissingFileError` where there is no such folder.
         """
         return export(self._reading, self._out, path, self.certificate)
 
@@ -340,10 +364,31 @@ def compile_graph(
     out_tree, out_leaves = flatten([] if outputs is None else outputs)
     _check_inputs(in_leaves)
     results = [_in_graph("an output", lift(o)[0]) for o in out_leaves]
-    pairs = _check_updates(updates or {})
+    pairs = _check_updates({} if updates is None else updates)
     _check_closed(results, pairs, in_leaves)
     graph = Graph(in_leaves, results, pairs, name or "step")
+    _warn_of_state(graph)
     return Step(mark_updates(graph), in_tree, out_tree, name or "step", threads, check)
+
+
+def _warn_of_state(graph: Graph) -> None:
+    """Warn of a step that trains a model and leaves behind the state which the model's layers move while training."""
+    updated = {param for param, _ in graph.updates}
+    if not any(param.trainable for param in updated):
+        return
+    owed = [node.owes for node in graph.nodes if node.owes is not None]
+    behind = dict.fromkeys(str(o) for o in owed if not o.asked and not updated.intersection(o.params))
+    if behind:
+        names = [*list(behind)[:_LISTED], *([f"{len(behind) - _LISTED} more"] if len(behind) > _LISTED else [])]
+        warn(
+            message(
+                "a step trains a model, and the state that its layers keep stays as it is",
+                got=f"no new values for {', '.join(names)}",
+                expected="those of model.updates() among the updates",
+                hint="gc.compile(..., updates={**trained, **model.updates()}); model.eval(), before the model is "
+                "called, if its state is not to move",
+            )
+        )
 
 
 def _in_graph(what: str, tensor: Any) -> Tensor:
@@ -414,6 +459,17 @@ def _key_hint(key: Any) -> str:
     return "the key is the param itself, not its name" if isinstance(key, str) else ""
 
 
+def _updates_hint(updates: Any) -> str:
+    """How what was given as updates becomes a dict."""
+    if hasattr(updates, "minimize"):
+        return "updates=opt.minimize(loss), of an optimiser opt"
+    if isinstance(updates, (list, tuple)) and updates and all(isinstance(u, tuple) and len(u) == 2 for u in updates):
+        return "dict(updates) of pairs (param, new value)"
+    if isinstance(updates, Tensor) or (isinstance(updates, (list, tuple)) and any(map(is_tensor, updates))):
+        return "it says which param gets which new value: updates={w: w - 0.1 * gc.grad(loss, w)}"
+    return ""
+
+
 def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
     pairs: list[tuple[Param, Tensor]] = []
     if not isinstance(updates, Mapping):
@@ -424,6 +480,7 @@ def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
                 expected="a dict {param: new value}",
                 at=user_line(),
                 created=False,
+                hint=_updates_hint(updates),
             )
         )
     for param, value in updates.items():

@@ -23,11 +23,18 @@ from .ir.leaves import argument
 from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
 from .ops.common import describe
+from .ops.hints import missing_member
 from .step import Step, compile_graph
 
 STATIC = (str, bytes, type(None), type)
 UNROLLED = 64
 """The largest size that tracing fixes because the function goes along an axis in Python."""
+
+_ATTRIBUTES = ("certificate", "graph", "passes", "plan", "text", "traced")
+_OF_A_STEP = {
+    name: f"each kind of arguments has a step of its own, once called: [s.{name} for s in f.steps.values()]"
+    for name in (*_ATTRIBUTES, *(name for name in vars(Step) if not name.startswith("_")))
+}
 
 
 class Traced:
@@ -96,6 +103,9 @@ class Traced:
     def first_trace(self, function: Callable[..., Any], *inputs: Tensor) -> Graph:
         """The graph of `function`, which this one derives from; its random draws get the numbers they will get here."""
         return _graph_of(function, inputs, {}, self._draws)
+
+    def __getattr__(self, name: str) -> Any:
+        raise missing_member(self, name, _OF_A_STEP)
 
     def __reduce__(self) -> Any:
         """By name, as functions pickle, where it has taken the place of its function; else by its function."""

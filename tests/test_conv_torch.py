@@ -6,6 +6,7 @@ The values are those of `torch_cases_conv.py`, which needs torch; the tests do n
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from typing import Any
 
@@ -73,6 +74,6 @@ def test_layers_print_as_in_torch() -> None:
 
 def test_every_layer_and_function_has_cases() -> None:
     modules = {"graphc.nn.conv", "graphc.nn.pooling"}
-    own = {n for n in nn.__all__ if getattr(getattr(nn, n), "__module__", "") in modules}
+    own = {n for n in nn.__all__ if getattr(inspect.unwrap(getattr(nn, n)), "__module__", "") in modules}
     assert len(own) == 20
     assert own == {c.name for c in CASES}

@@ -60,7 +60,7 @@ def branch(a: Any) -> float:
 
 # what newcomers write
 
-EXIST = "values exist when a compiled step runs: gc.compile([{}], y) called with arrays; or use gc.eager"
+EXIST = "values exist when a compiled step runs: gc.compile([{}], {}) called with arrays; or use gc.eager"
 TRUTH = (
     "  at LINE\n  hint: choose with gc.where(condition, x, y); Python's and, or, not, max, min, sorted are "
     "gc.logical_and, logical_or, logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager"
@@ -130,7 +130,7 @@ NEWCOMERS: dict[str, Case] = {
     "math that we lack": (
         lambda: math.gamma(S), gc.TraceError, FLOAT + "math.gamma for tensors is gc.exp(gc.lgamma(x)), for x > 0",
     ),
-    "math that nobody has": (lambda: math.isclose(S, 1), gc.TraceError, FLOAT + EXIST.format("s")),
+    "math that nobody has": (lambda: math.isclose(S, 1), gc.TraceError, FLOAT + EXIST.format("s", "y")),
     "a dtype of NumPy": (
         lambda: np.float32(S), gc.TraceError,
         "a symbolic tensor is not an array: got s: float64[]\n  at LINE\n"
@@ -156,11 +156,11 @@ NEWCOMERS: dict[str, Case] = {
         "ufunc '<lambda> (vectorized)' does not work on tensors\n  at LINE\n"
         "  hint: python -m graphc ops lists gc's functions; data alone goes through NumPy with np.asarray(x)",
     ),
-    "float": (lambda: float(S), gc.TraceError, FLOAT + EXIST.format("s")),
+    "float": (lambda: float(S), gc.TraceError, FLOAT + EXIST.format("s", "y")),
     "float of computed": (
         lambda: float(gc.sum(X * V)), gc.TraceError,
         "a symbolic tensor has no float value: got gc.sum(X * V): float64[]\n  at LINE\n  hint: "
-        + EXIST.format("x, v"),
+        + EXIST.format("x, v", "gc.sum(X * V)"),
     ),
     "float of a param": (
         lambda: float(W), gc.TraceError,
@@ -174,12 +174,12 @@ NEWCOMERS: dict[str, Case] = {
     ),
     "item of params": (
         lambda: (W * 2).item(), gc.TraceError,
-        "a symbolic tensor has no number value: got W * 2: float64[]\n  at LINE\n  hint: " + EXIST.format(""),
+        "a symbolic tensor has no number value: got W * 2: float64[]\n  at LINE\n  hint: " + EXIST.format("", "W * 2"),
     ),
     "array": (
         lambda: np.asarray(X), gc.TraceError,
         "a symbolic tensor is not an array: got x: float64[n, 3]\n  at LINE\n"
-        "  hint: gc.stack([a, b]) makes a tensor of tensors; " + EXIST.format("x"),
+        "  hint: gc.stack([a, b]) makes a tensor of tensors; " + EXIST.format("x", "y"),
     ),
     "tensors in a list": (
         lambda: gc.exp([S, 2.0]), gc.DTypeError,
@@ -193,11 +193,11 @@ NEWCOMERS: dict[str, Case] = {
     ),
     "tolist": (
         lambda: V.tolist(), gc.TraceError,
-        "a symbolic tensor has no elements: got v: float64[3]\n  at LINE\n  hint: " + EXIST.format("v"),
+        "a symbolic tensor has no elements: got v: float64[3]\n  at LINE\n  hint: " + EXIST.format("v", "y"),
     ),
     "format": (
         lambda: f"{S:.2f}", gc.TraceError,
-        "a symbolic tensor has no number value: got s: float64[]\n  at LINE\n  hint: " + EXIST.format("s"),
+        "a symbolic tensor has no number value: got s: float64[]\n  at LINE\n  hint: " + EXIST.format("s", "y"),
     ),
     "float index": (
         lambda: [1, 2][gc.asarray(1.0)], gc.TraceError, "not an index: got float64[], expected integers\n  at LINE",
@@ -425,7 +425,8 @@ COMPILING: dict[str, Case] = {
     ),
     "target": (
         lambda: gc.compile([S], S, target="gpu"), gc.CompileError,
-        "unknown target: got 'gpu', expected 'cpu'\n  at LINE",
+        "unknown target: got 'gpu', expected 'cpu'\n  at LINE\n"
+        "  hint: 'cpu' is the only target there is; 'cuda', for NVIDIA GPUs, is planned",
     ),
     "name": (
         lambda: gc.compile([S], S, name=3), gc.CompileError,
@@ -471,7 +472,7 @@ COMPILING: dict[str, Case] = {
     "updates": (
         lambda: gc.compile([S], S, [(W, S), (W, N)]), gc.InputError,
         "bad updates=: got [(<Param 'w' float64[], value 1.>, <Tensor 's' input float64[]>), (<Param 'w' fl, "
-        "expected a dict {param: new value}\n  at LINE",
+        "expected a dict {param: new value}\n  at LINE\n  hint: dict(updates) of pairs (param, new value)",
     ),
     "update of an input": (
         lambda: gc.compile([S], S, {S: S + 1}), gc.InputError,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from messages import text_of
 from readable import gather, line_fit, softmax_row
 
 import graphc as gc
@@ -157,3 +158,19 @@ def test_certificate_goes_with_the_step(tmp_path: Path) -> None:
     step.export(tmp_path / "exported.py")
     text = run(print_it, tmp_path).stdout
     assert type(made).from_json(text) == made and json.loads(text) == json.loads(made.to_json())
+
+
+def test_files_that_cannot_be_written(tmp_path: Path) -> None:
+    step = line_fit()
+    for path, error, text in (
+        (
+            tmp_path / "no" / "step.py", gc.MissingFileError,
+            f"got no folder {str(tmp_path.resolve() / 'no')!r}, expected a folder that is there\n  at LINE\n"
+            "  hint: pathlib.Path(folder).mkdir(parents=True)",
+        ),
+        (tmp_path, gc.FileError, "got a folder, expected the name of a file\n  at LINE"),
+    ):  # fmt: skip
+        with pytest.raises(OSError) as caught:
+            step.export(path)
+        assert (type(caught.value), text_of(caught.value)) == (error, f"cannot write {path}: {text}")
+    assert not list(tmp_path.iterdir())

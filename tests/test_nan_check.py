@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import linecache
 import os
 import pickle
 import subprocess
@@ -459,3 +460,50 @@ def test_bad_values_of_check(bad: Any) -> None:
         with pytest.raises(gc.CompileError) as caught:
             call()
         assert without_line(caught.value) == f"bad check=: got {bad!r}, expected 'nan', or None"
+
+
+PROMPT = """
+a = gc.param([4.0, 0.0], name="a")
+loss = gc.sum(gc.sqrt(a))
+step = gc.compile([], loss, {a: a - gc.grad(loss, a)}, check="nan")
+x = gc.input("x", ("n",))
+ratio = gc.compile([x], gc.softmax(x) / gc.sum(gc.maximum(x, 0.0) * 2.0), check="nan")
+"""
+
+
+def prompt(file: str) -> dict[str, Any]:
+    """What is defined at a prompt, where each statement is a file of its own, and each at line 1."""
+    space: dict[str, Any] = {"gc": gc}
+    for line in PROMPT.strip().splitlines():
+        exec(compile(line, file, "single"), space)
+    return space
+
+
+@pytest.mark.parametrize("file", ["<stdin>", "<string>"])
+def test_at_a_bare_prompt(file: str) -> None:
+    """No line can be read there: what the error says of expressions is written from the graph."""
+    here = prompt(file)
+    assert refused(here["step"]) == (
+        f"inf in divide: got sqrt(a) = 0.0, expected a finite result\n  at {file}:1\n  gradient of: sqrt(a)\n"
+        "  statement: a_bar = 0.5 / sqrt(a) (backward, element [1] of float64[2])\n"
+        "  reaches: the new value of 'a'\n  hint: no param has been changed"
+    )
+    assert refused(here["ratio"], [-1.0, -1.0]) == (
+        "inf in divide: got exp(x - ...) / sum(exp(...), axes=(0,)) = 0.5, sum(maximum(x, 0.0) * 2.0, axes=(0,)) = "
+        f"0.0, expected a finite result\n  at {file}:1\n  statement: (exp(x - ...) / sum(exp(...), axes=(0,))) / "
+        "sum(maximum(x, 0.0) * 2.0, axes=(0,)) (forward, element [0] of float64[2])\n  reaches: output 0"
+    )
+    assert f"# {file}:1  grad of: sqrt\n" in str(here["step"].graph)
+
+
+def test_at_a_prompt_that_keeps_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of Python 3.13 does, in linecache."""
+    code = "y = gc.log(x - 1.0)\n"
+    monkeypatch.setitem(linecache.cache, "<python-input-3>", (len(code), None, [code], "<python-input-3>"))
+    x = gc.input("x")
+    space: dict[str, Any] = {"gc": gc, "x": x}
+    exec(compile(code, "<python-input-3>", "single"), space)
+    assert refused(gc.compile([x], space["y"], check="nan"), 0.0) == (
+        "nan in log: got x - 1.0 = -1.0, expected a finite result\n  at <python-input-3>:1: y = gc.log(x - 1.0)\n"
+        "  statement: y = log(x - 1.0) (forward)\n  reaches: output 0 (y)"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import inspect
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -114,6 +115,12 @@ ARGUMENTS: dict[str, Case] = {
         lambda: gc.compile(lambda x, axis: gc.sum(x, axis=axis))(np.ones(3), axis=0), gc.TraceError,
         "a symbolic tensor has no int value: got axis: int64[]\n  at LINE\n  hint: " + FIX.format("<lambda>", "axis"),
     ),
+    "value": (
+        lambda: float(gc.sum(X)), gc.TraceError,
+        "a symbolic tensor has no float value: got gc.sum(X): float64[]\n  at LINE\n"
+        "  hint: values exist when a compiled step runs: gc.compile([x], gc.sum(X)) called with arrays; or use "
+        "gc.eager",
+    ),
     "value of an argument": (
         lambda: gc.compile(lambda x: float(x))(1.0), gc.TraceError,
         "a symbolic tensor has no float value: got x: float64[]\n  at LINE\n"
@@ -195,8 +202,10 @@ ATTRIBUTES = {
     "view": "s.reshape(...)",
     "exp": "it is a function: gc.exp(s)",
     "relu_": "it is a function: gc.relu(s)",
+    "set_value": "tensors are values, which nothing changes: a gc.param has state",
     "matmul": "it is a function: gc.matmul(s, ...)",
-    "astyp": "",
+    "astyp": "did you mean s.astype?",
+    "frobnicate": "",
 }
 
 
@@ -242,6 +251,13 @@ NAMES = {
     "optim.Sgd": "did you mean gc.optim.SGD?",
     "random.norml": "did you mean gc.random.normal?",
     "data.Dataloader": "did you mean gc.data.DataLoader?",
+    "cuda": "steps run on the CPU; gc.compile(target=...) will have others",
+    "nn.F": "gc.nn.functional",
+    "optim.StepLR": "rates are functions of a step counter: lr=gc.optim.cosine(0.1, steps), as gc.optim.one_cycle, "
+    "step, exponential",
+    "random.PRNGKey": "gc.random.Key(seed)",
+    "random.split": "a key is not split: every draw from it has other numbers; gc.random.Key(seed, stream) is "
+    "independent",
     "eager.tensr": "did you mean gc.eager.tensor?",
     "eager.sinn": "did you mean gc.eager.sin?",
 }
@@ -258,6 +274,238 @@ def test_names_of_modules(path: str, hint: str) -> None:
     with pytest.raises(AttributeError) as caught:
         getattr(module, f"_{name}")
     assert str(caught.value) == f"module {module.__name__!r} has no attribute '_{name}'"
+
+
+# arguments in the wrong place
+
+SGD = gc.optim.SGD([W], lr=0.1)
+STEP = gc.compile([S], S * W)
+FIRST = "a layer is made first, and then called: "
+LIKE = "expected what the layer is like\n  at LINE\n  hint: " + FIRST
+SCORES, CLASSES = gc.input("scores", ("n", 4), "float32"), gc.input("classes", ("n",), "int64")
+MISPLACED: dict[str, Case] = {
+    "updates is a tensor": (
+        lambda: gc.compile([S], W, gc.sum(W * S)), gc.InputError,
+        "bad updates=: got <Tensor sum float64[]>, expected a dict {param: new value}\n  at LINE\n  hint: it says "
+        "which param gets which new value: updates={w: w - 0.1 * gc.grad(loss, w)}",
+    ),
+    "updates is an optimiser": (
+        lambda: gc.compile([S], S, SGD), gc.InputError,
+        f"bad updates=: got {SGD!r:.80}, expected a dict {{param: new value}}\n  at LINE\n"
+        "  hint: updates=opt.minimize(loss), of an optimiser opt",
+    ),
+    "wrt first": (
+        lambda: gc.grad(S, gc.exp(S)), gc.GradientError,
+        "gc.grad of what its wrt is computed from: got s: float64[], gc.exp(S): float64[], expected first what is "
+        "differentiated, then what by\n  at LINE\n  hint: gc.grad(loss, w)",
+    ),
+    "no wrt": (
+        lambda: gc.grad(S), gc.GradientError,
+        "cannot differentiate with respect to: got None, expected a tensor, or a nesting of them\n  at LINE\n"
+        "  hint: say by what: gc.grad(y, wrt); a function is differentiated by its arguments: gc.grad(f)",
+    ),
+    "no name": (
+        lambda: gc.input(("n",)), gc.InputError,
+        "bad input name: got ('n',), expected a non-empty string\n  at LINE\n"
+        "  hint: the name comes first: gc.input('x', shape, dtype)",
+    ),
+    "dtype for a name": (
+        lambda: gc.param(1.0, "float32"), gc.InputError,
+        "a dtype in the place of a param's name: got 'float32', expected the value, then the name\n  at LINE\n"
+        "  hint: the value has the dtype: gc.param(np.float32(0.5), name)",
+    ),
+    "sizes": (
+        lambda: gc.zeros(3, 4), gc.DTypeError,
+        "unknown dtype: got 4, expected one of bool, int8..int64, uint8..uint64, float32, float64\n  at LINE\n"
+        "  hint: the sizes of a shape are one argument, a tuple: (2, 3)",
+    ),
+    "steps": (
+        lambda: STEP.run(1.0, 100), gc.InputError,
+        "too many inputs: got 2, expected 1: s\n  at LINE\n  hint: the rest is given by name: steps=100",
+    ),
+    "key": (
+        lambda: gc.random.normal((3,)), gc.InputError,
+        "bad arguments of gc.random.normal: got (3,), expected a gc.random.Key first\n  at LINE\n"
+        "  hint: key = gc.random.Key(seed)",
+    ),
+    "tensors": (
+        lambda: gc.concat(X, X), gc.ShapeError,
+        "cannot concat: got Tensor, expected a list or tuple of tensors\n  at LINE\n"
+        "  hint: the tensors are one argument, a list: gc.concat([x, y])",
+    ),
+    "tensor": (
+        lambda: gc.stack(X), gc.ShapeError,
+        "cannot stack: got Tensor, expected a list or tuple of tensors\n  at LINE\n"
+        "  hint: the tensors are one argument, a list: gc.stack([x, y])",
+    ),
+    "layer of a tensor": (
+        lambda: gc.nn.ReLU(X), gc.ArgumentError,
+        f"cannot make ReLU of a tensor: got x: float64[n, 3], {LIKE}ReLU(...)(x)",
+    ),
+    "layer of tensors": (
+        lambda: gc.nn.CrossEntropyLoss(SCORES, CLASSES), gc.ArgumentError,
+        "cannot make CrossEntropyLoss of tensors: got scores: float32[n, 4], classes: int64[n], "
+        f"{LIKE}CrossEntropyLoss(...)(x1, x2)",
+    ),
+    "list of layers": (
+        lambda: gc.nn.Sequential([gc.nn.ReLU()]), gc.InputError,
+        "Sequential is of modules: got list [ReLU()], expected modules\n  at LINE\n"
+        "  hint: Sequential(*modules) of a list",
+    ),
+    "function for a layer": (
+        lambda: gc.nn.Sequential(len), gc.InputError,
+        "Sequential is of modules: got builtin_function_or_method <built-in function len>, expected modules\n  at "
+        "LINE\n"
+        "  hint: functions have modules, as nn.ReLU() is of gc.relu, or are called in a forward",
+    ),
+    "targets first": (
+        lambda: gc.nn.cross_entropy(CLASSES, SCORES), gc.DTypeError,
+        "bad dtype for cross_entropy: got classes: int64[n], expected scores that are floats\n  at LINE\n"
+        "  hint: the scores come first: cross_entropy(scores, targets)",
+    ),
+    "rows of 0 and 1": (
+        lambda: gc.nn.cross_entropy(SCORES, gc.input("t", ("n", 4), "int64")), gc.ShapeError,
+        "bad shape for cross_entropy: got scores: float32[n, 4], t: int64[n, 4], expected targets [n]: the shape of "
+        "the scores without axis 1\n  at LINE\n"
+        "  hint: rows of 0 and 1: gc.argmax(t, axis=1) of them, or floats, as probabilities",
+    ),
+    "set": (
+        lambda: W.set(3.0), gc.MissingAttributeError,
+        "a symbolic tensor has no attribute 'set': got w: float64[2]\n  at LINE\n"
+        "  hint: w.value = ... sets it; the updates of a step set it at each call",
+    ),
+    "by name": (
+        lambda: gc.sum(X, 1, True), gc.ArgumentError,
+        "cannot call gc.sum (too many positional arguments): expected gc.sum(x, /, axis=None, *, dtype=None, "
+        "keepdims=False)\n  at LINE\n  hint: what stands behind * is given by name: keepdims=...",
+    ),
+}  # fmt: skip
+
+
+@table(MISPLACED)
+def test_arguments_in_the_wrong_place(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+    check(call, error, text)
+
+
+# names of arguments
+
+OF_COMPILE = "inputs=None, outputs=None, updates=None, target='cpu', threads=None, check=None, name=None"
+REDUCTION = "axis=None, *, dtype=None, keepdims=False"
+MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
+    "torch": (
+        lambda: gc.sum(X, dim=0),
+        f"call gc.sum (got an unexpected keyword argument 'dim'): expected gc.sum(x, /, {REDUCTION})|"
+        "dim= is axis= here",
+    ),
+    "method": (
+        lambda: X.sum(keepdim=True),
+        f"call x.sum (got an unexpected keyword argument 'keepdim'): expected x.sum({REDUCTION})|"
+        "keepdim= is keepdims= here",
+    ),
+    "alias": (
+        lambda: gc.permute(X, dims=(1, 0)),
+        "call gc.permute_dims (missing a required argument: 'axes'): expected gc.permute_dims(x, /, axes)|"
+        "dims= is axes= here",
+    ),
+    "NumPy": (
+        lambda: gc.nn.functional.softmax(X, axis=0),
+        "call gc.nn.functional.softmax (got an unexpected keyword argument 'axis'): expected "
+        "gc.nn.functional.softmax(x, dim=None)|axis= is dim= here",
+    ),
+    "compile": (
+        lambda: gc.compile([S], S, update={}),
+        f"call gc.compile (got an unexpected keyword argument 'update'): expected gc.compile({OF_COMPILE})|"
+        "did you mean updates=?",
+    ),
+    "layer": (
+        lambda: gc.nn.Linear(4, 2, biass=True),
+        "make Linear (got an unexpected keyword argument 'biass'): expected Linear(in_features, out_features, "
+        "bias=True, dtype='float32', seed=None)|did you mean bias=?",
+    ),
+    "optimiser": (
+        lambda: gc.optim.SGD([W], learning_rate=0.1),
+        "make SGD (got an unexpected keyword argument 'learning_rate'): expected SGD(params, lr=0.001, momentum=0.0, "
+        "dampening=0.0, weight_decay=0.0, nesterov=False, *, maximize=False)|learning_rate= is lr= here",
+    ),
+    "param": (
+        lambda: gc.param(1.0, requires_grad=False),
+        "call gc.param (got an unexpected keyword argument 'requires_grad'): expected "
+        "gc.param(value, name=None, trainable=True, *, role=None)|requires_grad= is trainable= here",
+    ),
+    "key": (
+        lambda: gc.random.normal(gc.random.Key(0), shap=(2,)),
+        "call gc.random.normal (got an unexpected keyword argument 'shap'): expected gc.random.normal(key, shape=(), "
+        "dtype='float64', mean=0.0, std=1.0, *, draw=None, like=None)|did you mean shape=?",
+    ),
+    "lazy": (
+        lambda: gc.load(pth="a.npz"),
+        "call gc.load (missing a required argument: 'path'): expected gc.load(path, /, *unnamed, **into)",
+    ),
+    "eager": (
+        lambda: E.sum(dmi=0),
+        f"call gc.eager.sum (got an unexpected keyword argument 'dmi'): expected gc.eager.sum(x, /, {REDUCTION})",
+    ),
+    "unlike any": (
+        lambda: gc.exp(X, out=X), "call gc.exp (got an unexpected keyword argument 'out'): expected gc.exp(x, /)",
+    ),
+    "missing": (
+        lambda: gc.maximum(X), "call gc.maximum (missing a required argument: 'y'): expected gc.maximum(x, y, /)",
+    ),
+    "sizes": (
+        lambda: gc.reshape(X, 3, -1),
+        "call gc.reshape (too many positional arguments): expected gc.reshape(x, /, shape, *, copy=None)|"
+        "shape is one argument, a tuple: (3, -1)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "text"), MISSPELT.values(), ids=MISSPELT)
+def test_arguments_that_are_not_taken(call: Callable[[], Any], text: str) -> None:
+    wanted, _, hint = text.partition("|")
+    check(call, gc.ArgumentError, f"cannot {wanted}\n  at LINE" + (f"\n  hint: {hint}" if hint else ""))
+    with pytest.raises(TypeError):
+        call()
+    with pytest.raises(gc.InputError):
+        call()
+
+
+def test_a_type_error_inside_a_function_stays_what_it_is() -> None:
+    with pytest.raises(TypeError, match=r"^object of type 'int' has no len\(\)$"):
+        gc.vmap(lambda a: len(3))(X)  # type: ignore[arg-type]
+    with pytest.raises(gc.ArgumentError, match=r"^cannot call gc.sum \(too many"):  # of what it calls
+        gc.vmap(lambda a: gc.sum(a, 0, 1))(X)
+
+
+@pytest.mark.parametrize(
+    "path", ("exp", "absolute", "compile", "save", "nn.relu", "nn.functional.mse_loss", "eager.ones")
+)
+def test_public_functions_pickle_and_show_their_signatures(path: str) -> None:
+    function = functools.reduce(getattr, path.split("."), gc)
+    assert pickle.loads(pickle.dumps(function)) is copy.deepcopy(function) is function
+    assert "args" not in inspect.signature(function).parameters and function.__doc__
+
+
+MEMBERS: dict[str, tuple[Any, str]] = {
+    "sourc": (STEP, "did you mean .source?"),
+    "verfy": (STEP, "did you mean .verify?"),
+    "param": (STEP, "params own their values: w.value"),
+    "params": (gc.compile([S], S), "it has no params"),
+    "fit": (STEP, "step(x) takes one step, step.run(x, steps=100) many"),
+    "frobnicate": (STEP, "dir(step) lists its names"),
+    "stps": (gc.compile(square), "did you mean .steps?"),
+    "source": (
+        gc.compile(square),
+        "each kind of arguments has a step of its own, once called: [s.source for s in f.steps.values()]",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "case"), MEMBERS.items(), ids=MEMBERS)
+def test_attributes_of_steps(name: str, case: tuple[Any, str]) -> None:
+    of, hint = case
+    text = f"{type(of).__name__!r} object has no attribute {name!r}\n  at LINE\n  hint: {hint}"
+    check(lambda: getattr(of, name), gc.MissingAttributeError, text)
+    assert not hasattr(of, "__array__") and copy.deepcopy(of) is not None
 
 
 def test_classes_are_not_called() -> None:

@@ -6,6 +6,7 @@ The values are those of `torch_cases_nn.py`, which needs torch; the tests do not
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 from typing import Any
 
@@ -121,7 +122,7 @@ OWN = "activations attention classes embedding linear loss_layers losses norms r
 
 def test_every_layer_and_loss_has_cases() -> None:
     modules = {f"graphc.nn.{name}" for name in OWN.split()}
-    own = {n for n in nn.__all__ if getattr(getattr(nn, n), "__module__", "") in modules}
+    own = {n for n in nn.__all__ if getattr(inspect.unwrap(getattr(nn, n)), "__module__", "") in modules}
     by_layer = {"elu", "gelu", "relu", "silu", "leaky_relu", "hardtanh", "softplus", "softmax", "log_softmax"}
     by_layer |= {"embedding", "layer_norm", "group_norm", "linear", "Identity"}
     assert own - {c.name for c in CASES} <= by_layer and len(own) > 40

@@ -17,7 +17,7 @@ import torch_cases_lenet as cases
 
 import graphc as gc
 from graphc.__main__ import main
-from graphc.train import report
+from graphc.train import command, report
 from graphc.train.models import MODELS, LeNet
 from graphc.train.training import Training
 
@@ -119,6 +119,37 @@ def test_ctrl_c_in_the_first_epoch(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert main(RUN) == 130
     assert capsys.readouterr().err.endswith("\ninterrupted in epoch 1/7\n")
     assert os.listdir() == []
+
+
+def stop(*args: Any, **named: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_between_two_epochs(
+    trained: tuple[Path, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One line wherever it comes: in a test, while a checkpoint is written, before and after the training."""
+    path = Path("graphc_digits_lenet.npz")
+    path.write_bytes((trained[0] / path).read_bytes())
+    resume = ["train", "--resume", "--no-plot"]
+    true = Training.save
+
+    def save(self: Training, file: Path) -> None:
+        if self.epochs == 2:
+            raise KeyboardInterrupt
+        true(self, file)
+
+    for where, name, stopped, arguments, text in (
+        (command, "_images", stop, resume, "interrupted before training began"),
+        (command, "_report", stop, resume, f"interrupted after epoch 7/7; the checkpoint is {path}"),
+        (Training, "test", stop, RUN, "interrupted in epoch 1/7"),
+        (Training, "save", save, RUN, f"interrupted in epoch 2/7; --resume goes on from {path}"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, name, stopped)
+            assert main(arguments) == 130
+        assert re.sub(r".*\r", "", capsys.readouterr().err) == f"\n{text}\n"
+    assert len(gc.load(path)["history"]) == 1
 
 
 def test_a_loss_that_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..ops.calls import explain
 from ..ops.hints import missing_name
 from .collate import collate
 from .dataset import ArrayDataset, BatchDataset, Dataset, Subset, random_split
@@ -45,6 +46,8 @@ __all__ = [
     "random_split",
     "read_idx",
 ]
+
+explain(__name__, globals(), __all__)
 
 
 if not TYPE_CHECKING:  # which knows by itself what is not there

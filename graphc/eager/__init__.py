@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..ops.calls import explain
 from ..ops.hints import missing_name
 from . import surface
 from .backward import grad
@@ -69,6 +70,8 @@ __all__ = [
     "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm", "set_grad_enabled",
     "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
+
+explain(__name__, globals(), [name for name in __all__ if name != "Tensor"])
 
 
 if not TYPE_CHECKING:  # which knows by itself what is not there

@@ -10,6 +10,7 @@ from ..errors import TraceError, message, user_line
 from ..ir.leaves import Param
 from ..ir.tensor import Tensor as Symbolic
 from ..ops import install as operators
+from ..ops.calls import refuse_misfit
 from ..ops.common import describe
 from ..ops.functions import PUBLIC
 from . import creation, handling, indexing, inplace, quick, random
@@ -85,7 +86,12 @@ def eager_function(function: Callable[..., Any], name: str) -> Callable[..., Any
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if kwargs:
             kwargs = {_ARGUMENTS.get(k, k): v for k, v in kwargs.items()}
-        result = settled(function(*args, **kwargs), name)
+        try:
+            found = function(*args, **kwargs)
+        except TypeError:
+            refuse_misfit(function, f"gc.eager.{name}", args, kwargs)
+            raise
+        result = settled(found, name)
         return result if out is None else inplace.write_out(out, result, name)
 
     call.__name__ = call.__qualname__ = name

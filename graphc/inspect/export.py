@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import one_line
+from ..errors import check_folder, one_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.leaves import CONSTANT, identifier
@@ -37,6 +37,7 @@ def export(
 ) -> Path:
     """Write a step as one Python file; see `Step.export`."""
     target = Path(path)
+    check_folder(target)
     target.write_text(export_text(reading, outputs, certificate), encoding="utf-8")
     return target
 

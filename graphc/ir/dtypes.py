@@ -29,14 +29,16 @@ def as_dtype(spec: Any) -> DType:
     try:
         dtype = np.dtype(spec)
     except TypeError:
-        raise _refused("unknown", repr(spec)[:80]) from None
+        hint = "the sizes of a shape are one argument, a tuple: (2, 3)" if isinstance(spec, int) else ""
+        raise _refused("unknown", repr(spec)[:80], hint) from None
     if spec is None or dtype not in _SUPPORTED:
         raise _refused("unsupported", str(spec))
     return dtype.newbyteorder("=")
 
 
-def _refused(what: str, got: str) -> DTypeError:
-    return DTypeError(message(f"{what} dtype", got=got, expected=f"one of {_NAMES}", at=user_line(), created=False))
+def _refused(what: str, got: str, hint: str = "") -> DTypeError:
+    text = message(f"{what} dtype", got=got, expected=f"one of {_NAMES}", at=user_line(), created=False, hint=hint)
+    return DTypeError(text)
 
 
 def is_float(dtype: DType) -> bool:

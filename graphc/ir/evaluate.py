@@ -11,6 +11,7 @@ from ..errors import InputError, ShapeError, TraceError, UserLine, message, user
 from . import dims
 from .dims import Dim
 from .leaves import INPUT, PARAM, Param, function_of, identifier
+from .naming import operand_labels
 from .op import Check
 from .tensor import Tensor, latest
 from .traversal import topological
@@ -146,4 +147,7 @@ def value_hint(tensor: Tensor) -> str:
         return f"values exist when the compiled {function} runs, not while it is traced: return it; or use gc.eager"
     names = [identifier(node.name or "") for node in inputs]
     listed = ", ".join(names[:3] + ["..."] * (len(names) > 3))
-    return f"values exist when a compiled step runs: gc.compile([{listed}], y) called with arrays; or use gc.eager"
+    output = "y" if tensor.op is INPUT else operand_labels([tensor], user_line(), inside=False)[0] or "y"
+    return (
+        f"values exist when a compiled step runs: gc.compile([{listed}], {output}) called with arrays; or use gc.eager"
+    )

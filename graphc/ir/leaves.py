@@ -252,7 +252,14 @@ def input(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
     """
     if not isinstance(name, str) or not name.strip():
         raise InputError(
-            message("bad input name", got=repr(name), expected="a non-empty string", at=user_line(), created=False)
+            message(
+                "bad input name",
+                got=repr(name)[:80],
+                expected="a non-empty string",
+                at=user_line(),
+                created=False,
+                hint="" if isinstance(name, str) else "the name comes first: gc.input('x', shape, dtype)",
+            )
         )
     if isinstance(shape, str) and shape in [d.name for d in SUPPORTED]:
         raise ShapeError(
@@ -302,6 +309,17 @@ def param(value: Any, name: str | None = None, trainable: bool = True, *, role: 
     array = _numbers(value.value if isinstance(value, Param) else value, "param")
     if name is not None and not isinstance(name, str):
         raise InputError(message("bad param name", got=repr(name), expected="a string", at=user_line(), created=False))
+    if name in [d.name for d in SUPPORTED]:
+        raise InputError(
+            message(
+                "a dtype in the place of a param's name",
+                got=repr(name),
+                expected="the value, then the name",
+                at=user_line(),
+                created=False,
+                hint=f"the value has the dtype: gc.param(np.{'bool_' if name == 'bool' else name}(0.5), name)",
+            )
+        )
     array = np.array(array, dtype=as_dtype(array.dtype), order="C", copy=True)
     state = ParamState(array, bool(trainable), role)
     attrs = {"name": name or f"param{state.intern_key}", "state": state, "shape": array.shape, "dtype": array.dtype}

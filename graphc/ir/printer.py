@@ -93,7 +93,7 @@ def provenance_text(graph: Graph, node: Tensor) -> str:
     if origin.section != "backward" or origin.of is None:
         return where
     of = graph.origin.get(origin.of, origin.of.origin).lines
-    return f"{where}  grad of: {expression_text(of[0])}" if of else where
+    return f"{where}  grad of: {expression_text(of[0]) or origin.of.op.name}" if of else where
 
 
 def graph_text(graph: Graph) -> str:

@@ -62,6 +62,28 @@ class Origin(NamedTuple):
         return latest(self.lines)
 
 
+class Owed:
+    """New values of params that a layer has for the step of which one of its calls becomes part.
+
+    params  the params; their names tell where the layer is
+    kind    what the layer is called
+    asked   whether the new values have been asked for: then the user knows of them
+    """
+
+    __slots__ = ("asked", "kind", "params")
+
+    def __init__(self, kind: str, params: tuple[Tensor, ...]):
+        self.kind, self.params, self.asked = kind, params, False
+
+    def of(self, result: Tensor) -> None:
+        """Note that the layer's call gave `result`: a step that has this node owes the new values."""
+        result.owes = self
+
+    def __str__(self) -> str:
+        place = (self.params[0].name or "").rpartition(".")[0]
+        return f"{self.kind} {place!r}" if place else self.kind
+
+
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 _MAX_LINES = 8
 
@@ -87,6 +109,7 @@ class Tensor(Installed):
     checks              conditions on runtime sizes that it adds
     serial              creation number: hashable identity, since ``==`` builds a node
     origin              provenance, see `Origin`; not part of the node's identity
+    owes                of what a layer in train mode returned: the state that is to follow, see `Owed`; likewise
 
     >>> import graphc as gc
     >>> x = gc.input("x", ("n", 3), "float32")
@@ -95,7 +118,7 @@ class Tensor(Installed):
     (<Tensor multiply float32[n, 3]>, (n, 3), 'multiply', True)
     """
 
-    __slots__ = ("__weakref__", "attrs", "avals", "checks", "inputs", "op", "origin", "serial")
+    __slots__ = ("__weakref__", "attrs", "avals", "checks", "inputs", "op", "origin", "owes", "serial")
     op: Op
     inputs: tuple[Tensor, ...]
     attrs: dict[str, Any]
@@ -103,6 +126,7 @@ class Tensor(Installed):
     checks: tuple[Check, ...]
     serial: int
     origin: Origin
+    owes: Owed | None
 
     def __init__(self, *args: Any, **named: Any):
         raise TypeError(
@@ -214,6 +238,7 @@ def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[T
     node.avals = inferred if op.multi else (inferred,)
     node.checks = tuple(require.checks)
     node.origin = _current_origin()
+    node.owes = None
     with _lock:
         found = _table.get(key)
         if found is not None:

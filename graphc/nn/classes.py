@@ -107,7 +107,9 @@ def _scores(name: str, x: Any, target: Any, weight: Any) -> tuple[Any, Any, Any,
     given = (x, target) if weight is None else (x, target, weight)
     x, target, *rest = lift(*given)
     if x.dtype.kind != "f":
-        raise ill_typed(name, "scores that are floats", x)
+        swapped = target.dtype.kind == "f" and len(target.shape) > len(x.shape)
+        hint = f"the scores come first: {name}(scores, targets)" if swapped else ""
+        raise ill_typed(name, "scores that are floats", x, hint=hint)
     if target.dtype.kind not in "iuf":
         raise ill_typed(name, "targets that are numbers of classes, or probabilities", x, target)
     if not x.shape:
@@ -118,9 +120,10 @@ def _scores(name: str, x: Any, target: Any, weight: Any) -> tuple[Any, Any, Any,
         if len(want) != len(target.shape) or any(
             dims.equal(m, n) is False for m, n in zip(want, target.shape, strict=True)
         ):
-            raise ill_shaped(
-                name, f"targets {dims.shape_text(want)}: the shape of the scores without axis {axis}", x, target
-            )
+            expected = f"targets {dims.shape_text(want)}: the shape of the scores without axis {axis}"
+            rows = len(target.shape) == len(x.shape) and dims.equal(target.shape[axis], x.shape[axis]) is not False
+            hint = f"rows of 0 and 1: gc.argmax(t, axis={axis}) of them, or floats, as probabilities" if rows else ""
+            raise ill_shaped(name, expected, x, target, hint=hint)
     factors = rest[0] if rest else None
     if factors is not None:
         if len(factors.shape) != 1 or dims.equal(factors.shape[0], x.shape[axis]) is False:

@@ -21,9 +21,18 @@ def _checked(name: str, module: Any) -> Module:
             expected="modules",
             at=user_line(),
             created=False,
-            hint=f"make one of it: {module.__name__}()" if isinstance(module, type) else "",
+            hint=_module_hint(name, module),
         )
     )
+
+
+def _module_hint(name: str, module: Any) -> str:
+    """How what is no module becomes one."""
+    if isinstance(module, type):
+        return f"make one of it: {module.__name__}()"
+    if isinstance(module, (list, tuple)):
+        return f"{name}(*modules) of a list"
+    return "functions have modules, as nn.ReLU() is of gc.relu, or are called in a forward" if callable(module) else ""
 
 
 class _Numbered(Module):

@@ -8,6 +8,7 @@ from typing import Any
 from ..eager.core import Tensor as Eager
 from ..ir.apply import lift
 from ..ir.leaves import Param
+from ..ir.tensor import Owed
 from ..ops.creation import zeros_like
 from ..ops.elementwise import where
 from ..random import Key, bernoulli
@@ -72,11 +73,18 @@ class Dropping(Module):
             if isinstance(x, Eager):
                 advance_after(self.key)
             else:
-                vars(self)["_pending"] = True
+                pending = vars(self).get("_pending")
+                if pending is None or pending.asked:
+                    pending = vars(self)["_pending"] = Owed(type(self).__name__, (self.key.counter,))
+                pending.of(result)
         return result
 
     def own_updates(self) -> Mapping[Param, Any]:
-        return self.key.updates() if self.key is not None and "_pending" in vars(self) else {}
+        pending = vars(self).get("_pending")
+        if self.key is None or pending is None:
+            return {}
+        pending.asked = True
+        return self.key.updates()
 
 
 class Dropout(Dropping):

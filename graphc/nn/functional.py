@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..ops.calls import explain
 from ..ops.hints import missing_name
 from .activations import (
     elu,
@@ -81,6 +82,8 @@ __all__ = [
     "softplus",
     "tanh",
 ]
+
+explain(__name__, globals(), __all__)
 
 
 if not TYPE_CHECKING:  # which knows by itself what is not there

@@ -15,6 +15,7 @@ import numpy as np
 from ..eager.core import Tensor as Eager
 from ..errors import ShapeError, message, user_line
 from ..ir.leaves import Param
+from ..ops.calls import explain
 from ..ops.hints import missing_name
 from .checks import bad_argument, choice, number
 
@@ -209,6 +210,8 @@ __all__ = [
     "xavier_uniform_",
     "zeros_",
 ]
+
+explain(__name__, globals(), __all__)
 
 
 if not TYPE_CHECKING:  # which knows by itself what is not there

@@ -7,9 +7,12 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ..errors import InputError, UnsupportedError, message, user_line
+from ..errors import ArgumentError, UnsupportedError, message, user_line
+from ..ir.apply import is_tensor
 from ..ir.dtypes import as_dtype
 from ..ir.leaves import Param, param
+from ..ops.calls import refuse_misfit
+from ..ops.common import describe
 from . import naming, printing, state
 from .forwarding import called
 from .parameter import TRANSIENT, Buffer, is_buffer
@@ -60,10 +63,8 @@ class Module:
     training: bool = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        try:
-            inspect.signature(cls.__init__).bind(None, *args, **kwargs)
-        except TypeError as error:
-            raise _bad_arguments(cls, error) from None
+        _refuse_tensors(cls, args)
+        refuse_misfit(cls.__init__, cls.__name__, (None, *args), kwargs, makes=True, bound=True)
         return super().__new__(cls)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -350,13 +351,21 @@ def _label(own: Param, name: str) -> None:
         own.state.label = name
 
 
-def _bad_arguments(cls: type[Module], error: TypeError) -> InputError:
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    return InputError(
-        message(
-            f"cannot make {cls.__name__} ({error})",
-            expected=f"{cls.__name__}({', '.join(str(p.replace(annotation=p.empty)) for p in parameters)})",
-            at=user_line(),
-            created=False,
+def _refuse_tensors(cls: type[Module], args: tuple[Any, ...]) -> None:
+    """A layer that is made of tensors as if it were a function: none takes two, and one only where weights are."""
+    given = [arg for arg in args if is_tensor(arg) and not isinstance(arg, Param)]
+    if not given or not cls.__module__.startswith(f"{__package__}."):
+        return
+    first = next(iter(list(inspect.signature(cls.__init__).parameters)[1:]), "")
+    if len(given) > 1 or first not in ("weight", "data"):
+        names = [f"x{k}" if len(given) > 1 else "x" for k in range(1, len(given) + 1)]
+        raise ArgumentError(
+            message(
+                f"cannot make {cls.__name__} of {'tensors' if len(given) > 1 else 'a tensor'}",
+                got=describe(*given),
+                expected="what the layer is like",
+                at=user_line(),
+                created=False,
+                hint=f"a layer is made first, and then called: {cls.__name__}(...)({', '.join(names)})",
+            )
         )
-    )

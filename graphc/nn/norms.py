@@ -15,7 +15,7 @@ from ..eager.modes import no_grad
 from ..ir import dims
 from ..ir.apply import cast, lift
 from ..ir.leaves import Param
-from ..ir.tensor import Tensor
+from ..ir.tensor import Owed, Tensor
 from ..ops.elementwise import greater, stop_gradient, where
 from ..ops.guarding import unless
 from ..ops.movement import reshape
@@ -224,7 +224,10 @@ class BatchNorm(Module):
             centre, spread = self._of_batch(x)
         else:
             centre, spread = reshape(running_mean, shape), reshape(running_var, shape)
-        return _affine(_normalised(x, centre, spread, self.eps), weight, bias, shape)
+        result = _affine(_normalised(x, centre, spread, self.eps), weight, bias, shape)
+        if self.training and running_mean is not None and self.momentum != 0.0 and isinstance(result, Tensor):
+            vars(self)["_pending"].owed.of(result)
+        return result
 
     def _of_batch(self, x: Any) -> tuple[Any, Any]:
         """The statistics of a batch, axes kept; in training the running ones learn of them."""
@@ -261,7 +264,9 @@ class BatchNorm(Module):
                 for param, value in zip(own, moved(old, centre, unbiased), strict=True):
                     param.state.write(value._array)
             return
-        pending = vars(self).setdefault("_pending", _Pending())
+        pending = vars(self).get("_pending")
+        if pending is None or pending.owed.asked:  # a new graph begins
+            pending = vars(self)["_pending"] = _Pending(Owed(type(self).__name__, tuple(own)))
         pending.add(own, centre, unbiased, moved)
 
     def _moved(self, old: Sequence[Any], centre: Any, spread: Any) -> tuple[Any, Any, Any]:
@@ -291,15 +296,13 @@ def _as(count: Any, x: Any) -> Any:
 class _Pending:
     """What the calls in a graph make of the running statistics, until they are asked for and a new graph begins."""
 
-    def __init__(self) -> None:
+    def __init__(self, owed: Owed) -> None:
+        self.owed = owed
         self.values: dict[Param, Any] = {}
         self.seen: set[Tensor] = set()
-        self.collected = False
 
     def add(self, own: Sequence[Any], centre: Any, spread: Any, moved: Any) -> None:
         """One more call, whose batch has these statistics."""
-        if self.collected:
-            self.__init__()  # type: ignore[misc]
         if centre in self.seen:
             return
         self.seen.add(centre)
@@ -308,7 +311,7 @@ class _Pending:
 
     def collect(self) -> dict[Param, Any]:
         """The new values."""
-        self.collected = True
+        self.owed.asked = True
         return dict(self.values)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import builtins
 import inspect
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..errors import MissingAttributeError, message, user_line
 from ..ir.dtypes import SUPPORTED
 from ..ir.evaluate import value_hint
-from ..ir.leaves import INPUT, PARAM, function_of
+from ..ir.leaves import INPUT, PARAM, Param, function_of
 from ..ir.naming import called, is_membership
 from ..ir.traversal import topological
 from .common import describe, labels
@@ -109,6 +109,7 @@ def argument_hint(x: Any) -> str:
 
 # attributes
 
+_SETTERS = frozenset({"assign", "copy_", "fill_", "set", "set_value", "update"})
 _VALUES = frozenset({"value", "values", "numpy", "data", "cpu", "eval", "get_value"})
 _MARKS = frozenset({"requires_grad", "requires_grad_", "is_leaf", "grad_fn", "retain_grad"})
 _CASTS = {
@@ -174,13 +175,17 @@ def attribute_hint(x: Any, name: str) -> str:
     if name in _MARKS:
         return "gc.grad(y, wrt) differentiates by any tensor: none is marked for it, gc.stop_gradient excludes"
     label = labels(x, inside=False)[0] or "x"
+    if name in _SETTERS:
+        set_it = f"{label}.value = ... sets it; the updates of a step set it at each call"
+        return set_it if isinstance(x, Param) else "tensors are values, which nothing changes: a gc.param has state"
     if name in _CASTS:
         return f"{label}.astype({_CASTS[name]!r})"
     if name in _INSTEAD:
         return _INSTEAD[name].format(x=label)
     own = own_name(name) or own_name(name.rstrip("_"))
     if own is None:
-        return ""
+        near = closest(name, [member for member in dir(type(x)) if not member.startswith("_")])
+        return f"did you mean {label}.{near}?" if near else ""
     parameters = list(inspect.signature(PUBLIC[own]).parameters.values())
     more = any(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters[1:])
     return f"it is a function: gc.{own}({label}{', ...' if more else ''})"
@@ -207,6 +212,24 @@ _NAMES = {
     **dict.fromkeys(("cond", "while_loop", "fori_loop", "scan", "switch"), _CONTROL),
     **dict.fromkeys(("pi", "e", "inf", "nan"), "math has it, as a Python number"),
     **dict.fromkeys([d.name for d in SUPPORTED], "dtypes are given by name, or as NumPy's: 'float32', np.float32"),
+    **dict.fromkeys(("cuda", "device", "backends"), "steps run on the CPU; gc.compile(target=...) will have others"),
+}
+_SPLIT = "a key is not split: every draw from it has other numbers; gc.random.Key(seed, stream) is independent"
+_RATES = (
+    "rates are functions of a step counter: lr=gc.optim.cosine(0.1, steps), as gc.optim.one_cycle, step, exponential"
+)
+_IN_MODULES = {
+    "graphc.nn": {"F": "gc.nn.functional"},
+    "graphc.optim": dict.fromkeys(
+        ("lr_scheduler", "StepLR", "ExponentialLR", "CosineAnnealingLR", "OneCycleLR", "LambdaLR", "MultiStepLR"),
+        _RATES,
+    ),
+    "graphc.random": {
+        **dict.fromkeys(("split", "fold_in"), _SPLIT),
+        **dict.fromkeys(("PRNGKey", "key", "seed", "manual_seed", "default_rng", "Generator"), "gc.random.Key(seed)"),
+        **dict.fromkeys(("rand", "random"), "gc.random.uniform(key, shape)"),
+        "randn": "gc.random.normal(key, shape)",
+    },
 }
 
 
@@ -216,15 +239,31 @@ def missing_name(module: str, name: str, names: Collection[str] = ()) -> Attribu
     if name.startswith("_"):
         return AttributeError(text, name=name)
     own, here = own_name(name), module.replace("graphc", "gc", 1)
-    hint = _NAMES.get(name) or (f"gc.{own}" if own else "")
+    hint = _IN_MODULES.get(module, {}).get(name) or _NAMES.get(name) or (f"gc.{own}" if own else "")
     if not hint:
-        near = _closest(name, names or getattr(sys.modules[module], "__all__", ()))
+        near = closest(name, names or getattr(sys.modules[module], "__all__", ()))
         listed = "python -m graphc ops lists the functions" if here == "gc" else f"dir({here}) lists its names"
         hint = f"did you mean {here}.{near}?" if near else listed
     return MissingAttributeError(message(text, at=user_line(), created=False, hint=hint))
 
 
-def _closest(name: str, names: Collection[str]) -> str:
+def missing_member(of: Any, name: str, instead: Mapping[str, str]) -> AttributeError:
+    """The error for an attribute that an object of a public class does not have.
+
+    instead   for a name that people look for, what to do
+    """
+    what = type(of).__name__
+    text = f"{what!r} object has no attribute {name!r}"
+    if name.startswith("_"):
+        return AttributeError(text, name=name, obj=of)
+    near = closest(name, [member for member in dir(of) if not member.startswith("_")])
+    hint = instead.get(name) or (f"did you mean .{near}?" if near else f"dir({what.lower()}) lists its names")
+    error = MissingAttributeError(message(text, at=user_line(), created=False, hint=hint))
+    error.name, error.obj = name, None if near else of  # Python's own "Did you mean" only where there is no other
+    return error
+
+
+def closest(name: str, names: Collection[str]) -> str:
     """What `name` is a misspelling of, upper and lower case being alike, or "": ReLU of Relu, but relu of reLU."""
     if not names:  # Python asks for modules while graphc is being imported
         return ""

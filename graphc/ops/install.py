@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import TraceError, UnsupportedError, count, message, user_line
 from ..ir.dims import Dim, symbols
 from ..ir.evaluate import value_hint
+from .calls import refuse_misfit
 from .common import describe, labels
 from .functions import PUBLIC
 from .hints import int_hint, loop_hint, number_hint, truth_hint
@@ -83,7 +84,17 @@ def _unary(of: str) -> Callable[[Any], Any]:
 
 
 def _method(of: str) -> Callable[..., Any]:
-    return lambda self, *args, **kwargs: PUBLIC[of](self, *args, **{_RENAMED.get(k, k): v for k, v in kwargs.items()})
+    function = PUBLIC[of]
+
+    def method(self: Any, *args: Any, **named: Any) -> Any:
+        named = {_RENAMED.get(k, k): v for k, v in named.items()} if named else named
+        try:
+            return function(self, *args, **named)
+        except TypeError:
+            refuse_misfit(function, f"x.{of}", (self, *args), named, bound=True)
+            raise
+
+    return method
 
 
 def _operators() -> Iterator[tuple[str, Any]]:

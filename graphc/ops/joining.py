@@ -66,8 +66,11 @@ def _operands(op: str, arrays: Any) -> list[Any]:
     """The tensors of a list or tuple; an error for none, or for one tensor in place of a list."""
     if not isinstance(arrays, (tuple, list)) or not arrays:
         got = "none" if isinstance(arrays, (tuple, list)) else type(arrays).__name__
+        hint = f"the tensors are one argument, a list: gc.{op}([x, y])" if is_tensor(arrays) else ""
         raise ShapeError(
-            message(f"cannot {op}", got=got, expected="a list or tuple of tensors", at=user_line(), created=False)
+            message(
+                f"cannot {op}", got=got, expected="a list or tuple of tensors", at=user_line(), created=False, hint=hint
+            )
         )
     return list(arrays)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..ops.calls import explain
 from ..ops.hints import missing_name
 from .base import Optimizer
 from .clipping import clip_grad_norm, clip_grad_norm_, clip_grad_value, clip_grad_value_, total_norm
@@ -60,6 +61,8 @@ __all__ = [
     "total_norm",
     "warmup",
 ]
+
+explain(__name__, globals(), __all__)
 
 
 if not TYPE_CHECKING:  # which knows by itself what is not there

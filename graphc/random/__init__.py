@@ -15,11 +15,14 @@ False
 
 from typing import TYPE_CHECKING, Any
 
+from ..ops.calls import explain
 from ..ops.hints import missing_name
 from .draws import bernoulli, normal, permutation, randint, uniform
 from .key import Key
 
 __all__ = ["Key", "bernoulli", "normal", "permutation", "randint", "uniform"]
+
+explain(__name__, globals(), __all__)
 
 
 if not TYPE_CHECKING:  # which knows by itself what is not there

@@ -217,7 +217,7 @@ def _block(what: str, key: Key, shape: Any, draw: int | None, like: tuple[Any, .
     anything else; the result is eager where one of them is.
     """
     if not isinstance(key, Key):
-        hint = "key = gc.random.Key(seed)" if isinstance(key, int) or key is None else ""
+        hint = "" if isinstance(key, type) else "key = gc.random.Key(seed)"
         raise _bad(what, repr(key)[:80], "a gc.random.Key first", hint)
     if draw is not None and not (hasattr(draw, "__index__") and 0 <= draw.__index__() < MOST_DRAWS):
         raise _bad(what, f"draw={draw!r}", f"an int from 0 to {MOST_DRAWS - 1}")

@@ -36,7 +36,7 @@ def bind_arguments(
                 expected=wanted,
                 at=user_line(),
                 created=False,
-                hint=_how(tree, inputs),
+                hint=_by_name(args[len(labels) :], options) or _how(tree, inputs),
             )
         )
     values = dict(zip(labels, args, strict=False))
@@ -73,6 +73,13 @@ def bind_arguments(
     for label, child in zip(labels, tree.children, strict=True):
         flat += _like(child, values[label], label)
     return flat
+
+
+def _by_name(more: Sequence[Any], options: Sequence[str]) -> str:
+    """Where an int stands behind the inputs, and the call takes others by name: what it may have been meant for."""
+    if options and len(more) == 1 and type(more[0]) is int:
+        return f"the rest is given by name: {options[0]}={more[0]}"
+    return ""
 
 
 def _meant(label: str, known: Sequence[str]) -> str | None:

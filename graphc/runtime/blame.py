@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,16 @@ from ..ir.graph import Graph
 from ..ir.leaves import CONSTANT, DIM_VALUE, INPUT
 from ..ir.lowering import Contract, Map, Reduce, Scan
 from ..ir.naming import UserNames, expression_text
-from ..ir.printer import SECTIONS, node_names, node_text, section_of
+from ..ir.printer import SECTIONS, attrs_text, node_names, node_text, section_of
 from ..ir.tensor import Tensor
 from .nonfinite import Blamed, find, too_large
 
 Rows = tuple[DimLike, np.ndarray]
 """The batch dim of datasets, and the rows of them that a batch consists of."""
 _LINE = 88
+_SHORT = 40
+_DEPTHS = (3, 2)
+"""How many ops deep an expression is written from the graph: as deep as there is room for."""
 _ARGUMENT = re.compile(r"(\(|, )\(([^()]*)\)(?=[,)])")
 _SUFFIX = re.compile(r"_f(32|64)\(")
 _VIEWS = frozenset({"broadcast_to", "reshape", "expand_dims"})
@@ -94,12 +97,39 @@ class Words:
         self.user = UserNames(graph.nodes, graph.updates, graph.origin)
 
     def of(self, node: Tensor) -> str:
-        """The node's name, or the user's expression for it; of a view that has neither, what it shows."""
+        """The node's name, or the user's expression for it; of a view that has neither, what it shows.
+
+        Where the user's line cannot be read, as at a bare prompt, it is written from the graph.
+        """
+        return self.known(node) or self.built(node) or self.names[self.behind(node)]
+
+    def known(self, node: Tensor) -> str:
+        """What the user calls the node; "" where nothing says it."""
         node = self.behind(node)
         if node.op is DIM_VALUE:
             return str(node.attrs["dim"])
         name = self.names[node]
-        return (self.user.written(node) if name.startswith("%") else None) or name
+        return (self.user.written(node) or "") if name.startswith("%") else name
+
+    def built(self, node: Tensor) -> str:
+        """What computes the node, as the graph has it: ``sqrt(a - 1.0)``, ``exp(...) / sum(...)``; "" if that is long.
+
+        >>> import graphc as gc
+        >>> x = gc.input("x")
+        >>> Words(Graph([x], [gc.sqrt(x)])).built(gc.sqrt(x))
+        'sqrt(x)'
+        """
+        texts = (self._built(node, depth) for depth in _DEPTHS)
+        return next((text for text in texts if len(text) <= _SHORT), "")
+
+    def _built(self, node: Tensor, depth: int) -> str:
+        node = self.behind(node)
+        if depth == 0:
+            return "..."
+        operands = [self.known(i) or self._built(i, depth - 1) for i in node.inputs]
+        if isinstance(node.op.lower, Map):
+            return _applied(node.op.lower, node, operands)
+        return f"{node.op.name}({', '.join(filter(None, [*operands, attrs_text(node)]))})"
 
     def behind(self, node: Tensor) -> Tensor:
         while self.names[node].startswith("%") and node.op.name in _VIEWS:
@@ -129,21 +159,28 @@ def _statement(graph: Graph, blamed: Blamed, words: Words) -> list[str]:
     notes = [f"statement: {_written(node, words)} ({section}{element})"]
     if origin.section == "backward" and origin.of is not None:
         line = graph.origin.get(origin.of, origin.of.origin).latest
-        notes.insert(0, f"gradient of: {origin.of.op.name}" + (f" in {expression_text(line)}" if line else ""))
+        text = expression_text(line) if line else ""
+        of = f"{origin.of.op.name} in {text}" if text else (words.built(origin.of) if origin.of in words.names else "")
+        of = of or origin.of.op.name
+        notes.insert(0, f"gradient of: {of}")
     return notes
 
 
 def _written(node: Tensor, words: Words) -> str:
     """``y = log(x - 1)`` for an elementwise op, as the readable source has it; else its line of the graph."""
-    lower = node.op.lower
-    if not isinstance(lower, Map):
+    if not isinstance(node.op.lower, Map):
         return words.line(node)
-    operands = [Var(_atom(words.of(i)), i.dtype) for i in node.inputs]
-    attrs = {**node.attrs, **({"dtype": node.dtype} if lower.wants_dtype else {})}
-    text = _ARGUMENT.sub(r"\1\2", _SUFFIX.sub("(", Printer(str).text(lower.expr(*operands, **attrs))))
+    text = _applied(node.op.lower, node, [words.of(i) for i in node.inputs])
     name = words.names[node]
     text = text if name.startswith("%") else f"{name} = {text}"
     return text if len(text) <= _LINE else words.line(node)
+
+
+def _applied(lower: Map, node: Tensor, operands: Sequence[str]) -> str:
+    """What an elementwise node computes, of operands that are written so."""
+    variables = [Var(_atom(text), i.dtype) for text, i in zip(operands, node.inputs, strict=True)]
+    attrs = {**node.attrs, **({"dtype": node.dtype} if lower.wants_dtype else {})}
+    return _ARGUMENT.sub(r"\1\2", _SUFFIX.sub("(", Printer(str).text(lower.expr(*variables, **attrs))))
 
 
 def _atom(text: str) -> str:

@@ -27,6 +27,9 @@ def train(options: argparse.Namespace) -> int:
     except (GraphcError, OSError) as error:
         print(f"error: {_text(error)}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted before training began", file=sys.stderr)
+        return 130
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -46,10 +49,23 @@ def _train(options: argparse.Namespace) -> int:
         print(f"resumed     after {training.epochs} of {settings['epochs']} epochs{more}")
     if replaced is not None:
         print(f"replaces    {checkpoint}, trained for {count(replaced.epochs, 'epoch')} (--resume goes on from it)")
-    status = _epochs(training, checkpoint)
-    if training.epochs and not status:
-        _report(training, data, None if options.no_plot else options.output or Path(f"{_name(settings)}.png"))
-    return status
+    try:
+        status = _epochs(training, checkpoint)
+        if training.epochs and not status:
+            _report(training, data, None if options.no_plot else options.output or Path(f"{_name(settings)}.png"))
+        return status
+    except KeyboardInterrupt:
+        print(f"\n{_interrupted(training, checkpoint)}", file=sys.stderr)
+        return 130
+
+
+def _interrupted(training: Training, checkpoint: Path) -> str:
+    """Where Ctrl-C stopped a training, and how it goes on."""
+    saved, total = training.saved, training.settings["epochs"]  # an epoch is done when it is in the checkpoint
+    if saved == total:
+        return f"interrupted after epoch {total}/{total}; the checkpoint is {checkpoint}"
+    text = f"interrupted in epoch {saved + 1:>{len(str(total))}}/{total}"
+    return f"{text}; --resume goes on from {checkpoint}" if saved else text
 
 
 def _settings(options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -105,14 +121,9 @@ def _epochs(training: Training, checkpoint: Path) -> int:
     width = len(str(total))
     for number in range(training.epochs + 1, total + 1):
         label = f"epoch {number:>{width}}/{total}"
-        try:
-            with tqdm(total=images, desc=label, unit=" images", unit_scale=True, leave=False, disable=None) as bar:
-                found = training.epoch(_shown(bar, training.settings["batch_size"], images))
-                bar.refresh()  # an epoch may take less time than passes between two drawings
-        except KeyboardInterrupt:
-            print(f"\ninterrupted in {label}", end="", file=sys.stderr)
-            print(f"; --resume goes on from {checkpoint}" if number > 1 else "", file=sys.stderr)
-            return 130
+        with tqdm(total=images, desc=label, unit=" images", unit_scale=True, leave=False, disable=None) as bar:
+            found = training.epoch(_shown(bar, training.settings["batch_size"], images))
+            bar.refresh()  # an epoch may take less time than passes between two drawings
         if training.epochs < number:
             print(f"error: the loss of {label} is {found.loss}: a smaller --lr may help", file=sys.stderr)
             return 1

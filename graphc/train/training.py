@@ -34,6 +34,7 @@ class Training:
 
     settings   see `options.DEFAULTS`
     history    of every epoch done: its mean loss, and the part of the test images that was then guessed right
+    saved      how many of them are in the file that was written, or read, last
     step       takes one training step: forward, loss, backward, momentum and update; returns the loss
     guess      gives the logits of images
     """
@@ -41,6 +42,7 @@ class Training:
     def __init__(self, settings: Mapping[str, Any], data: Images, threads: int | None = None):
         self.settings, self.data = dict(settings), data
         self.history: list[list[float]] = []
+        self.saved = 0
         self.model = model(settings["model"], settings["seed"])
         x, t = gc.input("x", ("batch", *data.x.shape[1:]), "float32"), gc.input("t", ("batch",), "int64")
         logits = self.model(x)
@@ -86,10 +88,12 @@ class Training:
     def save(self, path: Path) -> None:
         """Write all that `load` needs to go on."""
         gc.save(path, train=1, settings=self.settings, history=self.history, model=self.model, opt=self.opt)
+        self.saved = self.epochs
 
     def load(self, path: Path) -> None:
         """Go on where the training was that wrote `path`: bit for bit, if its settings are these."""
         self.history = gc.load(path, model=self.model, opt=self.opt)["history"]
+        self.saved = self.epochs
 
 
 class Saved(NamedTuple):
