@@ -110,5 +110,6 @@ def test_how_many_help(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_a_number_of_processes_that_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("GRAPHC_COMPILERS", value)
-    with pytest.raises(ValueError, match=rf"GRAPHC_COMPILERS: got '{value}', expected a number of processes, 1 or"):
+    with pytest.raises(ValueError) as caught:
         config.compilers()
+    assert str(caught.value) == f"GRAPHC_COMPILERS: got {value!r}, expected a number of processes, 1 or more"
