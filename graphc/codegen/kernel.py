@@ -199,8 +199,11 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
         count = lane_count(s)
         if s.chunked or not isinstance(s.extent, int):
             start, stop = ("start", "stop") if s.chunked else ("0", size)
-            self.line(depth, f"for j in range({start}, {stop}, {count}):")
-            self.lanes_of_one(s, depth + 1, "j", f"up_to({stop} - j, {count})")
+            self.line(depth, f"for j in range({start}, {stop} - {count - 1}, {count}):")
+            self.lanes_of_one(s, depth + 1, "j", str(count))
+            rest = f"({stop} - start) % {count}" if s.chunked else f"{stop} % {count}"
+            self.line(depth, f"j = {stop} - {rest}")
+            self.lanes_of_one(s, depth, "j", rest)
             return
         whole = s.extent // count * count  # loops of known length become vectors without a test
         self.line(depth, f"for j in range(0, {whole}, {count}):")

@@ -84,7 +84,7 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where th
 else:
     from llvmlite import ir
     from numba import types
-    from numba.core import cgutils
+    from numba.core import cgutils, codegen, compiler, config
     from numba.extending import intrinsic
     from numba.np import arrayobj
 
@@ -286,10 +286,38 @@ else:
 
         return types.int64(types.int64, types.int64), codegen
 
+    class KernelLibrary(codegen.JITCodeLibrary):
+        """The code of a kernel, in which LLVM makes vectors of straight code, too, which numba does not ask for.
+
+        A loop of few elements becomes straight code before loops become vectors. (In functions that kernels call, it
+        would come too early: their vectors of two keep the loops around a call from becoming vectors.)
+        """
+
+        def _optimize_final_module(self):
+            before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
+            try:
+                super()._optimize_final_module()
+            finally:
+                config.SLP_VECTORIZE = before
+
+    class KernelCompiler(compiler.Compiler):
+        """Numba's compiler, which puts its code in such a library."""
+
+        def compile_extra(self, function):
+            self.state.library = KernelLibrary(self.state.targetctx.codegen(), function.__qualname__)
+            self.state.library.enable_object_caching()
+            return super().compile_extra(function)
+
     (maximum, fold_max), (minimum, fold_min) = extremum(">"), extremum("<")
     fold_add = folded(lambda builder, x, y: builder.fadd(x, y))
     fold_mul = folded(lambda builder, x, y: builder.fmul(x, y))
-    kernel = numba.cfunc("void(int64, int64, int64, int64)", error_model="numpy", no_rewrites=True, cache=True)
+    kernel = numba.cfunc(
+        "void(int64, int64, int64, int64)",
+        error_model="numpy",
+        no_rewrites=True,
+        cache=True,
+        pipeline_class=KernelCompiler,
+    )
     helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 '''
 

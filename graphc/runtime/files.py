@@ -292,31 +292,21 @@ def help_with(path: str, folder: str) -> None:
 
 @contextlib.contextmanager
 def _module(key: str, source: str, path: Path, folder: Path) -> Iterator[ModuleType]:
-    """A module for the text of `path`, known to Python's tracebacks; numba caches what is run inside in `folder`.
-
-    LLVM may make vectors of straight code here, which numba leaves off: a short loop is straight code, for it is
-    unrolled before loops become vectors. Numba's lock keeps others from compiling with that setting.
-    """
-    from numba.core import config as settings
-    from numba.core.compiler_lock import global_compiler_lock
-
+    """A module for the text of `path`, known to Python's tracebacks; numba caches what is run inside in `folder`."""
     name = f"graphc_generated_{key}"
     module = ModuleType(name)
     module.__file__ = str(path)
     sys.modules[name] = module
     linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
     _teach_numba()
-    with global_compiler_lock:
-        _Beside.folders[str(path)] = folder
-        before, settings.SLP_VECTORIZE = settings.SLP_VECTORIZE, 1  # type: ignore[attr-defined]  # set when imported
-        try:
-            yield module
-        except BaseException:
-            del sys.modules[name]
-            raise
-        finally:
-            settings.SLP_VECTORIZE = before  # type: ignore[attr-defined]  # likewise
-            _Beside.folders.pop(str(path), None)
+    _Beside.folders[str(path)] = folder
+    try:
+        yield module
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        _Beside.folders.pop(str(path), None)
 
 
 def _compilations(value: Any) -> int:

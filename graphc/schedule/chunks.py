@@ -68,8 +68,11 @@ def chunking(domain: Shape, arrays: int) -> Chunking | None:
     return cut(extent, row, most, unit)
 
 
-def cut(extent: DimLike, row: DimLike, most: int, unit: int) -> Chunking | None:
-    """How to cut `extent` rows of `row` elements into `most` chunks at most, each a multiple of `unit` rows."""
+def cut(extent: DimLike, row: DimLike, most: int, unit: int, even: bool = False) -> Chunking | None:
+    """How to cut `extent` rows of `row` elements into `most` chunks at most, each a multiple of `unit` rows.
+
+    If `even`, a known number of rows is shared out evenly, among an even number of chunks.
+    """
     enough = dims.ceildiv(GRAIN, _larger(row, 1))
     length = _larger(_larger(enough, dims.ceildiv(extent, most)), 1)
     if unit > 1:
@@ -77,6 +80,9 @@ def cut(extent: DimLike, row: DimLike, most: int, unit: int) -> Chunking | None:
     count = dims.ceildiv(extent, length)
     if isinstance(count, int) and count <= 1:
         return None
+    if even and isinstance(extent, int) and isinstance(count, int):
+        length = dims.ceildiv(extent, count + count % 2)
+        count = dims.ceildiv(extent, length)
     return Chunking(extent, length, count, most)
 
 

@@ -25,7 +25,7 @@ from .units import Unit, alias_base
 MOST_KERNELS = 64
 """Kernels of a step up to which clusters are looked for: a long one is a network unrolled, whose equal kernels are
 compiled once as they are."""
-BLOCK = 32
+BLOCK = 16
 """Rows of which a chunk with products of matrices has a multiple: matrices so small are multiplied nearly at full
 speed."""
 WORTH = 16
@@ -115,7 +115,9 @@ class Cluster:
             if role == "terms" or summed or (unit.reduced[:1] == (0,) and not unit.trailing):
                 size = unit.node.size
                 few = few and isinstance(size, int) and size <= FEW
-        return chunks.cut(self.rows, work, most if few else chunks.MAX_ARRAY_CHUNKS, unit_of_rows)
+        return chunks.cut(
+            self.rows, work, most if few else chunks.MAX_ARRAY_CHUNKS, unit_of_rows, even=bool(self.roles)
+        )
 
 
 def _roles(unit: Unit, rows: DimLike) -> Iterator[str]:
