@@ -105,3 +105,14 @@ def test_loops_vectorise() -> None:
     for outputs in ([gc.tanh(x)], [gc.sum(gc.exp(x))], [gc.sum(y * y)], [gc.max(y), gc.sum(y), gc.sqrt(y)]):
         step = gc.compile([x, y], outputs)
         assert all(k.vectors is not None and k.vectors >= 128 for k in step.kernels), str(step.kernels)
+
+
+def test_short_loops_vectorise() -> None:
+    """Also those of few elements, which would become straight code first: their vectors are as wide as others."""
+    rows, image = gc.input("rows", ("n", 100), "float32"), gc.input("image", ("n", 3, 28, 28), "float32")
+    bias = gc.input("bias", 3, "float32")
+    shifted = image + gc.reshape(bias, (3, 1, 1))
+    functions = [gc.exp(rows - gc.logsumexp(rows, axis=1, keepdims=True)), gc.sum(rows, axis=1), gc.relu(shifted)]
+    step = gc.compile([rows, image, bias], functions)
+    widest = max(k.vectors or 0 for k in step.kernels)
+    assert widest >= 128 and all(k.vectors == widest for k in step.kernels), str(step.kernels)

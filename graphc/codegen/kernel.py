@@ -195,6 +195,9 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
                 self.line(depth, f"for {s.var} in range({bounds}):")
             self.unrolled = isinstance(s.extent, int) and s.extent <= _UNROLLED
             self.block(s.body, depth + 1)
+            known = isinstance(s.extent, int) and s.extent > _UNROLLED and not self.printer.named
+            if known and not self.plainly and not any(isinstance(inner, For) for inner in walk(s.body)):
+                self.line(depth + 1, "as_vectors()")
             return
         count = lane_count(s)
         if s.chunked or not isinstance(s.extent, int):
@@ -216,10 +219,12 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
         self.line(depth, f"for l in range({length}):")
         self.line(depth + 1, f"{s.var} = position({start}, l)")
         self.block(s.body, depth + 1)
+        self.line(depth + 1, "as_vectors()")
         if self.widened:  # apart, or every operation of the loop would run at half its width
             self.line(depth, f"for l in range({length}):")
             for one, narrow in self.widened:
                 self.line(depth + 1, combine_text(self.printer, f"{one.name}_[l]", one.op, narrow), one.node)
+            self.line(depth + 1, "as_vectors()")
             self.widened = []
 
     def start_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
