@@ -18,9 +18,10 @@ from ..ir.dims import DimLike
 from ..ir.tensor import Tensor
 from ..schedule.plan import Plan
 from . import intmath, vecmath
-from .kernel import KernelPrinter, KernelText
+from .kernel import KernelPrinter
 from .prelude import HEADER, HELPERS
 from .scalar import FunctionKey
+from .statements import KernelText
 
 FIRST_CALL = 6
 """Layout of `m`: the error code, the number of kernel calls before the error check, of all calls, the position of the

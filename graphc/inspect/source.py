@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..codegen.cpu import ProgramText
-from ..codegen.kernel import KernelText
+from ..codegen.statements import KernelText
 from ..errors import one_line
 from ..ir import dims
 from ..ir.dims import DimLike

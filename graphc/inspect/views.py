@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..codegen.cpu import ProgramText, support
-from ..codegen.kernel import KernelPrinter, KernelText
+from ..codegen.kernel import KernelPrinter
+from ..codegen.statements import KernelText
 from ..ir.graph import Graph
 from ..runtime import files
 from ..schedule.plan import Plan
