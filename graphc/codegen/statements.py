@@ -7,6 +7,7 @@ have equal text and are compiled once. `#@k` marks statement k; `inspect.source`
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from ..ir.dims import DimLike
 from ..ir.dtypes import BOOL
@@ -27,6 +28,23 @@ class KernelText:
     functions: dict[FunctionKey, str]
     helpers: set[str] = field(default_factory=set)
     chunks: DimLike | None = None
+
+
+@dataclass
+class Printed:
+    """The text of a program's file, for any target.
+
+    source   the file
+    errors   error code -> the node whose index was out of range, or whose value is nan or inf
+    finite   the error codes that mean a nan or inf
+    kernels  for each kernel of the plan: (name, its text)
+    """
+
+    source: str
+    errors: dict[int, Tensor]
+    finite: frozenset[int]
+    kernels: list[tuple[str, KernelText]]
+    target: ClassVar[str] = "cpu"
 
 
 class StatementPrinter:

@@ -196,13 +196,17 @@ class MatrixStep:
 
 @dataclass
 class Argsort:
-    """``order = stable order of values``, nan last; `other` is scratch of the size of `order`."""
+    """``order = stable order of values``, nan last; `other` is scratch of the size of `order`.
+
+    row  the leading index of the row that is sorted, where the three arrays have several
+    """
 
     values: str
     order: str
     other: str
     descending: bool
     node: Tensor | None = None
+    row: tuple[Expr, ...] = ()
 
 
 @dataclass

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..ir import dims
 from ..ir.dims import DimLike
-from ..ir.dtypes import BOOL, INT64
+from ..ir.dtypes import BOOL, INT64, DType
 from ..ir.expr import Expr, Load, Var, call, cast, index, lit
 from ..ir.loops import (
     Argsort,
+    ArrayArg,
     Chunks,
     Combine,
     Dot,
@@ -56,12 +58,14 @@ def scan(writer: KernelWriter, unit: Unit) -> None:
         scope = writer.close(scope)
 
 
-def nest(writer: KernelWriter, shape: tuple[DimLike, ...], action: Any) -> None:
-    """Map loops over `shape` at the kernel's root, around `action(scope, index)`."""
+def nest(writer: KernelWriter, shape: tuple[DimLike, ...], action: Any, first: int = 0) -> None:
+    """Map loops over `shape` at the kernel's root, around `action(scope, index)`; from axis `first` on outside."""
     scope = writer.root
-    for size in shape:
+    rank = len(shape)
+    for size in (*shape[first:], *shape[:first]):
         scope = writer.open(scope, size, "map")
-    action(scope, loop_vars(len(shape)))
+    opened = loop_vars(rank)
+    action(scope, (*opened[rank - first :], *opened[: rank - first]))
     for _ in shape:
         scope = writer.close(scope)
 
@@ -103,7 +107,7 @@ def scatter(writer: KernelWriter, unit: Unit) -> None:
         filled = not_empty(x.shape[: len(indices)])
         scope.body.append(write if filled is None else If(filled, [write]))
 
-    nest(writer, updates.shape, update)
+    nest(writer, updates.shape, update, rank if writer.policy.columns else 0)
 
 
 def dot(writer: KernelWriter, unit: Unit) -> None:
@@ -113,7 +117,8 @@ def dot(writer: KernelWriter, unit: Unit) -> None:
     product = product_of(node)
     x_t, y_t, k = product.x.transposed, product.y.transposed, product.sizes[2]
     if product.by_library:
-        count = tiles(product.sizes, node.shape[0] if product.batched else 1) if writer.chunked else None
+        cut = writer.chunked and not writer.policy.partial
+        count = tiles(product.sizes, node.shape[0] if product.batched else 1) if cut else None
         out = writer.memory(node, True).name
         statement = library_call(writer, node, product, out, "whole" if count is None else "tile")
         writer.kernel.body.append(statement if count is None else Chunks("c", count, 1, count, [statement]))
@@ -173,10 +178,13 @@ def argsort(writer: KernelWriter, unit: Unit) -> None:
     """Row by row along the sorted axis: copied to scratch memory, sorted there, and copied out."""
     node, axis = unit.node, unit.node.attrs["axis"]
     x, n = node.inputs[0], node.shape[axis]
-    values = writer.array(writer.buffers.new("temp", x.dtype, n, label="row to sort"), (n,), x.dtype, True)
-    order = writer.array(writer.buffers.new("temp", INT64, n, label="order"), (n,), INT64, True)
-    other = writer.array(writer.buffers.new("temp", INT64, n, label="merge scratch"), (n,), INT64, True)
     others = [k for k in range(len(node.shape)) if k != axis]
+    shape = (*[node.shape[k] for k in others if writer.policy.columns], n)  # rows at once, or one after another
+
+    def scratch(dtype: DType, label: str) -> ArrayArg:
+        return writer.array(writer.buffers.new("temp", dtype, dims.product(shape), label=label), shape, dtype, True)
+
+    values, order, other = scratch(x.dtype, "row to sort"), scratch(INT64, "order"), scratch(INT64, "merge scratch")
     scope = writer.root
     place: dict[int, Expr] = {}
     for k in others:
@@ -185,12 +193,13 @@ def argsort(writer: KernelWriter, unit: Unit) -> None:
     j = place[axis] = Var(f"i{scope.rank}")
     at = tuple(place[k] for k in range(len(node.shape)))
     read = writer.open(scope, n, "map")
-    read.body.append(Store(values.name, (j,), Load(writer.memory(x).name, at, x.dtype), node))
+    row = loop_vars(len(shape) - 1)
+    read.body.append(Store(values.name, (*row, j), Load(writer.memory(x).name, at, x.dtype), node))
     writer.close(read)
     descending = bool(node.attrs.get("descending", False))
-    scope.body.append(Argsort(values.name, order.name, other.name, descending, node))
+    scope.body.append(Argsort(values.name, order.name, other.name, descending, node, row))
     write = writer.open(scope, n, "map")
-    write.body.append(Store(writer.memory(node, True).name, at, Load(order.name, (j,), INT64), node))
+    write.body.append(Store(writer.memory(node, True).name, at, Load(order.name, (*row, j), INT64), node))
     writer.close(write)
     for _ in others:
         scope = writer.close(scope)

@@ -1,0 +1,34 @@
+"""What a target asks of the schedule: the passes, the units and most of the fusion are the same for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How kernels are shaped for a target.
+
+    clusters  kernels that go over the same rows become one, which does a chunk of rows at a time, in cache
+    rows      values needed only within a row of their kernel share the memory of one row
+    columns   a reduction that keeps an axis behind one it reduces is a kernel of its own, with what it keeps outside
+    direct    convolutions, and windows added up, are the sums that define their elements, one by one
+    partial   only what combines along the outermost loop is cut into chunks; else every kernel that is large enough is
+    grain, most_chunks   about how many elements a chunk has at least, and how many chunks there are at most; None:
+              as `schedule.chunks` says
+    """
+
+    clusters: bool = True
+    rows: bool = True
+    columns: bool = False
+    direct: bool = False
+    partial: bool = False
+    grain: int | None = None
+    most_chunks: int | None = None
+
+
+CPU = Policy()
+"""Few threads, each of which goes over the rows of a chunk and keeps them in its cache."""
+
+CUDA = Policy(False, False, True, True, True, grain=8192, most_chunks=1024)
+"""Thousands of threads, for each of which there is an element, or for a block of which there is a row or a chunk."""
