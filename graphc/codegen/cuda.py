@@ -111,7 +111,8 @@ def _helper(name: str) -> str:
         return block_function(name)
     if name == "a tiling":
         sizes = launches.PRODUCT
-        return f"TILE, SIDE, PER, DEPTH = {sizes.tile}, {sizes.side}, {sizes.per}, {sizes.depth}\n"
+        numbers = (sizes.tile, sizes.tile + 1, sizes.side, sizes.per, sizes.depth)
+        return f"TILE, PADDED, SIDE, PER, DEPTH = {', '.join(map(str, numbers))}\n"
     if name.startswith("product_"):
         return product_function(name.removeprefix("product_"))
     return cuda_prelude.ARGSORT if name == "argsort" else HELPERS[name]

@@ -52,9 +52,6 @@ if cuda.config.ENABLE_CUDASIM:  # plain Python: `m` is a list with arrays where 
     def minimum(x, y):
         return x if x < y or x != x else y
 
-    def fma(x, y, z):
-        return x * y + z
-
     def exchanged(x, step):
         thread = cuda.threadIdx.x
         cuda.syncthreads()
@@ -207,7 +204,6 @@ else:
     maximum, minimum = extremum(">"), extremum("<")
     sqrt, rint, floor, ceil, trunc = map(unary, ("sqrt", "rint", "floor", "ceil", "trunc"))
     copysign, fmod = map(binary, ("copysign", "fmod"))
-    fma = cuda.fma
     helper = cuda.jit(device=True)
     kernel = cuda.jit("void(int64, int64)")
 

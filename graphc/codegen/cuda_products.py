@@ -68,7 +68,7 @@ def product_{dtype}(x, y, out, x_transposed, y_transposed, left, right, c):
     thread = cuda.threadIdx.x
     i0 = thread // SIDE
     j0 = thread % SIDE
-    xs = cuda.shared.array((DEPTH, TILE + 1), {dtype})
+    xs = cuda.shared.array((DEPTH, PADDED), {dtype})
     ys = cuda.shared.array((DEPTH, TILE), {dtype})
     sums = cuda.local.array((PER, PER), {dtype})
     for i in range(PER):
@@ -89,7 +89,7 @@ def product_{dtype}(x, y, out, x_transposed, y_transposed, left, right, c):
         for q in range(DEPTH):
             for i in range(PER):
                 for j in range(PER):
-                    sums[i, j] = fma(xs[q, i0 + i * SIDE], ys[q, j0 + j * SIDE], sums[i, j])
+                    sums[i, j] = cuda.fma(xs[q, i0 + i * SIDE], ys[q, j0 + j * SIDE], sums[i, j])
     for i in range(PER):
         for j in range(PER):
             row = top + i0 + i * SIDE

@@ -168,7 +168,7 @@ def running() -> Iterator[None]:
 def exact() -> Iterator[None]:
     """Compile without contracting ``a * b + c``: scalar functions then give the bits they give on the CPU.
 
-    Kernels ask for `fma` by name where they want it.
+    Kernels ask for `cuda.fma` by name where they want it.
     """
     if simulated():
         yield

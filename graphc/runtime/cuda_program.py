@@ -16,7 +16,7 @@ import numpy as np
 from ..codegen.cuda import CudaText
 from ..ir import dims
 from ..ir.leaves import CONSTANT, ParamState
-from ..schedule.launches import MOST_BLOCKS
+from ..schedule import launches
 from ..schedule.memory import ALIGNMENT, Buffer, place
 from ..schedule.plan import Plan
 from . import cuda, files
@@ -112,7 +112,7 @@ class OnDevice:
             else:
                 entries.append(where(plan.buffers[what]) if kind == "buffer" else what)
         self.table = cuda.Table(entries)
-        self.grids = [min(dims.evaluate(call.blocks, env), MOST_BLOCKS) for call in text.calls]
+        self.grids = [min(dims.evaluate(call.blocks, env), launches.MOST_BLOCKS) for call in text.calls]
 
     def launch(self, kernel: Any, row: int, number: int, threads: int) -> None:
         """One launch of the step, see `codegen.cuda`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ..ir import dims
 from ..ir.dims import DimLike, Shape
+from . import policy as targets
 from .policy import CPU, Policy
 
 GRAIN = 16384
@@ -63,10 +64,10 @@ def chunking(domain: Shape, arrays: int, policy: Policy = CPU) -> Chunking | Non
     if not domain:
         return None
     extent, row = domain[0], dims.product(domain[1:])
-    most, unit = policy.most_chunks or MAX_CHUNKS, 1 if len(domain) > 1 else ALIGNED
+    most, unit = targets.MOST_CHUNKS if policy.partial else MAX_CHUNKS, 1 if len(domain) > 1 else ALIGNED
     if arrays:
         most, unit = MAX_ARRAY_CHUNKS, -(-LEAST_SUMMED // arrays)
-    return cut(extent, row, most, unit, policy.grain or GRAIN)
+    return cut(extent, row, most, unit, targets.GRAIN if policy.partial else GRAIN)
 
 
 def cut(extent: DimLike, row: DimLike, most: int, unit: int, grain: int | None = None) -> Chunking | None:

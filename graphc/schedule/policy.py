@@ -14,8 +14,6 @@ class Policy:
     columns   a reduction that keeps an axis behind one it reduces is a kernel of its own, with what it keeps outside
     direct    convolutions, and windows added up, are the sums that define their elements, one by one
     partial   only what combines along the outermost loop is cut into chunks; else every kernel that is large enough is
-    grain, most_chunks   about how many elements a chunk has at least, and how many chunks there are at most; None:
-              as `schedule.chunks` says
     """
 
     clusters: bool = True
@@ -23,12 +21,12 @@ class Policy:
     columns: bool = False
     direct: bool = False
     partial: bool = False
-    grain: int | None = None
-    most_chunks: int | None = None
 
 
 CPU = Policy()
 """Few threads, each of which goes over the rows of a chunk and keeps them in its cache."""
 
-CUDA = Policy(False, False, True, True, True, grain=8192, most_chunks=1024)
+CUDA = Policy(clusters=False, rows=False, columns=True, direct=True, partial=True)
 """Thousands of threads, for each of which there is an element, or for a block of which there is a row or a chunk."""
+GRAIN, MOST_CHUNKS = 8192, 1024
+"""Of `partial` chunks: about how many elements one has at least, and how many there are at most; see `chunks`."""
