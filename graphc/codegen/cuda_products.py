@@ -95,8 +95,12 @@ def product_{dtype}(x, y, out, x_transposed, y_transposed, left, right, c):
             row = top + i0 + i * SIDE
             column = side + j0 + j * SIDE
             if row < rows and column < columns:
-                total = sums[i, j]
-                if (left or right) and total != total:
-                    total = guarded_{dtype}(x, y, x_transposed, y_transposed, left, right, row, column, terms)
+                out[row, column] = sums[i, j]
+    if left or right:  # apart: with a call in their loop, the sums would stand in memory
+        for e in range(PER * PER):
+            row = top + i0 + e // PER * SIDE
+            column = side + j0 + e % PER * SIDE
+            if row < rows and column < columns and out[row, column] != out[row, column]:
+                total = guarded_{dtype}(x, y, x_transposed, y_transposed, left, right, row, column, terms)
                 out[row, column] = total
 '''
