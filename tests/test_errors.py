@@ -739,7 +739,7 @@ def _sites() -> Iterator[tuple[str, str]]:
 
 def test_every_error_is_tested() -> None:
     texts = [
-        p for path in sorted(Path(__file__).parent.glob("test_*.py")) for p in _pieces(ast.parse(path.read_text()))
+        p for path in sorted(Path(__file__).parent.rglob("test_*.py")) for p in _pieces(ast.parse(path.read_text()))
     ]
     tested = re.sub(r"\\(.)", r"\1", "\n".join(texts))
     found = list(_sites())

@@ -23,9 +23,14 @@ def type_name(dtype: DType) -> str:
 
 
 def block_function(name: str) -> str:
-    """The text of ``block_<op>_<dtype>``: combines a value of each thread; for argmax and argmin, with its position."""
-    _, op, kind = name.split("_")
+    """The text of ``block_<op>_<dtype>``: combines a value of each thread; for argmax and argmin, with its position.
+
+    Of ``scan_<op>_<dtype>``: the running combination.
+    """
+    what, op, kind = name.split("_")
     dtype = np.dtype(kind)
+    if what == "scan":
+        return _running(name, op, dtype)
     if op.startswith("arg"):
         return _best(name, op, dtype)
     kind = type_name(dtype)
@@ -55,6 +60,30 @@ def {name}(x):
         y = parts[k]
         x = {kind}({combined})
     return x
+'''
+
+
+def _running(name: str, op: str, dtype: DType) -> str:
+    kind = type_name(dtype)
+    sign = {"add": "|" if dtype == BOOL else "+", "mul": "&" if dtype == BOOL else "*"}[op]
+    return f'''\
+@helper
+def {name}(x, before):
+    """The x of the threads up to this one combined, behind what was before; and those of all threads."""
+    parts = cuda.shared.array(BLOCK, {kind})
+    thread = cuda.threadIdx.x
+    cuda.syncthreads()
+    parts[thread] = x
+    cuda.syncthreads()
+    step = 1
+    while step < cuda.blockDim.x:
+        if thread >= step:
+            x = {kind}(parts[thread - step] {sign} x)
+        cuda.syncthreads()
+        parts[thread] = x
+        cuda.syncthreads()
+        step *= 2
+    return {kind}(before {sign} x), {kind}(before {sign} parts[cuda.blockDim.x - 1])
 '''
 
 

@@ -28,7 +28,7 @@ from ..ir.loops import (
     walk,
 )
 from ..schedule.launches import Launch
-from ..schedule.parallel import Accesses, accumulators
+from ..schedule.parallel import Accesses, accumulators, scanned
 from .cuda_blocks import type_name
 from .cuda_products import CudaProducts
 from .statements import KernelText, StatementPrinter
@@ -161,7 +161,9 @@ class LaunchPrinter(StatementPrinter, CudaProducts):
             self.block(s.body, depth + 1)
             return
         together = self.launch.spread.get(id(s))
-        if together is not None:
+        if id(s) in self.launch.scans:
+            self._scan(s, depth)
+        elif together is not None:
             self._apart([s], depth, before=True)
             self.alone = True
             inside = self._loop(together, "cuda.threadIdx.x", str(self.launch.threads), depth)
@@ -177,9 +179,38 @@ class LaunchPrinter(StatementPrinter, CudaProducts):
         else:
             self._by_one(s, depth)
 
+    def _scan(self, s: For, depth: int) -> None:
+        """A running combination, a piece as long as the block at a time: that of a piece goes on from the one before.
+
+        It stands in the accumulator; each thread has an element of the piece, and its running combination.
+        """
+        combine = scanned(s)
+        assert combine is not None
+        at, size, kind = s.body.index(combine), self.printer.size(s.extent), type_name(combine.expr.dtype)
+        function = f"scan_{combine.op}_{combine.expr.dtype.name}"
+        self.helpers.add(function)
+        self._apart([s], depth, before=True)
+        self.line(depth, f"for f in range(0, {size}, {self.launch.threads}):")
+        place = "f + cuda.threadIdx.x"
+        self.line(depth + 1, f"{s.var} = {f'{size} - 1 - ({place})' if s.reverse else place}")
+        inside = f"{s.var} >= 0" if s.reverse else f"{s.var} < {size}"
+        self.line(depth + 1, f"x = {kind}({'0' if combine.op == 'add' else '1'})")
+        self.line(depth + 1, f"if {inside}:")
+        self.alone = True
+        self.block(s.body[:at], depth + 2)
+        self.line(depth + 2, f"x = {self.printer.text(combine.expr)}")
+        self.line(depth + 1, f"x, {combine.name}_next = {function}(x, {combine.name})", combine.node)
+        self.line(depth + 1, f"{combine.name} = x")
+        self.line(depth + 1, f"if {inside}:")
+        self.block(s.body[at + 1 :], depth + 2)
+        self.line(depth + 1, f"{combine.name} = {combine.name}_next")
+        self.alone = False
+        self._apart([s], depth)
+
     def _by_all(self, s: For) -> bool:
         """Whether all threads go through a loop that they do not share: they share one in it, or need its result."""
-        inside = [t for t in walk(s.body) if isinstance(t, Argsort) or id(t) in self.launch.spread]
+        shared = {*self.launch.spread, *self.launch.scans}
+        inside = [t for t in walk(s.body) if isinstance(t, Argsort) or id(t) in shared]
         own = {t.name for t in walk(s.body) if isinstance(t, Init)}
         needed = any(isinstance(t, Combine) and not own & set(accumulators(t)) for t in walk(s.body))
         return bool(inside) or not self._stores(s) or (needed and s.kind != "scan")

@@ -18,7 +18,7 @@ import numpy as np
 from numba import cuda
 from numpy import bool_, float32, float64, inf, int8, int16, int32, int64, nan, uint8, uint16, uint32, uint64
 
-WARP = {warp}
+BLOCK, WARP = {block}, {warp}
 FIRST_CODE = 1 << 30  # of two error codes, the cell keeps the lower one: that of the kernel that comes first
 
 if cuda.config.ENABLE_CUDASIM:  # plain Python: `m` is a list with arrays where the table has their addresses

@@ -13,7 +13,7 @@ from typing import Literal
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, walk
-from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, used
+from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
 
 BLOCK = 256
 """Threads of a block, at most."""
@@ -57,6 +57,7 @@ class Launch:
     count    how many iterations there are
     threads  of a block
     spread   loops in `body` that the threads of a block share, with the loops in them that go with them; by id
+    scans    running combinations that they compute together, a piece as long as the block at a time; by id
     """
 
     kind: Literal["threads", "blocks", "chunks", "one", "whole"]
@@ -66,6 +67,7 @@ class Launch:
     count: DimLike = 1
     threads: int = 1
     spread: dict[int, list[For]] = field(default_factory=dict)
+    scans: set[int] = field(default_factory=set)
 
     @property
     def blocks(self) -> DimLike:
@@ -158,15 +160,15 @@ class Launcher:
         count = dims.product([loop.extent for loop in loops])
         body = loops[-1].body
         few = isinstance(count, int) and count <= FEW
-        along = contiguity(loops[-1].var, body)
         sorts = any(isinstance(t, Argsort) for t in walk(body))
-        if sorts or any(is_wide(i) and (few or contiguity(i.var, i.body) >= along) for i in self._inner(body)):
+        if sorts or any(is_wide(i) and (few or _is_better(i, loops[-1])) for i in self._inner(body, scans=True)):
             return self._in_blocks("blocks", body, loops, count)
         return Launch("threads", [], body, loops, count, BLOCK)
 
-    def _inner(self, body: list[Statement]) -> list[For]:
-        """The loops in a body that the threads of a block could share."""
-        return [s for s in walk(body) if isinstance(s, For) and self.accesses.shared(s) is not None]
+    def _inner(self, body: list[Statement], scans: bool = False) -> list[For]:
+        """The loops in a body that the threads of a block could share, with running combinations if `scans`."""
+        loops = [s for s in walk(body) if isinstance(s, For)]
+        return [s for s in loops if self.accesses.shared(s) is not None or (scans and scanned(s) is not None)]
 
     def _one(self, body: list[Statement]) -> Launch:
         return self._in_blocks("one", [t for s in body for t in (s.body if isinstance(s, Finish) else [s])], [], 1)
@@ -182,7 +184,7 @@ class Launcher:
         launch = Launch(kind, [], [chunks] if chunks else body, loops, count)
         self._spread(body, launch)
         sorts = any(isinstance(s, Argsort) for s in walk(body))
-        launch.threads = BLOCK if sorts else _threads(launch) if launch.spread else 1
+        launch.threads = BLOCK if sorts or launch.scans else _threads(launch) if launch.spread else 1
         return launch
 
     def _spread(self, body: list[Statement], launch: Launch) -> None:
@@ -192,18 +194,24 @@ class Launcher:
                 self._spread(s.body, launch)
             if not isinstance(s, For):
                 continue
-            along = contiguity(s.var, s.body)
-            inner = self._inner(s.body)
-            better = any(is_wide(i) and contiguity(i.var, i.body) >= along for i in inner)
-            if self.accesses.shared(s) is None or better:
+            if scanned(s) is not None and is_wide(s):
+                launch.scans.add(id(s))
+                continue
+            inner = self._inner(s.body, scans=True)
+            if self.accesses.shared(s) is None or any(is_wide(i) and _is_better(i, s) for i in inner):
                 self._spread(s.body, launch)
                 continue
             together = [s]
             for loop in nest_of(s)[1:]:
-                if along or self.accesses.shared(loop) is None or loop not in inner:
+                if contiguity(s.var, s.body) or self.accesses.shared(loop) is None or loop not in inner:
                     break
                 together.append(loop)
             launch.spread[id(s)] = together
+
+
+def _is_better(inner: For, outer: For) -> bool:
+    """Whether threads that share the inner loop read and write more that stands together than with the outer one."""
+    return contiguity(inner.var, inner.body) >= contiguity(outer.var, inner.body)
 
 
 def _threads(launch: Launch) -> int:

@@ -125,7 +125,7 @@ class Accesses:
         """
         if loop.kind == "scan" or any(_together(s, sorting) for s in walk(loop.body)):
             return None
-        if loop.extent == 1:
+        if loop.extent == 1 or loop.apart:
             return set()
         own = defined(loop.body)
         carried = {n for s in walk(loop.body) if isinstance(s, Combine) for n in accumulators(s)} - own
@@ -179,7 +179,17 @@ def nest_of(loop: For) -> list[For]:
     return found
 
 
+def scanned(loop: For) -> Combine | None:
+    """What a running combination adds up, if the threads of a block can: it is what it stores that needs the order."""
+    found = [s for s in loop.body if isinstance(s, Combine)]
+    if loop.kind != "scan" or len(found) != 1 or found[0].op not in ("add", "mul"):
+        return None
+    behind = loop.body[loop.body.index(found[0]) + 1 :]
+    return found[0] if all(isinstance(s, Store) for s in behind) else None
+
+
 def is_wide(loop: For) -> bool:
+    """Whether a loop keeps a warp busy, or may."""
     return loop.chunked or not isinstance(loop.extent, int) or loop.extent >= WIDE
 
 

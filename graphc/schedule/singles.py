@@ -58,14 +58,12 @@ def scan(writer: KernelWriter, unit: Unit) -> None:
         scope = writer.close(scope)
 
 
-def nest(writer: KernelWriter, shape: tuple[DimLike, ...], action: Any, first: int = 0) -> None:
-    """Map loops over `shape` at the kernel's root, around `action(scope, index)`; from axis `first` on outside."""
+def nest(writer: KernelWriter, shape: tuple[DimLike, ...], action: Any) -> None:
+    """Map loops over `shape` at the kernel's root, around `action(scope, index)`."""
     scope = writer.root
-    rank = len(shape)
-    for size in (*shape[first:], *shape[:first]):
+    for size in shape:
         scope = writer.open(scope, size, "map")
-    opened = loop_vars(rank)
-    action(scope, (*opened[rank - first :], *opened[: rank - first]))
+    action(scope, loop_vars(len(shape)))
     for _ in shape:
         scope = writer.close(scope)
 
@@ -97,6 +95,9 @@ def scatter(writer: KernelWriter, unit: Unit) -> None:
         lambda scope, at: scope.body.append(Store(target.name, at, Load(source.name, at, x.dtype), node)),
     )
     rank = len(indices[0].shape)
+    if writer.policy.columns:
+        scatter_apart(writer, node, target, rank)
+        return
 
     def update(scope: Scope, at: Index) -> None:
         place = (*writer.places(node, at[:rank], scope), *at[rank:])
@@ -107,7 +108,44 @@ def scatter(writer: KernelWriter, unit: Unit) -> None:
         filled = not_empty(x.shape[: len(indices)])
         scope.body.append(write if filled is None else If(filled, [write]))
 
-    nest(writer, updates.shape, update, rank if writer.policy.columns else 0)
+    nest(writer, updates.shape, update)
+
+
+def scatter_apart(writer: KernelWriter, node: Tensor, target: ArrayArg, rank: int) -> None:
+    """The updates for independent loops outside: each goes over all indices, in order, and writes what is its own.
+
+    Those are columns, elements behind an index, and of each some rows: which is the row modulo `OWNERS` or fewer.
+    """
+    x, updates, *indices = node.inputs
+    inner = updates.shape[rank:]
+    size = dims.product(inner)
+    owners = max(1, OWNERS // max(size, 1)) if isinstance(size, int) else WARP_OWNERS
+    scope = writer.open(writer.root, owners, "map")
+    loop: Any = scope.memo["loop"]
+    loop.apart = True
+    columns: list[Expr] = []
+    for n in inner:
+        columns.append(Var(f"i{scope.rank}"))
+        scope = writer.open(scope, n, "map")
+    at: list[Expr] = []
+    for n in updates.shape[:rank]:
+        at.append(Var(f"i{scope.rank}"))
+        scope = writer.open(scope, n, "map")
+    places = writer.places(node, tuple(at), scope)
+    value = writer.value(updates, (*at, *columns), scope)
+    place = (*places, *columns)
+    write: Statement = Store(target.name, place, value, node)
+    if node.op.lower.mode == "add":  # type: ignore[union-attr]
+        write = StoreCombine(target.name, place, "add", value, node)
+    mine = call("eq", call("mod_nonneg", places[0], index(owners)), Var("i0"))
+    filled = not_empty(x.shape[: len(indices)])
+    scope.body.append(If(mine if filled is None else call("logical_and", filled, mine), [write]))
+    while scope.rank:
+        scope = writer.close(scope)
+
+
+OWNERS, WARP_OWNERS = 8192, 32
+"""How many independent loops updates are scattered by, about; and for each column where it is not known how many."""
 
 
 def dot(writer: KernelWriter, unit: Unit) -> None:

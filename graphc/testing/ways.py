@@ -28,7 +28,7 @@ from ..passes import canonicalise as canonical
 from ..passes.contractions import contractions
 from ..passes.pipeline import PIPELINE, Pass, optimise
 from ..passes.rules import rewrite
-from ..schedule import chunks, cluster, columns, fuse, launches, parallel, policy, products, storage
+from ..schedule import chunks, cluster, columns, fuse, launches, parallel, policy, products, singles, storage
 from ..schedule.plan import make_plan
 from ..step import TARGETS
 from .plain import Runner
@@ -63,7 +63,13 @@ _SMALL: tuple[tuple[ModuleType, str, int], ...] = (
 _FEW_THREADS: tuple[tuple[ModuleType, str, object], ...] = (
     *((launches, "BLOCK", 8), (launches, "WARP", 4), (launches, "MOST_BLOCKS", 3), (launches, "FEW", 4)),
     *((launches, "PRODUCT", launches.Tiling(2, 2, 2)), (parallel, "WIDE", 3), (products, "SMALL", 16)),
-    *((policy, "GRAIN", 8), (columns, "FEW", 8), (chunks, "ALIGNED", 2), (chunks, "LEAST_SUMMED", 2)),
+    *(
+        (policy, "GRAIN", 8),
+        (columns, "FEW", 8),
+        (singles, "OWNERS", 5),
+        (chunks, "ALIGNED", 2),
+        (chunks, "LEAST_SUMMED", 2),
+    ),
 )
 """The same for a device: small blocks and few of them, which go round, and chunks of a few elements."""
 
