@@ -9,7 +9,7 @@ from typing import Any
 from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .errors import CompileError, message, user_line
 from .ir.tensor import Tensor
-from .step import TARGETS, Step, compile_graph
+from .step import Step, check_target, compile_graph
 from .tracing import Traced, trace
 from .vectorise import vmap
 
@@ -46,8 +46,7 @@ def compile(
     >>> gc.compile(inputs=[x], outputs=gc.sum(x * x))([1.0, 2.0])
     np.float64(5.0)
     """
-    if not (isinstance(target, str) and target in TARGETS):
-        raise CompileError(_bad("unknown target", repr(target)[:80], "'cpu' or 'cuda'"))
+    check_target(target)
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise CompileError(_bad("bad threads=", repr(threads), "an int >= 1, or None"))
     if check is not None and not (isinstance(check, str) and check in CHECKS):

@@ -17,7 +17,7 @@ import numpy as np
 from .codegen.cpu import print_program
 from .codegen.cuda import print_cuda
 from .codegen.statements import Printed
-from .errors import DTypeError, InputError, ShapeError, count, message, user_line
+from .errors import CompileError, DTypeError, InputError, ShapeError, count, message, user_line
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
@@ -67,6 +67,15 @@ TARGETS: Mapping[str, Callable[[Graph, Tree, str | None, int | None], Compiled]]
     {"cpu": _for_cpu, "cuda": _for_cuda}
 )
 """How a graph becomes a plan, a text, and what runs it."""
+
+
+def check_target(target: object) -> None:
+    """Raise `CompileError` unless there is such a target."""
+    if not (isinstance(target, str) and target in TARGETS):
+        known = " or ".join(map(repr, TARGETS))
+        raise CompileError(
+            message("unknown target", got=repr(target)[:80], expected=known, at=user_line(), created=False)
+        )
 
 
 class Step:
@@ -239,6 +248,21 @@ class Step:
             first,
         )
         return self._out.build(loop.over(self._caller, data, plan, every, report))
+
+    def to(self, target: str) -> Step:
+        """The same graph compiled for another target, "cpu" or "cuda"; the step itself where it is compiled for that.
+
+        Both share their params: each sees what the other has changed. Raises as `gc.compile` does.
+
+        >>> import graphc as gc
+        >>> step = gc.compile([], [], {(n := gc.param(0.0)): n + 1})
+        >>> step.to("cpu") is step
+        True
+        """
+        if target == self.target:
+            return self
+        check_target(target)
+        return Step(self.traced, self._in, self._out, self.name, self.threads, self.check, target)
 
     # reading
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from ..ir import dims
 from ..ir.expr import Call, Expr, Load, Var, children, variables
 from ..ir.loops import (
     Argsort,
@@ -26,7 +27,7 @@ from ..ir.loops import (
 
 Index = tuple[Expr, ...]
 WIDE = 32
-"""Iterations from which on a loop keeps the threads of a warp busy."""
+"""Iterations from which on loops keep the threads of a warp busy."""
 
 
 def expressions(s: Statement) -> Iterator[Expr]:
@@ -189,8 +190,9 @@ def scanned(loop: For) -> Combine | None:
 
 
 def is_wide(loop: For) -> bool:
-    """Whether a loop keeps a warp busy, or may."""
-    return loop.chunked or not isinstance(loop.extent, int) or loop.extent >= WIDE
+    """Whether a loop, with those of which it is but the first, keeps a warp busy, or may."""
+    count = dims.product([inner.extent for inner in nest_of(loop)])
+    return loop.chunked or not isinstance(count, int) or count >= WIDE
 
 
 def contiguity(var: str, body: Sequence[Statement]) -> int:
