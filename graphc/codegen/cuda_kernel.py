@@ -56,7 +56,7 @@ class LaunchPrinter(StatementPrinter, CudaProducts):
         text, marks = self.finish()
         code = "\n".join(text)
         arrays = [a for a in self.kernel.arrays if _mentions(code, a.name)]
-        shapes = [self.shape_text(a.shape) for a in arrays]
+        shapes = [self.shape_text((product(a.shape),) if a.name in self.launch.flat else a.shape) for a in arrays]
         arguments: list[tuple[str, object]] = [("dim", d) for d in self.dims]
         head = ["    if stopped(m):", "        return"] if self.guarded else []
         head += [f"    n{k} = size(m, o, {k})" for k in range(len(self.dims))]

@@ -80,6 +80,14 @@ def simulated() -> bool:
     return bool(getattr(numba.config, "ENABLE_CUDASIM", False))
 
 
+def devices() -> list[str]:
+    """What devices there are: number, name, compute capability."""
+    if simulated():
+        return []
+    found = toolkit().list_devices()
+    return [f"{d.id}: {d.name.decode()}, compute capability {'.'.join(map(str, d.compute_capability))}" for d in found]
+
+
 def _steady_simulator() -> None:
     """Let threads that ask for a shared array at once get one: the simulator's own look-up is no atomic operation."""
     from numba.cuda.simulator.kernelapi import FakeCUDAShared

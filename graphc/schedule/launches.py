@@ -13,6 +13,7 @@ from typing import Literal
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, walk
+from .collapse import collapsed
 from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
 
 BLOCK = 256
@@ -57,6 +58,7 @@ class Launch:
     count    how many iterations there are
     threads  of a block
     spread   loops in `body` that the threads of a block share, with the loops in them that go with them; by id
+    flat     arrays that are seen with one axis, see `collapse`
     scans    running combinations that they compute together, a piece as long as the block at a time; by id
     """
 
@@ -68,6 +70,7 @@ class Launch:
     threads: int = 1
     spread: dict[int, list[For]] = field(default_factory=dict)
     scans: set[int] = field(default_factory=set)
+    flat: set[str] = field(default_factory=set)
 
     @property
     def blocks(self) -> DimLike:
@@ -163,6 +166,10 @@ class Launcher:
         sorts = any(isinstance(t, Argsort) for t in walk(body))
         if sorts or any(is_wide(i) and (few or _is_better(i, loops[-1])) for i in self._inner(body, scans=True)):
             return self._in_blocks("blocks", body, loops, count)
+        flat = collapsed(loops, {a.name: a for a in self.kernel.arrays}) if len(loops) > 1 else None
+        if flat is not None:
+            loop, arrays = flat
+            return Launch("threads", [], loop.body, [loop], count, BLOCK, flat=arrays)
         return Launch("threads", [], body, loops, count, BLOCK)
 
     def _inner(self, body: list[Statement], scans: bool = False) -> list[For]:

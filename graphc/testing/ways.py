@@ -61,7 +61,7 @@ _SMALL: tuple[tuple[ModuleType, str, int], ...] = (
 """Limits of the schedule, set low: what large graphs do, done by small ones."""
 
 _FEW_THREADS: tuple[tuple[ModuleType, str, object], ...] = (
-    *((launches, "BLOCK", 8), (launches, "WARP", 4), (launches, "MOST_BLOCKS", 3), (launches, "FEW", 4)),
+    *((launches, "BLOCK", 4), (launches, "WARP", 2), (launches, "MOST_BLOCKS", 3), (launches, "FEW", 4)),
     *((launches, "PRODUCT", launches.Tiling(2, 2, 2)), (parallel, "WIDE", 3), (products, "SMALL", 16)),
     *(
         (policy, "GRAIN", 8),

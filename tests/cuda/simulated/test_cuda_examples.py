@@ -74,4 +74,4 @@ def test_lenet(monkeypatch: pytest.MonkeyPatch) -> None:
     step = gc.compile([x, t], loss, updates=opt.minimize(loss), name="lenet")
     rng = np.random.default_rng(0)
     images = rng.normal(size=(1, 1, 32, 32)).astype("float32")
-    both(step, list(model.parameters()), images, np.array([3]), steps=2, rtol=1e-5)
+    both(step, list(step.graph.params), images, np.array([3]), steps=2, rtol=1e-5)

@@ -60,6 +60,18 @@ def test_kinds(outputs: Callable[[], list[Any]], want: list[str]) -> None:
     assert kinds(*outputs()) == want
 
 
+def test_nests_over_whole_arrays_are_one_loop() -> None:
+    def loops(*outputs: Any) -> list[str]:
+        plan = make_plan(optimise(Graph([X, Y, V], list(outputs)))[0], None, CUDA)
+        (launch,) = launches.launches_of(plan.kernels[0])
+        return [loop.var for loop in launch.loops]
+
+    assert loops(gc.exp(X) * Y + V[0], gc.where(X > Y, X, 1.0)) == ["f"]
+    assert loops(X * gc.permute_dims(gc.permute_dims(Y, (1, 0)), (1, 0))) == ["f"]
+    assert loops(gc.flip(X, axis=0) * Y) == ["i0", "i1"]
+    assert loops(X + V[:, None].astype("float32")) == ["i0"]  # a row of it for each block
+
+
 def test_common_steps_leave_nothing_lengthy_to_one_block() -> None:
     loss = gc.nn.cross_entropy(X, T)
     norm = gc.nn.layer_norm(ROWS, 64)
