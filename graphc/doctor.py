@@ -57,9 +57,8 @@ def _version(package: str) -> str | None:
 def _versions() -> Iterator[Finding]:
     yield Finding("python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
     for package in PACKAGES:
-        yield Finding(
-            package, _version(package) or "not installed", "" if _version(package) else f"pip install {package}"
-        )
+        version = _version(package)
+        yield Finding(package, version or "not installed", "" if version else f"pip install {package}")
 
 
 def _processor() -> Iterator[Finding]:

@@ -5,7 +5,7 @@ Where everything that a nest reads and writes is read and written at the nest's 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from ..ir import dims
@@ -17,12 +17,15 @@ FLAT = Var("f")
 Change = Callable[[Expr], Expr]
 
 
-def collapsed(loops: list[For], arrays: Mapping[str, ArrayArg]) -> tuple[For, set[str]] | None:
-    """The nest as one loop, and the arrays that are flat in it; None where an index is needed."""
+def collapsed(loops: list[For], arrays: Mapping[str, ArrayArg], indexed: Iterable[str]) -> tuple[For, set[str]] | None:
+    """The nest as one loop, and the arrays that are flat in it; None where an index is needed.
+
+    indexed  arrays of which something else in the launch reads an element at an index
+    """
     body, own = loops[-1].body, tuple(Var(loop.var) for loop in loops)
     extents, names = tuple(loop.extent for loop in loops), {loop.var for loop in loops}
     flat: set[str] = set()
-    others: set[str] = set()
+    others = set(indexed)
     for s in walk(body):
         if not isinstance(s, (Let, Init, Store, Combine, StoreCombine, If)):
             return None

@@ -166,10 +166,12 @@ class Launcher:
         sorts = any(isinstance(t, Argsort) for t in walk(body))
         if sorts or any(is_wide(i) and (few or _is_better(i, loops[-1])) for i in self._inner(body, scans=True)):
             return self._in_blocks("blocks", body, loops, count)
-        flat = collapsed(loops, {a.name: a for a in self.kernel.arrays}) if len(loops) > 1 else None
-        if flat is not None:
-            loop, arrays = flat
-            return Launch("threads", [], loop.body, [loop], count, BLOCK, flat=arrays)
+        arrays = {a.name: a for a in self.kernel.arrays}
+        indexed = {load.array for s in self.kernel.body if isinstance(s, Let) for load in loads(s)}
+        found = collapsed(loops, arrays, indexed) if len(loops) > 1 else None
+        if found is not None:
+            loop, flat = found
+            return Launch("threads", [], loop.body, [loop], count, BLOCK, flat=flat)
         return Launch("threads", [], body, loops, count, BLOCK)
 
     def _inner(self, body: list[Statement], scans: bool = False) -> list[For]:
