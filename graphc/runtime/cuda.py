@@ -11,7 +11,8 @@ import functools
 import importlib.util
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -170,6 +171,20 @@ def running() -> Iterator[None]:
             yield
         finally:
             sys.setswitchinterval(before)
+
+
+def seconds(run: Callable[[], None]) -> float:
+    """How long the device takes for what `run` launches, by its own events; in the simulator, by the clock."""
+    if simulated():
+        start = time.perf_counter()
+        run()
+        return time.perf_counter() - start
+    first, last = (toolkit().event(timing=True) for _ in range(2))
+    first.record()
+    run()
+    last.record()
+    last.synchronize()
+    return toolkit().event_elapsed_time(first, last) / 1e3
 
 
 @contextlib.contextmanager

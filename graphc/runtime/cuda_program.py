@@ -167,6 +167,15 @@ class CudaProgram:
         """
         return functools.partial(self._call, with_inputs)
 
+    def seconds(self, m: list[Any], repeats: int) -> float:
+        """The time of a step's launches alone on the device, the shortest of some; params change as in a step.
+
+        Its inputs are those of the last call in that frame.
+        """
+        device: OnDevice = m[-1]
+        with cuda.running():
+            return min(cuda.seconds(lambda: self.module.step(device.launch)) for _ in range(repeats))
+
     def _call(self, with_inputs: bool, m: list[Any], *arrays: np.ndarray) -> int:
         given = iter(arrays)
         for k, node in enumerate(self.graph.inputs if with_inputs else ()):

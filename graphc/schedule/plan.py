@@ -96,7 +96,7 @@ class Planner:
 
     def __init__(self, graph: Graph, check: str | None = None, policy: Policy = CPU):
         self.graph, self.check, self.policy = graph, check, policy
-        self.storage: Storage = decide(graph)
+        self.storage: Storage = decide(graph, policy)
         self.stored = self.storage.stored | self.storage.soft
         self.units = make_units(graph, self.storage, policy)
         self.fuser: Fuser = fuse(self.units, {v for _, v in graph.updates})

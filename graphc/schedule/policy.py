@@ -12,6 +12,7 @@ class Policy:
     clusters  kernels that go over the same rows become one, which does a chunk of rows at a time, in cache
     rows      values needed only within a row of their kernel share the memory of one row
     columns   a reduction that keeps an axis behind one it reduces is a kernel of its own, with what it keeps outside
+    recompute a value that several read is computed by each, unless that is much work: memory is what is slow
     direct    convolutions, and windows added up, are the sums that define their elements, one by one
     partial   only what combines along the outermost loop is cut into chunks; else every kernel that is large enough is
     """
@@ -19,6 +20,7 @@ class Policy:
     clusters: bool = True
     rows: bool = True
     columns: bool = False
+    recompute: bool = False
     direct: bool = False
     partial: bool = False
 
@@ -26,7 +28,9 @@ class Policy:
 CPU = Policy()
 """Few threads, each of which goes over the rows of a chunk and keeps them in its cache."""
 
-CUDA = Policy(clusters=False, rows=False, columns=True, direct=True, partial=True)
+CUDA = Policy(clusters=False, rows=False, columns=True, recompute=True, direct=True, partial=True)
 """Thousands of threads, for each of which there is an element, or for a block of which there is a row or a chunk."""
+RECOMPUTED = 32
+"""Work below which values are computed again, see `storage`: some functions such as exp."""
 GRAIN, MOST_CHUNKS = 8192, 1024
 """Of `partial` chunks: about how many elements one has at least, and how many there are at most; see `chunks`."""

@@ -26,7 +26,7 @@ from ..ir.graph import Graph
 from ..ir.tree import flatten
 from ..passes import canonicalise as canonical
 from ..passes.contractions import contractions
-from ..passes.pipeline import PIPELINE, Pass, optimise
+from ..passes.pipeline import PIPELINE, optimise
 from ..passes.rules import rewrite
 from ..schedule import chunks, cluster, columns, fuse, launches, parallel, policy, products, singles, storage
 from ..schedule.plan import make_plan
@@ -80,7 +80,7 @@ def way(graph: Graph, mode: str) -> Way:
     if mode == "step":
         return _step(graph)
     if mode in SIMULATED:
-        return _simulated(graph, WITHOUT_PASSES if mode.endswith("without passes") else PIPELINE)
+        return _simulated(graph, mode.endswith("without passes"))
     if mode.endswith("exported"):
         return _exported(graph, plain)
     lowered, _ = optimise(graph, WITHOUT_PASSES if mode.endswith("without passes") else PIPELINE)
@@ -103,10 +103,13 @@ def _step(graph: Graph) -> Way:
     return call
 
 
-def _simulated(graph: Graph, passes: tuple[tuple[str, Pass], ...]) -> Way:
-    """What runs a step on a device, with params that are brought home after each call."""
-    with small_launches():
-        lowered, _ = optimise(graph, passes)
+def _simulated(graph: Graph, as_written: bool) -> Way:
+    """What runs a step on a device, with params that are brought home after each call.
+
+    as_written  without passes, and with values stored rather than computed again
+    """
+    with small_launches(), mock.patch.object(policy, "RECOMPUTED", 1 if as_written else policy.RECOMPUTED):
+        lowered, _ = optimise(graph, WITHOUT_PASSES if as_written else PIPELINE)
         *_, caller = TARGETS["cuda"](lowered, flatten(list(graph.outputs))[0], None, None)
 
     def call(arrays: Sequence[np.ndarray]) -> Sequence[Any]:

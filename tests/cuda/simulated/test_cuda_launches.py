@@ -60,6 +60,11 @@ def test_kinds(outputs: Callable[[], list[Any]], want: list[str]) -> None:
     assert kinds(*outputs()) == want
 
 
+def test_a_softmax_writes_nothing_but_its_result() -> None:
+    plan = make_plan(optimise(Graph([X], [gc.softmax(X, axis=-1)]))[0], None, CUDA)
+    assert [b.kind for b in plan.buffers if b.kind != "temp" or b.first >= 0] == ["input", "output"]
+
+
 def test_nests_over_whole_arrays_are_one_loop() -> None:
     def loops(*outputs: Any) -> list[str]:
         plan = make_plan(optimise(Graph([X, Y, V], list(outputs)))[0], None, CUDA)

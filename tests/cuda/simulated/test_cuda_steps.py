@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import pickle
 import threading
@@ -66,6 +67,21 @@ def test_targets_take_turns_with_a_param() -> None:
                 np.testing.assert_array_equal(found, want)
     np.testing.assert_array_equal(w.value, expected_w)
     np.testing.assert_array_equal(v.value, expected_v)
+
+
+def test_whoever_reads_a_param_here_gets_its_value() -> None:
+    w = gc.param(np.zeros(2), name="w")
+    step = gc.compile([], [], {w: w + 1}, target="cuda")
+    readings = [
+        lambda: w.value,
+        lambda: (gc.eager.tensor([0.0, 0.0]) + w).detach().numpy(),
+        lambda: np.array(ast.literal_eval(repr(w).split("value ")[1].rstrip(">"))),
+        lambda: pickle.loads(pickle.dumps(w)).value,
+        lambda: gc.compile([], w + 0)(),
+    ]
+    for k, read in enumerate(readings):
+        step()
+        np.testing.assert_array_equal(read(), k + 1.0)
 
 
 def test_an_index_out_of_range_changes_nothing() -> None:
