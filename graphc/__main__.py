@@ -1,6 +1,7 @@
 """The command line: ``python -m graphc demo`` fits a line to built-in data and shows the gradient code that ran.
 
-``python -m graphc train`` trains a network on images, ``python -m graphc ops`` lists the functions there are.
+``python -m graphc train`` trains a network on images, ``python -m graphc ops`` lists the functions there are, and
+``python -m graphc doctor`` says what graphc runs on here.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import graphc as gc
+from graphc.doctor import examine, report
 from graphc.listing import listing
 from graphc.train.options import add_arguments
 
@@ -109,6 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     about = "list the functions, with their other names and whether they have a derivative"
     functions = commands.add_parser("ops", help=about, description=about)
     functions.add_argument("part", nargs="?", default="", help="only those with this in a name")
+    about = "say which versions, threads, vectors and devices there are, and what is missing"
+    commands.add_parser("doctor", help=about, description=about)
     chosen = parser.parse_args(arguments)
     if chosen.command == "demo":
         demo(None if chosen.no_plot else chosen.output)
@@ -116,6 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from graphc.train.command import train
 
         return train(chosen)
+    elif chosen.command == "doctor":
+        print(report(examine()))
     elif chosen.command == "ops":
         found = listing(chosen.part)
         if "\n\n" not in found:

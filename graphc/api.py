@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from .errors import CompileError, UnsupportedError, message, user_line
+from .errors import CompileError, message, user_line
 from .ir.tensor import Tensor
-from .step import Step, compile_graph
+from .step import Step, check_target, compile_graph
 from .tracing import Traced, trace
 from .vectorise import vmap
 
-TARGETS = ("cpu",)
 CHECKS = ("nan",)
-_TARGETS_HINT = "'cpu' is the only target there is; 'cuda', for NVIDIA GPUs, is planned"
 
 
 def compile(
@@ -32,7 +30,8 @@ def compile(
     inputs   the symbolic inputs: a tensor, or a nesting of lists, tuples and dicts of them; or a Python function
     outputs  what the step returns, nested as you like to have it back
     updates  {param: new value}: applied together, after everything was read
-    target   "cpu"
+    target   "cpu", or "cuda": an NVIDIA GPU (needs the package numba-cuda, a driver and a device; `UnsupportedError`
+             says what is missing). Params live on the device, and `param.value` copies back
     threads  the most threads a step may use, an int >= 1, or None for one per core; it changes no bit of a result.
              Small steps use one, and so do all where no threading layer can be loaded (see `runtime.threads`)
     check    "nan": outputs and new values of params are tested for nan and inf before anything is committed, and
@@ -47,19 +46,7 @@ def compile(
     >>> gc.compile(inputs=[x], outputs=gc.sum(x * x))([1.0, 2.0])
     np.float64(5.0)
     """
-    if target == "cuda":
-        raise UnsupportedError(
-            message(
-                "no cuda target yet",
-                got="target='cuda'",
-                expected="target='cpu'",
-                at=user_line(),
-                created=False,
-                hint="steps for NVIDIA GPUs are planned; the same graph will compile for them unchanged",
-            )
-        )
-    if target not in TARGETS:
-        raise CompileError(_bad("unknown target", repr(target)[:80], "'cpu'", _TARGETS_HINT))
+    check_target(target)
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise CompileError(_bad("bad threads=", repr(threads), "an int >= 1, or None"))
     if check is not None and not (isinstance(check, str) and check in CHECKS):
@@ -69,14 +56,14 @@ def compile(
     if callable(inputs) and not isinstance(inputs, Tensor):
         if outputs is not None or updates is not None:
             raise CompileError(_bad("a function has its outputs itself", "outputs= or updates= too", "gc.compile(f)"))
-        return Traced(inputs, name, threads, check)
+        return Traced(inputs, name, threads, check, target)
     if inputs is None and outputs is None and updates is None:
         return functools.partial(compile, target=target, threads=threads, check=check, name=name)
-    return compile_graph(inputs, outputs, updates, name, threads, check)
+    return compile_graph(inputs, outputs, updates, name, threads, check, target)
 
 
-def _bad(failed: str, got: str, expected: str, hint: str = "") -> str:
-    return message(failed, got=got, expected=expected, at=user_line(), created=False, hint=hint)
+def _bad(failed: str, got: str, expected: str) -> str:
+    return message(failed, got=got, expected=expected, at=user_line(), created=False)
 
 
 __all__ = [

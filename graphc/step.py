@@ -9,12 +9,15 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from .codegen.cpu import print_program
-from .errors import DTypeError, InputError, ShapeError, count, message, user_line, warn
+from .codegen.cuda import print_cuda
+from .codegen.statements import Printed
+from .errors import CompileError, DTypeError, InputError, ShapeError, count, message, user_line, warn
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
@@ -35,7 +38,8 @@ from .runtime.batches import cut
 from .runtime.calls import Bound, Caller
 from .runtime.inputs import as_inputs
 from .runtime.program import Program
-from .schedule.plan import make_plan
+from .schedule.plan import Plan, make_plan
+from .schedule.policy import CUDA
 from .verify.certificate import Certificate
 from .verify.entry import verify_step
 
@@ -56,11 +60,43 @@ _LISTED = 3
 """How many layers a warning names."""
 
 
+Compiled = tuple[Plan, Printed, Caller]
+
+
+def _for_cpu(graph: Graph, outputs: Tree, check: str | None, threads: int | None) -> Compiled:
+    plan = make_plan(graph, check)
+    text = print_program(plan)
+    return plan, text, Caller(Program(plan, text, threads), outputs)
+
+
+def _for_cuda(graph: Graph, outputs: Tree, check: str | None, threads: int | None) -> Compiled:
+    from .runtime.cuda_program import CudaCaller, CudaProgram  # which imports numba.cuda
+
+    plan = make_plan(graph, check, CUDA)
+    text = print_cuda(plan)
+    return plan, text, CudaCaller(CudaProgram(plan, text), outputs)
+
+
+TARGETS: Mapping[str, Callable[[Graph, Tree, str | None, int | None], Compiled]] = MappingProxyType(
+    {"cpu": _for_cpu, "cuda": _for_cuda}
+)
+"""How a graph becomes a plan, a text, and what runs it."""
+
+
+def check_target(target: object) -> None:
+    """Raise `CompileError` unless there is such a target."""
+    if not (isinstance(target, str) and target in TARGETS):
+        known = " or ".join(map(repr, TARGETS))
+        raise CompileError(
+            message("unknown target", got=repr(target)[:80], expected=known, at=user_line(), created=False)
+        )
+
+
 class Step:
     """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
 
     Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`, `check`,
-    `certificate` (of the last `verify`; None before).
+    `target`, `certificate` (of the last `verify`; None before).
 
     A step pickles as graph and values of its params and finds its code in the cache; steps pickled together go on
     sharing their params. ``copy.deepcopy(step)`` has params of its own.
@@ -80,16 +116,15 @@ class Step:
         name: str,
         threads: int | None = None,
         check: str | None = None,
+        target: str = "cpu",
     ):
-        self.name, self.threads, self.check = name, threads, check
+        self.name, self.threads, self.check, self.target = name, threads, check, target
         self.traced = graph
         self._in, self._out = inputs, outputs
         self.graph, self.passes = optimise(graph)
-        self.plan = make_plan(self.graph, check)
-        self.text = print_program(self.plan)
+        self.plan, self.text, self._caller = TARGETS[target](self.graph, outputs, check, threads)
         self.certificate: Certificate | None = None
         self._restored = False
-        self._caller = Caller(Program(self.plan, self.text, self.threads), outputs)
         self._count = len(inputs.children) if all(c.kind is None for c in inputs.children) else -1
 
     def __call__(self, *args: Any, **named: Any) -> Any:
@@ -228,6 +263,21 @@ class Step:
         )
         return self._out.build(loop.over(self._caller, data, plan, every, report))
 
+    def to(self, target: str) -> Step:
+        """The same graph compiled for another target, "cpu" or "cuda"; the step itself where it is compiled for that.
+
+        Both share their params: each sees what the other has changed. Raises as `gc.compile` does.
+
+        >>> import graphc as gc
+        >>> step = gc.compile([], [], {(n := gc.param(0.0)): n + 1})
+        >>> step.to("cpu") is step
+        True
+        """
+        if target == self.target:
+            return self
+        check_target(target)
+        return Step(self.traced, self._in, self._out, self.name, self.threads, self.check, target)
+
     # reading
 
     def __getattr__(self, name: str) -> Any:
@@ -297,7 +347,7 @@ class Step:
         def run(arrays: Sequence[np.ndarray]) -> tuple[list[Any], list[np.ndarray]]:
             twin = copy.deepcopy(self)
             if self.check is not None:  # random points may well give nan, which is compared like any value
-                twin = Step(twin.traced, twin._in, twin._out, self.name, self.threads)
+                twin = Step(twin.traced, twin._in, twin._out, self.name, self.threads, None, self.target)
             return flatten(twin._caller(list(arrays)))[1], [p.value for p, _ in twin.graph.updates]
 
         self.certificate = verify_step(self.traced, run, self.name, values, seconds, terms, self._restored)
@@ -309,7 +359,7 @@ class Step:
         packed = pack([*graph.inputs, *graph.outputs, *pairs], graph.origin)
         counts = (len(graph.inputs), len(graph.outputs))
         found = self.certificate
-        return _restore, (packed, counts, self._in, self._out, self.name, self.threads, self.check, found)
+        return _restore, (packed, counts, self._in, self._out, self.name, self.threads, self.check, found, self.target)
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
@@ -325,6 +375,7 @@ def _restore(
     threads: int | None,
     check: str | None = None,
     certificate: Certificate | None = None,
+    target: str = "cpu",
 ) -> Step:
     """The step that was pickled."""
     origins: dict[Tensor, Origin] = {}
@@ -332,7 +383,7 @@ def _restore(
     first, last = counts[0], sum(counts)
     pairs = zip(roots[last::2], roots[last + 1 :: 2], strict=True)
     graph = Graph(roots[:first], roots[first:last], list(pairs), name, origins)
-    step = Step(mark_updates(graph), inputs, outputs, name, threads, check)
+    step = Step(mark_updates(graph), inputs, outputs, name, threads, check, target)
     step.certificate, step._restored = certificate, True
     return step
 
@@ -357,6 +408,7 @@ def compile_graph(
     name: str | None,
     threads: int | None = None,
     check: str | None = None,
+    target: str = "cpu",
 ) -> Step:
     in_tree, in_leaves = flatten([] if inputs is None else inputs)
     if in_tree.kind is None:
@@ -368,7 +420,7 @@ def compile_graph(
     _check_closed(results, pairs, in_leaves)
     graph = Graph(in_leaves, results, pairs, name or "step")
     _warn_of_state(graph)
-    return Step(mark_updates(graph), in_tree, out_tree, name or "step", threads, check)
+    return Step(mark_updates(graph), in_tree, out_tree, name or "step", threads, check, target)
 
 
 def _warn_of_state(graph: Graph) -> None:

@@ -60,9 +60,10 @@ class Traced:
         name: str | None = None,
         threads: int | None = None,
         check: str | None = None,
+        target: str = "cpu",
     ):
         functools.update_wrapper(self, function)
-        self.function, self.threads, self.check = function, threads, check
+        self.function, self.threads, self.check, self.target = function, threads, check, target
         self.name = name or getattr(function, "__name__", "step")
         self.steps: dict[Any, Step] = {}
         self._fixed: dict[Any, tuple[str, ...]] = {}  # for a kind of arguments, the dims whose size is fixed
@@ -97,7 +98,9 @@ class Traced:
             if step is None:
                 known = self._fixed.get(kind, ())
                 inputs, outputs, self._fixed[kind] = traced(self.function, tree, arrays, shapes, known, self._draws)
-                step = self.steps[key()] = compile_graph(inputs, outputs, None, self.name, self.threads, self.check)
+                step = self.steps[key()] = compile_graph(
+                    inputs, outputs, None, self.name, self.threads, self.check, self.target
+                )
         return step
 
     def first_trace(self, function: Callable[..., Any], *inputs: Tensor) -> Graph:
@@ -112,7 +115,7 @@ class Traced:
         found = getattr(sys.modules.get(self.__module__), getattr(self, "__qualname__", ""), None)
         if found is self:
             return self.__qualname__
-        return Traced, (self.function, self.name, self.threads, self.check)
+        return Traced, (self.function, self.name, self.threads, self.check, self.target)
 
     def __repr__(self) -> str:
         return f"<Traced {self.name}, {count(len(self.steps), 'step')}>"

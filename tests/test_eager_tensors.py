@@ -346,7 +346,7 @@ def test_devices_name_the_compiled_target(call):
     with pytest.raises(UnsupportedError) as info:
         call()
     assert "the eager engine runs on the CPU only" in str(info.value)
-    hint = 'GPUs are for compiled steps: gc.compile(..., target="cuda"), which is planned and not there yet'
+    hint = 'GPUs are for compiled steps: gc.compile(..., target="cuda")'
     assert hint in str(info.value)
 
 

@@ -39,7 +39,7 @@ LAYERS = (
     ("data", "archive"),
     ("checkpoint",),
     ("__init__",),
-    ("testing", "listing", "train"),
+    ("testing", "listing", "doctor", "train"),
     ("__main__",),
 )
 """From the bottom up: a module imports from its own layer and those before it.

@@ -18,9 +18,10 @@ from ..ir.dims import DimLike
 from ..ir.tensor import Tensor
 from ..schedule.plan import Plan
 from . import intmath, vecmath
-from .kernel import KernelPrinter, KernelText
+from .kernel import KernelPrinter
 from .prelude import HEADER, HELPERS
 from .scalar import FunctionKey
+from .statements import KernelText, Printed
 
 FIRST_CALL = 6
 """Layout of `m`: the error code, the number of kernel calls before the error check, of all calls, the position of the
@@ -29,22 +30,17 @@ rows."""
 
 
 @dataclass
-class ProgramText:
+class ProgramText(Printed):
     """The text of a program's file, and the layout of its table `m`.
 
-    source       the file
     size         length of `m`
     commit       number of kernel calls before the error check; the rest run only if m[0] is 0
     calls        per kernel call: name of the kernel, position of its row, position of its number of chunks (0: none)
     dims         runtime dims, values from m[first_dim] on
     first_buffer position in `m` of buffer 0's address
     rows         constant tail of `m`, from position `first_row` on: one row of positions per kernel call
-    errors       error code -> the node whose index was out of range, or whose value is nan or inf
-    finite       the error codes that mean a nan or inf
-    kernels      for each kernel call: (name, its text)
     """
 
-    source: str
     size: int
     commit: int
     calls: list[tuple[str, int, int]]
@@ -53,9 +49,6 @@ class ProgramText:
     first_buffer: int
     first_row: int
     rows: list[int]
-    errors: dict[int, Tensor]
-    finite: frozenset[int]
-    kernels: list[tuple[str, KernelText]]
 
 
 def print_program(plan: Plan) -> ProgramText:
@@ -90,6 +83,9 @@ def print_program(plan: Plan) -> ProgramText:
     source = "\n\n".join(p.rstrip("\n") for p in parts) + "\n"
     return ProgramText(
         source,
+        errors,
+        frozenset(finite),
+        kernels,
         size,
         plan.commit,
         calls,
@@ -98,9 +94,6 @@ def print_program(plan: Plan) -> ProgramText:
         first_buffer,
         first_row,
         rows,
-        errors,
-        frozenset(finite),
-        kernels,
     )
 
 

@@ -1,14 +1,8 @@
-"""One kernel of the loop IR as the text of a function, for numba to compile or to be read.
-
-The text uses local names only (a0 arrays, n0 sizes, v0 values, s0 accumulators), never the user's, so equal kernels
-have equal text and are compiled once. `#@k` marks statement k; `inspect.source` renders the marks.
-"""
+"""One kernel of the loop IR as the text of a C function for the CPU, for numba to compile or to be read."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-from ..ir.dims import DimLike, product
+from ..ir.dims import product
 from ..ir.dtypes import BOOL, FLOAT32, FLOAT64
 from ..ir.expr import Call, Expr, Lit, Load, Var
 from ..ir.loops import (
@@ -19,52 +13,31 @@ from ..ir.loops import (
     Finish,
     Finite,
     For,
-    If,
     Init,
     Kernel,
     Let,
     Statement,
     Store,
-    StoreCombine,
     walk,
 )
-from ..ir.tensor import Tensor
 from .convolutions import ConvolutionPrinter
 from .lanes import lane_count, lanes_of
 from .products import ProductPrinter
-from .scalar import FunctionKey, Printer
+from .statements import KernelText, StatementPrinter, combine_text
 
 
-@dataclass
-class KernelText:
-    """A printed kernel: its text without the name, what its call must pass, and what its marks stand for."""
-
-    text: str
-    arguments: list[tuple[str, object]]  # ("dim", dim), ("buffer", number), ("check" or "finite", node)
-    marks: list[Tensor | None]
-    names: dict[str, Tensor]
-    functions: dict[FunctionKey, str]
-    helpers: set[str] = field(default_factory=set)
-    chunks: DimLike | None = None
-
-
-class KernelPrinter(ProductPrinter, ConvolutionPrinter):
+class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
     """Prints one kernel: to be compiled, or, with `plainly`, to be read: each reduction has one accumulator then."""
 
     def __init__(self, kernel: Kernel, plainly: bool = False):
+        super().__init__()
         self.kernel, self.plainly = kernel, plainly
         self.lanes = {} if plainly else lanes_of(kernel)
         self.widened: list[tuple[Combine, Expr]] = []  # what the loop being printed still has to add up
         self.in_lanes = {id(loop) for loop in self.lanes.values()}
         self.unrolled = False  # whether the innermost loop is a short one of known length
-        self.dims: dict[DimLike, str] = {}
-        self.printer = Printer(self.dim_name, named=not plainly and is_flat(kernel))
-        self.lines: list[tuple[int, str, Tensor | None]] = []
-        self.names: dict[str, Tensor] = {}
-        self.helpers: set[str] = set()
-
-    def dim_name(self, dim: DimLike) -> str:
-        return self.dims.setdefault(dim, f"n{len(self.dims)}")
+        if not plainly and is_flat(kernel):
+            self.printer.named = True
 
     def print(self) -> KernelText:
         if self.kernel.finite is not None and not self.plainly:  # one text for all shapes: it is compiled once
@@ -99,25 +72,6 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
             chunks.count if chunks else None,
         )
 
-    def finish(self) -> tuple[list[str], list[Tensor | None]]:
-        marks: list[Tensor | None] = []
-        text = []
-        for depth, line, node in self.lines:
-            indented = "    " * depth + line
-            if node is not None:
-                indented = f"{indented}  #@{len(marks)}"
-                marks.append(node)
-            text.append(indented)
-        return text, marks
-
-    def shape_text(self, shape: tuple[DimLike, ...]) -> str:
-        if not shape:
-            return "(1,)"
-        return "(" + ", ".join(self.printer.size(s) for s in shape) + ("," if len(shape) == 1 else "") + ")"
-
-    def line(self, depth: int, text: str, node: Tensor | None = None) -> None:
-        self.lines.append((depth, text, node))
-
     def block(self, body: list[Statement], depth: int) -> None:
         started: list[Init] = []
         for statement in body:
@@ -131,28 +85,9 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
             self.fold_lanes(own, inside, depth)
             started = [s for s in started if s.name not in inside]
 
-    # statements
-
-    def print_let(self, s: Let, depth: int) -> None:
-        if s.node is not None:
-            self.names[s.name] = s.node
-        self.line(depth, f"{s.name} = {self.printer.text(s.expr)}", s.node)
-
-    def print_init(self, s: Init, depth: int) -> None:
-        if s.node is not None:
-            self.names[s.name] = s.node
-        text = self.printer.literal(s.expr, typed=True) if isinstance(s.expr, Lit) else self.printer.text(s.expr)
-        self.line(depth, f"{s.name} = {text}", s.node)
-
-    def print_store(self, s: Store, depth: int) -> None:
-        self.line(depth, f"{s.array}[{self.printer.index(s.index)}] = {self.printer.text(s.expr)}", s.node)
-
     def print_combine(self, s: Combine, depth: int) -> None:
-        if s.op.startswith("arg"):
-            self.arg_combine(s, depth)
-            return
         if s.name not in self.lanes:
-            self.line(depth, combine_text(self.printer, s.name, s.op, s.expr), s.node)
+            super().print_combine(s, depth)
         elif _is_widened(s):
             narrow = s.expr.args[0]  # type: ignore[attr-defined]  # of a cast
             self.line(depth, f"{s.name}_narrow[l] = {self.printer.text(narrow)}", s.node)
@@ -162,27 +97,19 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
             self.line(depth, combine_text(self.printer, f"{s.name}_[l]", s.op, s.expr), s.node)
 
     def arg_combine(self, s: Combine, depth: int) -> None:
+        if not self.unrolled or self.plainly:
+            super().arg_combine(s, depth)
+            return
         value, position = s.name.split("|")
         new = self.printer.text(s.expr)
-        sign = ">" if s.op == "argmax" else "<"
-        assert s.position is not None
-        if self.unrolled and not self.plainly:  # as values, so that loops around become vectors
-            ahead = f"({position} < 0) | ({new} {sign} {value})"
-            if s.expr.dtype.kind == "f":  # a nan is neither; behind a nan nothing is
-                behind = "<=" if s.op == "argmax" else ">="
-                ahead = f"(({position} < 0) | (not {new} {behind} {value})) & ({value} == {value})"
-            self.line(depth, f"b = {ahead}", s.node)
-            self.line(depth, f"{value} = select(b, {new}, {value})")
-            self.line(depth, f"{position} = select(b, {self.printer.text(s.position)}, {position})")
-            return
-        nan = f" or ({new} != {new} and {value} == {value})" if s.expr.dtype.kind == "f" else ""
-        self.line(depth, f"if {position} < 0 or {new} {sign} {value}{nan}:", s.node)
-        self.line(depth + 1, f"{value} = {new}")
-        self.line(depth + 1, f"{position} = {self.printer.text(s.position)}")
-
-    def print_storecombine(self, s: StoreCombine, depth: int) -> None:
-        target = f"{s.array}[{self.printer.index(s.index)}]"
-        self.line(depth, combine_text(self.printer, target, s.op, s.expr), s.node)
+        assert s.position is not None  # as values, so that loops around become vectors
+        ahead = f"({position} < 0) | ({new} {'>' if s.op == 'argmax' else '<'} {value})"
+        if s.expr.dtype.kind == "f":  # a nan is neither; behind a nan nothing is
+            behind = "<=" if s.op == "argmax" else ">="
+            ahead = f"(({position} < 0) | (not {new} {behind} {value})) & ({value} == {value})"
+        self.line(depth, f"b = {ahead}", s.node)
+        self.line(depth, f"{value} = select(b, {new}, {value})")
+        self.line(depth, f"{position} = select(b, {self.printer.text(s.position)}, {position})")
 
     def print_for(self, s: For, depth: int) -> None:
         size = self.printer.size(s.extent)
@@ -258,10 +185,6 @@ class KernelPrinter(ProductPrinter, ConvolutionPrinter):
         self.line(depth, f"if last > {self.printer.size(chunks.count)}:")
         self.block(s.body, depth + 1)
 
-    def print_if(self, s: If, depth: int) -> None:
-        self.line(depth, f"if {self.printer.text(s.condition)}:")
-        self.block(s.body, depth + 1)
-
     def print_argsort(self, s: Argsort, depth: int) -> None:
         self.helpers.add("argsort")
         self.line(depth, f"argsort({s.values}, {s.order}, {s.other}, {s.descending})", s.node)
@@ -278,21 +201,6 @@ def is_flat(kernel: Kernel) -> bool:
     if len(loops) != 1 or not all(isinstance(s, (Chunks, For, Let, Store)) for s in statements):
         return False
     return loops[0].kind == "map" and all(a.shape in ((), (loops[0].extent,)) for a in kernel.arrays)
-
-
-def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:
-    """``target = target (op) value``; nan wins in max and min."""
-    text = printer.text(value)
-    if op == "add" and value.dtype != BOOL:
-        return f"{target} += {text}"
-    if op == "mul" and value.dtype != BOOL:
-        return f"{target} *= {text}"
-    if op in ("or", "and", "add", "mul"):
-        sign = "|" if op in ("or", "add") else "&"
-        return f"{target} = {target} {sign} {printer.text(value, 51)}"
-    if op in ("max", "min") and value.dtype.kind == "f":
-        return f"{target} = {op}imum({text}, {target})"
-    return f"{target} = {op}({text}, {target})"
 
 
 def _is_widened(s: Combine) -> bool:

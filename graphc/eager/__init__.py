@@ -14,7 +14,7 @@ tensor(129., grad_fn=<MulBackward>)
 Where it differs from PyTorch: integers that become floats (``mean``, ``exp``, ``/``) become float64, as the ops have it
 everywhere in graphc; ``std`` and ``var`` divide by n; ``max(dim)`` gives values only; `eager.grad` gives zeros for what
 nothing depends on. It runs on the CPU only: GPUs are for compiled
-steps (``gc.compile(..., target="cuda")``), which are planned and not there yet.
+steps (``gc.compile(..., target="cuda")``).
 """
 
 from __future__ import annotations

@@ -35,6 +35,6 @@ def check_device(device: Any) -> None:
                 expected="'cpu'",
                 at=user_line(),
                 created=False,
-                hint='GPUs are for compiled steps: gc.compile(..., target="cuda"), which is planned and not there yet',
+                hint='GPUs are for compiled steps: gc.compile(..., target="cuda")',
             )
         )

@@ -77,7 +77,7 @@ def leaf_of(param: Param) -> Tensor:
             if state.leaf is None:
                 state.leaf = Tensor(state.array, ParamStorage(state))
             leaf = state.leaf
-    leaf._requires = state.trainable and state.array.dtype.kind == "f"
+    leaf._requires = state.trainable and state.home().dtype.kind == "f"
     return leaf
 
 

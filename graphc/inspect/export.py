@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import check_folder, one_line
+from ..codegen.cpu import ProgramText
+from ..errors import UnsupportedError, check_folder, message, one_line, user_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.leaves import CONSTANT, identifier
@@ -94,9 +95,25 @@ class _Sizes:
         return "(" + ", ".join(texts) + ("," if len(texts) == 1 else "") + ")"
 
 
+def _layout_of(reading: Reading) -> ProgramText:
+    """The program's text with its layout, which an exported file has for the CPU only."""
+    if isinstance(reading.text, ProgramText):
+        return reading.text
+    raise UnsupportedError(
+        message(
+            "no export for this target",
+            got=f"a step compiled with target={reading.text.target!r}",
+            expected="target='cpu'",
+            at=user_line(),
+            created=False,
+            hint="compile the same graph with target='cpu', and export that",
+        )
+    )
+
+
 def _layout(reading: Reading) -> str:
     """What stands where: constants of the file."""
-    plan, text, graph = reading.plan, reading.text, reading.plan.graph
+    plan, text, graph = reading.plan, _layout_of(reading), reading.plan.graph
     names = reading.names.buffers
     leaves = {k: [names[b.number] for b in plan.buffers if b.kind == k] for k in ("input", "param")}
     rank = {n: len(i.shape) for n, i in zip(leaves["input"], graph.inputs, strict=True)}
@@ -114,7 +131,7 @@ def _layout(reading: Reading) -> str:
         "",
         "PARAMS = {",
         *[
-            f"    {n!r}: {_array_text(p.attrs['state'].array)},"
+            f"    {n!r}: {_array_text(p.attrs['state'].read())},"
             for n, p in zip(leaves["param"], graph.params, strict=True)
         ],
         "}",
@@ -160,7 +177,7 @@ def _array_text(array: np.ndarray) -> str:
 
 def _sizes(reading: Reading) -> str:
     """The functions of the file that know about runtime dims."""
-    plan, text, graph = reading.plan, reading.text, reading.plan.graph
+    plan, graph = reading.plan, reading.plan.graph
     sizes = _Sizes(graph.symbols)
     arguments = ", ".join(sizes.names.values())
     order = list(graph.symbols)
@@ -213,7 +230,7 @@ def _sizes(reading: Reading) -> str:
             "    outputs = [",
             *results,
             "    ]",
-            f"    dims = [{', '.join(sizes.text(d) for d in text.dims)}]",
+            f"    dims = [{', '.join(sizes.text(d) for d in _layout_of(reading).dims)}]",
             "    buffers = [",
             *buffers,
             "    ]",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from ..codegen.cpu import ProgramText
+from ..codegen.statements import Printed
 from ..errors import count
 from ..ir import dims
 from ..ir.dims import Dim, DimLike, Shape, shape_text
@@ -135,10 +135,10 @@ def _listed(pairs: Bytes) -> str:
 
 
 def report_kernels(
-    plan: Plan, text: ProgramText, views: Mapping[str, KernelView], names: ProgramNames, cut: list[Kernel]
+    plan: Plan, text: Printed, views: Mapping[str, KernelView], names: ProgramNames, cut: list[Kernel]
 ) -> KernelReports:
     """The report for a plan, whose distinct kernels `views` show; `cut` are those that run, in chunks."""
-    widths = files.vectors(text.source)
+    widths = files.vectors(text.source) if text.target == "cpu" else {}
     comments = Comments(names)
     calls = [name for name, _ in text.kernels]
     reports = []

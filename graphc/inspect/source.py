@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..codegen.cpu import ProgramText
-from ..codegen.kernel import KernelText
+from ..codegen.statements import KernelText, Printed
 from ..errors import one_line
 from ..ir import dims
 from ..ir.dims import DimLike
@@ -268,11 +267,11 @@ def _cut(text: str, before: str) -> list[str]:
     return [*pieces, text[start:]]
 
 
-def render_source(plan: Plan, text: ProgramText, views: Mapping[str, KernelView], names: ProgramNames, key: str) -> str:
+def render_source(plan: Plan, text: Printed, views: Mapping[str, KernelView], names: ProgramNames, key: str) -> str:
     """The document for a program, whose distinct kernels `views` show; see the module."""
     comments = Comments(names)
     calls = [name for name, _ in text.kernels]
-    parts = [Commented(line) for line in header(plan, names, key)]
+    parts = [Commented(line) for line in header(plan, names, key, text.target)]
     parts += [*_title("inputs"), *_leaves(plan, names)]
     parts += _kernels(views, calls, comments)
     parts += [*_title("step"), *_step_function(plan, calls, names)]
@@ -294,7 +293,7 @@ def _kernels(views: Mapping[str, KernelView], calls: list[str], comments: Commen
     return parts
 
 
-def reserved_words(text: ProgramText) -> set[str]:
+def reserved_words(text: Printed) -> set[str]:
     """What no name of the document may be: Python's keywords, and names that the kernels use."""
     code = "\n".join(_CHECKED.sub(")", line.text) for _, kernel in text.kernels for line in body_lines(kernel))
     words = {w for w in re.findall(r"[A-Za-z_]\w*", code) if not _LOCAL.fullmatch(w)}
@@ -306,7 +305,7 @@ def _title(title: str) -> list[Commented]:
     return [Commented(""), Commented(""), Commented(f"# ---- {title} ".ljust(78, "-")), Commented("")]
 
 
-def header(plan: Plan, names: ProgramNames, key: str) -> list[str]:
+def header(plan: Plan, names: ProgramNames, key: str, target: str) -> list[str]:
     """The docstring: what the step is, how much it computes and moves."""
     counts = [0] * len(SECTIONS)
     for node, part in section_of(plan.graph).items():
@@ -316,7 +315,7 @@ def header(plan: Plan, names: ProgramNames, key: str) -> list[str]:
     outputs = [(b, n) for b, n in zip(_of_kind(plan, "output"), plan.graph.outputs, strict=True)]
     returned = ", ".join(f"{names.buffers[b]}: {names.type(n.dtype, n.shape)}" for b, n in outputs) or "nothing"
     return [
-        f'"""{name}: one compiled step, target cpu',
+        f'"""{name}: one compiled step, target {target}',
         "",
         *textwrap.wrap(f"returns  {returned}", _WIDTH, subsequent_indent=" " * 9, break_long_words=False),
         f"ops      {sum(counts)} ({ops or 'none'}) in {len(plan.kernels)} kernel{'s' * (len(plan.kernels) != 1)}",
@@ -399,7 +398,7 @@ _SHOWN = {"wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL, "zero
 """Helpers without the error codes that they set, and with what is to be known about them."""
 
 
-def _helpers(text: ProgramText) -> str:
+def _helpers(text: Printed) -> str:
     """The functions that kernels call, as they stand in the file; of those with two versions, the plain one."""
     tree = ast.parse(text.source)
     own = {name for name, _ in text.kernels} | {"step"}
@@ -414,7 +413,7 @@ def _helpers(text: ProgramText) -> str:
     return "\n\n".join(found)
 
 
-def _plain_versions(tree: ast.Module, text: ProgramText) -> list[ast.FunctionDef]:
+def _plain_versions(tree: ast.Module, text: Printed) -> list[ast.FunctionDef]:
     """Functions that kernels call and that have a version for plain Python and one for the compiler."""
     either = [f for node in tree.body if isinstance(node, ast.If) for f in node.body if isinstance(f, ast.FunctionDef)]
     code = "\n".join(line.text for _, kernel in text.kernels for line in body_lines(kernel))

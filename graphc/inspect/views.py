@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..codegen.cpu import ProgramText, support
-from ..codegen.kernel import KernelPrinter, KernelText
+from ..codegen.cpu import support
+from ..codegen.kernel import KernelPrinter
+from ..codegen.statements import KernelText, Printed
 from ..ir.graph import Graph
 from ..runtime import files
 from ..schedule.plan import Plan
@@ -22,7 +23,7 @@ class Reading:
     """A compiled step, to be read: its plan, its text, and the graph as it was traced."""
 
     plan: Plan
-    text: ProgramText
+    text: Printed
     traced: Graph
 
     @cached_property
@@ -31,7 +32,7 @@ class Reading:
         return replace(self.plan, kernels=self.plan.plainly)
 
     @cached_property
-    def plain_text(self) -> ProgramText:
+    def plain_text(self) -> Printed:
         """The text with the kernels of `plain_plan`."""
         printed: dict[str, KernelText] = {}
         for (name, _), kernel in zip(self.text.kernels, self.plan.plainly, strict=True):

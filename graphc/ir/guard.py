@@ -13,13 +13,22 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
+_AWAY = 0
+"""Stands for a thread among the readers where values are away: no thread has this number."""
 _numbers = itertools.count()
 _registry = threading.RLock()
 _guards: weakref.WeakSet[Guard] = weakref.WeakSet()
 _PAUSES = (2e-5, 1e-3)
 """First and longest pause, in seconds, while waiting for readers that are already in."""
+
+
+class Away(Protocol):
+    """Values of a param that are newer elsewhere."""
+
+    def come_home(self) -> None:
+        """Copy them into the host's memory."""
 
 
 class Guard:
@@ -30,32 +39,50 @@ class Guard:
              operation that may be repeated, so that an interrupt at any point leaves nothing behind
     waiting  tokens of those who wait for their turn; writers give way to them, for Python's locks are not fair
     writes   how often steps wrote, in one cell; changed under `turn` only
+    away     values that are newer elsewhere (on a device) than in the host's memory: `come_home` of each brings them.
+             Each is a token among the readers, too, so that a writer that finds none need not look here
     shared   whether steps rely on it already; then it stays with its params
     """
 
-    __slots__ = ("__weakref__", "number", "readers", "shared", "turn", "waiting", "writes")
+    __slots__ = ("__weakref__", "away", "number", "readers", "shared", "turn", "waiting", "writes")
 
     def __init__(self) -> None:
         self.number = next(_numbers)
         self.turn = threading.RLock()
         self.readers: dict[object, int] = {}
         self.waiting: dict[object, None] = {}
+        self.away: dict[Away, None] = {}
         self.shared = False
         self.writes = [0]
         with _registry:
             _guards.add(self)
 
-    def drain(self) -> None:
+    def drain(self, home: bool = True) -> None:
         """Wait until no other thread reads; the caller holds `turn`, so nobody new gets in.
 
         Readers leave without a lock and wake nobody, so this looks again after short pauses: what it waits for are
-        calls already running, and only when readers and writers meet.
+        calls already running, and only when readers and writers meet. Then, if `home`, values that are newer elsewhere
+        are in the host's memory, too.
         """
         me = threading.get_ident()
         pause, longest = _PAUSES
-        while any(thread != me for thread in list(self.readers.values())):
+        while any(thread not in (me, _AWAY) for thread in list(self.readers.values())):
             time.sleep(pause)
             pause = min(2 * pause, longest)
+        if home and self.away:
+            self.bring_home()
+
+    def leave(self, values: Away) -> None:
+        """Note that `values` are newer elsewhere; the caller holds `turn`."""
+        self.away[values] = None
+        self.readers[values] = _AWAY
+
+    def bring_home(self) -> None:
+        """Bring all values that are newer elsewhere into the host's memory; the caller holds `turn`."""
+        for values in list(self.away):
+            values.come_home()
+            self.readers.pop(values, None)
+            self.away.pop(values, None)
 
     def give_way(self) -> None:
         """Let those who wait take their turn, before this thread asks again; at most for some milliseconds."""
@@ -64,11 +91,16 @@ class Guard:
             time.sleep(pause)
             pause *= 2
 
-    def enter(self, token: object) -> None:
-        """Begin to read; ``readers.pop(token, None)`` ends it, and is due even if this was interrupted."""
+    def enter(self, token: object, home: bool = True) -> None:
+        """Begin to read; ``readers.pop(token, None)`` ends it, and is due even if this was interrupted.
+
+        If `home`, what is read is the host's memory.
+        """
         self.waiting[token] = None
         try:
             with self.turn:
+                if home and self.away:
+                    self.bring_home()
                 self.readers[token] = threading.get_ident()
         finally:
             self.waiting.pop(token, None)

@@ -87,6 +87,13 @@ class ParamState:
                 if guard is self.guard:  # else a step being compiled has just replaced it, see `guard.share`
                     return self.array.copy()
 
+    def home(self) -> np.ndarray:
+        """`array` itself, with the present value in it where that is newer on a device; waits for no step else."""
+        if self.guard.away:
+            with self.guard.reading():
+                pass
+        return self.array
+
     def write(self, value: np.ndarray) -> None:
         """Set the value between two steps."""
         with self.writing():
@@ -141,7 +148,7 @@ def _leaf(name: str, infer: Any, numpy: Any, lower: Any = _LEAF) -> Op:
 
 
 INPUT = _leaf("input", _leaf_infer, _not_computed)
-PARAM = _leaf("param", _leaf_infer, lambda state, **_: state.array)
+PARAM = _leaf("param", _leaf_infer, lambda state, **_: state.home())
 CONSTANT = _leaf(
     "constant",
     _const_infer,
@@ -187,7 +194,7 @@ class Param(Tensor):
     def __repr__(self) -> str:
         if self.state.role is not None:
             return self.state.role.text(self)
-        texts = [_short(self.state.array, edge) for edge in (3, 1)]  # as it is: a repr waits for no step under way
+        texts = [_short(self.state.home(), edge) for edge in (3, 1)]  # a repr waits for no step under way here
         value = next((f", value {text}" for text in texts if len(text) <= _SHOWN), "")
         return f"<Param {self.name!r} {self.aval}{value}{'' if self.trainable else ', frozen'}>"
 

@@ -85,6 +85,7 @@ class For:
     """A loop of `var` over 0 .. extent-1 (from the end if `reverse`); `kind` is what the axis does.
 
     chunked  it covers only the part of the chunk it stands in, see `Chunks`
+    apart    an iteration writes nothing another touches, though positions in memory do not show it
     """
 
     var: str
@@ -93,6 +94,7 @@ class For:
     body: list[Statement] = field(default_factory=list)
     reverse: bool = False
     chunked: bool = False
+    apart: bool = False
 
 
 @dataclass
@@ -196,13 +198,17 @@ class MatrixStep:
 
 @dataclass
 class Argsort:
-    """``order = stable order of values``, nan last; `other` is scratch of the size of `order`."""
+    """``order = stable order of values``, nan last; `other` is scratch of the size of `order`.
+
+    row  the leading index of the row that is sorted, where the three arrays have several
+    """
 
     values: str
     order: str
     other: str
     descending: bool
     node: Tensor | None = None
+    row: tuple[Expr, ...] = ()
 
 
 @dataclass

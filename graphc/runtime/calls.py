@@ -20,7 +20,7 @@ from ..ir.op import Aval
 from ..ir.tree import Tree
 from .failures import failure
 from .inputs import as_inputs, in_place
-from .program import Frame, Program
+from .program import Frame, Runnable
 from .stubs import guard_names, scalar_names, stub, stub_source
 from .supply import address
 
@@ -41,9 +41,12 @@ class Caller:
            so that a step that nobody holds any more is free at once, with its arena.)
     hot    free frames for the sizes last used
     sizes  of the named dims, last used
+    home   whether the program works on params in the host's memory
     """
 
-    def __init__(self, program: Program, tree: Tree):
+    home = True
+
+    def __init__(self, program: Runnable, tree: Tree):
         self.program, self.tree = program, tree
         graph = program.graph
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -106,12 +109,12 @@ class Caller:
         guard, writes = self.guards[first]
         if not writes:
             try:
-                guard.enter(token)
+                guard.enter(token, self.home)
                 return self.guarded(token, function, *arguments, first=first + 1)
             finally:
                 guard.readers.pop(token, None)
         with guard.turn:
-            guard.drain()
+            guard.drain(self.home)
             guard.writes[0] += 1
             result = self.guarded(token, function, *arguments, first=first + 1)
         guard.give_way()
@@ -182,8 +185,11 @@ class Bound:
         return self.call(self, ())
 
     def careful(self, values: Sequence[Any]) -> Any:
-        """A call while another thread uses the frames there are."""
-        frame = self.frame()
+        """A call that the quick way does not take, or while another thread uses the frames there are."""
+        try:
+            frame = self.hot.pop()
+        except IndexError:
+            frame = self.frame()
         try:
             return self.caller.once(frame, self.run, (), self.arrays)
         finally:

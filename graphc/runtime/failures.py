@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..codegen.cpu import ProgramText
+from ..codegen.statements import Printed
 from ..errors import GraphcError, OutOfBoundsError, message
 from ..ir import dims
 from ..ir.evaluate import evaluate
@@ -18,7 +18,7 @@ from .blame import Rows, non_finite
 
 def failure(
     graph: Graph,
-    text: ProgramText,
+    text: Printed,
     code: int,
     arrays: Sequence[np.ndarray],
     env: Mapping[str, int],

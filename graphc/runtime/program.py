@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .. import config
 from ..codegen.cpu import FIRST_CALL, ProgramText
+from ..codegen.statements import Printed
 from ..ir import dims
+from ..ir.graph import Graph
 from ..ir.leaves import CONSTANT
 from ..ir.op import Aval
 from ..schedule.memory import Buffer, place
@@ -34,6 +36,14 @@ def _compiled_call(inputs: tuple[Aval, ...], outputs: tuple[Aval, ...]) -> Any:
     return files.load(drivers.call_source(inputs, outputs)).call
 
 
+class Sized(Protocol):
+    """Memory of so many bytes, wherever it is."""
+
+    @property
+    def nbytes(self) -> int:
+        """How many."""
+
+
 class Frame:
     """What one call in flight needs: the table `m` and the memory its addresses point to.
 
@@ -46,7 +56,7 @@ class Frame:
 
     __slots__ = ("arena", "env", "m", "owned", "reads", "scalars", "supplies")
 
-    def __init__(self, m: np.ndarray | list[Any], env: dict[str, int], arena: np.ndarray):
+    def __init__(self, m: np.ndarray | list[Any], env: dict[str, int], arena: Sized):
         self.m, self.env, self.arena = m, env, arena
         self.owned: list[np.ndarray] = []
         self.scalars: dict[int, np.ndarray] = {}
@@ -57,6 +67,30 @@ class Frame:
     def nbytes(self) -> int:
         """Bytes it keeps: its arena, and memory for results."""
         return self.arena.nbytes + sum(len(supply.kept) * supply.nbytes for supply in self.supplies)
+
+
+class Runnable(Protocol):
+    """What calls ask of a program, for any target.
+
+    plain         whether frames hold arrays, and steps are run one by one
+    first_input, first_output   where `Frame.m` has those of a call
+    """
+
+    plan: Plan
+    graph: Graph
+    plain: bool
+    first_input: int
+    first_output: int
+
+    @property
+    def text(self) -> Printed:
+        """Its file."""
+
+    def frame(self, env: Mapping[str, int]) -> Frame:
+        """A new frame for these sizes."""
+
+    def call(self, with_inputs: bool = True) -> Callable[..., int]:
+        """The function ``call(m, *arrays)`` that runs one step on input and output arrays."""
 
 
 class Program:

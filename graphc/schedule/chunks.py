@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from ..ir import dims
 from ..ir.dims import DimLike, Shape
+from . import policy as targets
+from .policy import CPU, Policy
 
 GRAIN = 16384
 """Elements in a chunk, about: some microseconds, of which starting threads is a small part."""
@@ -50,7 +52,7 @@ class Chunking:
     most: int
 
 
-def chunking(domain: Shape, arrays: int) -> Chunking | None:
+def chunking(domain: Shape, arrays: int, policy: Policy = CPU) -> Chunking | None:
     """How to cut loops of these sizes; None where one chunk does.
 
     arrays  how many values a row adds to each element of an array, if chunks accumulate in arrays; else 0
@@ -62,18 +64,20 @@ def chunking(domain: Shape, arrays: int) -> Chunking | None:
     if not domain:
         return None
     extent, row = domain[0], dims.product(domain[1:])
-    most, unit = MAX_CHUNKS, 1 if len(domain) > 1 else ALIGNED
+    most, unit = targets.MOST_CHUNKS if policy.partial else MAX_CHUNKS, 1 if len(domain) > 1 else ALIGNED
     if arrays:
         most, unit = MAX_ARRAY_CHUNKS, -(-LEAST_SUMMED // arrays)
-    return cut(extent, row, most, unit)
+    return cut(extent, row, most, unit, targets.GRAIN if policy.partial else GRAIN)
 
 
-def cut(extent: DimLike, row: DimLike, most: int, unit: int, even: bool = False) -> Chunking | None:
+def cut(
+    extent: DimLike, row: DimLike, most: int, unit: int, grain: int | None = None, even: bool = False
+) -> Chunking | None:
     """How to cut `extent` rows of `row` elements into `most` chunks at most, each a multiple of `unit` rows.
 
     If `even`, a known number of rows is shared out evenly, among an even number of chunks.
     """
-    enough = dims.ceildiv(GRAIN, _larger(row, 1))
+    enough = dims.ceildiv(grain or GRAIN, _larger(row, 1))
     length = _larger(_larger(enough, dims.ceildiv(extent, most)), 1)
     if unit > 1:
         length = dims.ceildiv(length, unit) * unit

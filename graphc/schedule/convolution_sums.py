@@ -12,6 +12,20 @@ from .products import guarded_term
 from .values import KernelWriter, Scope
 
 
+def position_before(ahead: Expr, stride: int, positions: DimLike | None) -> tuple[Expr, list[Expr]]:
+    """The number of the window that begins at `ahead`, which is not negative; and when there is one.
+
+    positions  how many windows there are; None where one that begins there is certainly one of them
+    """
+    conditions: list[Expr] = []
+    if stride != 1:
+        conditions.append(call("eq", call("mod_nonneg", ahead, index(stride)), index(0)))
+        ahead = call("floordiv_nonneg", ahead, index(stride))
+    if positions is not None:
+        conditions.append(ahead < index(positions))
+    return ahead, conditions
+
+
 class PlainConvolution:
     """The sum that defines an element, in loops over the axes of the result."""
 
@@ -70,12 +84,9 @@ class PlainConvolution:
                 ahead = place[f"i{j}"] + index(low) - k * index(d)
                 if not (isinstance(kernel, int) and (kernel - 1) * d <= low):
                     conditions.append(ahead >= index(0))
-                if s != 1:
-                    conditions.append(call("eq", call("mod_nonneg", ahead, index(s)), index(0)))
-                    ahead = call("floordiv_nonneg", ahead, index(s))
-                if not dims.nonnegative((positions - 1) * s - (size - 1 + low)):
-                    conditions.append(ahead < index(positions))
-                found[f"p{j}"] = ahead
+                certain = dims.nonnegative((positions - 1) * s - (size - 1 + low))
+                found[f"p{j}"], more = position_before(ahead, s, None if certain else positions)
+                conditions += more
             else:
                 where = place[f"p{j}"] * index(s) + k * index(d) - index(low)
                 if low:

@@ -34,7 +34,7 @@ FIRST = Var("first")
 
 def convolve(writer: KernelWriter, unit: Unit) -> None:
     """The kernel of a convolution, a transposed one, or the gradient of one by its weights."""
-    if not writer.chunked:
+    if not writer.chunked or writer.policy.direct:
         PlainConvolution(writer, unit.node).write()
         return
     layout = layout_of(unit.node)

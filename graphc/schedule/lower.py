@@ -9,9 +9,11 @@ from typing import Any
 from ..ir.loops import Chunks, Finish, Kernel, Statement
 from ..ir.tensor import Tensor
 from .chunks import Chunking
+from .columns import columns
 from .convolutions import convolve, convolve_in_chunks
 from .fuse import Group
 from .overlap import overlap, overlap_in_chunks
+from .policy import CPU, Policy
 from .singles import argsort, check, concat, dot, dot_in_chunks, scan, scatter
 from .stages import StagesWriter
 from .units import Unit
@@ -19,6 +21,7 @@ from .values import KernelWriter
 
 SINGLES: Mapping[str, Callable[[KernelWriter, Unit], None]] = MappingProxyType(
     {
+        "columns": columns,
         "scan": scan,
         "concat": concat,
         "scatter": scatter,
@@ -36,12 +39,15 @@ IN_CHUNKS: Mapping[str, Callable[[StagesWriter, Unit, Chunking, list[Statement]]
 """Those that can do their part for a chunk of rows, in a kernel with others; see `cluster`. So can products."""
 
 
-def lower(group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, int], chunked: bool) -> Kernel:
+def lower(
+    group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, int], chunked: bool, policy: Policy = CPU
+) -> Kernel:
     """The kernel of `group`.
 
     stored   nodes that have memory; `buffers` says which, and which of the group's values must reach theirs
     uses     how often each node is read in the graph
     chunked  whether its outermost loop is cut into chunks, as what runs is; without, the same kernel is easier to read
+    policy   how it is shaped
     """
     writer: StagesWriter | None = None
     cut = group.chunking if chunked else None
@@ -49,7 +55,7 @@ def lower(group: Group, stored: set[Tensor], buffers: Any, uses: dict[Tensor, in
     behind: list[Statement] = []
     for member in group.members or [group]:
         writer = StagesWriter(member, stored, buffers, uses, writer)
-        writer.chunked = chunked
+        writer.chunked, writer.policy = chunked, policy
         first = member.units[0]
         if cut is not None:
             if first.kind == "dot":

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from ..ir import dims
 from ..ir.dims import DimLike
-from ..ir.expr import Lit, Var, lit
-from ..ir.loops import Chunks, For, If, Statement, Store, StoreCombine
+from ..ir.dtypes import BOOL
+from ..ir.expr import Expr, Lit, Var, call, index, lit
+from ..ir.loops import Chunks, Combine, For, If, Init, Statement, Store, StoreCombine
 from ..ir.tensor import Tensor
 from ..ops.windows import inside_of, position_of
 from .chunks import Chunking, chunking
-from .units import Index, Unit
+from .convolution_sums import position_before
+from .units import Index, Unit, loop_vars
 from .values import KernelWriter, Scope
 
 
 def overlap(writer: KernelWriter, unit: Unit) -> None:
     """``out = 0``, then ``out[..., p * stride + k * dilation - low] += y[..., p, k]``; ``=`` where none overlap."""
+    if writer.policy.direct:
+        _gather(writer, unit)
+        return
     cut = None
     if writer.chunked and has_rows(unit.node):
         cut = chunking((unit.node.shape[0], dims.product(unit.node.inputs[0].shape[1:])), 0)
@@ -35,6 +40,49 @@ def overlap_in_chunks(writer: KernelWriter, unit: Unit, cut: Chunking, body: lis
 def has_rows(node: Tensor) -> bool:
     """Whether there is an axis in front of those of the windows: what is there does not overlap."""
     return len(node.shape) > len(node.attrs["kernel"])
+
+
+def _gather(writer: KernelWriter, unit: Unit) -> None:
+    """The sum that defines an element: over all places k of windows, where a window has place k at it."""
+    node, attrs = unit.node, unit.node.attrs
+    y, rank = node.inputs[0], len(attrs["kernel"])
+    front = len(node.shape) - rank
+    scope = writer.root
+    for size in node.shape:
+        scope = writer.open(scope, size, "map")
+    at = loop_vars(len(node.shape))
+    total = writer.name("s")
+    dtype = node.dtype
+    scope.body.append(Init(total, lit(0, dtype), node))
+    inner, places, conditions, flat = scope, [], [], index(0)
+    axes = zip(attrs["kernel"], attrs["strides"], attrs["dilations"], attrs["low"], strict=True)
+    for j, (kernel, stride, dilation, low) in enumerate(axes):
+        k: Expr = index(0)
+        if kernel != 1:
+            inner = writer.open(inner, kernel, "reduce")
+            k = Var(f"i{inner.rank - 1}")
+        ahead = at[front + j] + index(low) - k * index(dilation)
+        place, found = position_before(ahead, stride, y.shape[front + j])
+        if (kernel - 1) * dilation > low:
+            conditions.append(ahead >= index(0))
+        conditions += found
+        places.append(place)
+        flat = flat * index(kernel) + k
+    innermost = inner
+    if conditions:
+        guard = conditions[0]
+        for condition in conditions[1:]:
+            guard = call("logical_and", guard, condition)
+        branch = If(guard)
+        innermost.body.append(branch)
+        innermost = Scope(branch.body, inner.rank, inner, guarded=True)
+    value = writer.value(y, (*at[:front], *places, flat), innermost)
+    innermost.body.append(Combine(total, "or" if dtype == BOOL else "add", value, None, node))
+    while inner is not scope:
+        inner = writer.close(inner)
+    scope.body.append(Store(writer.memory(node, True).name, at, Var(total, dtype), node))
+    while scope is not writer.root:
+        scope = writer.close(scope)
 
 
 def _write(writer: KernelWriter, unit: Unit, scope: Scope, chunked: bool) -> None:

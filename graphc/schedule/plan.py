@@ -20,6 +20,7 @@ from .fuse import Fuser, Group, fuse, group_depth, in_row, local_in, stage_level
 from .lower import lower
 from .memory import Buffer
 from .merge import merge_loops
+from .policy import CPU, Policy
 from .storage import Storage, decide
 from .units import Index, Unit, alias_base, check_unit, copy_unit, loop_vars, make_units
 
@@ -94,11 +95,11 @@ class Buffers:
 class Planner:
     """Builds the plan of one graph."""
 
-    def __init__(self, graph: Graph, check: str | None = None):
-        self.graph, self.check = graph, check
-        self.storage: Storage = decide(graph)
+    def __init__(self, graph: Graph, check: str | None = None, policy: Policy = CPU):
+        self.graph, self.check, self.policy = graph, check, policy
+        self.storage: Storage = decide(graph, policy)
         self.stored = self.storage.stored | self.storage.soft
-        self.units = make_units(graph, self.storage)
+        self.units = make_units(graph, self.storage, policy)
         self.fuser: Fuser = fuse(self.units, {v for _, v in graph.updates})
         self.buffers = Buffers()
         self.count = len(self.units)
@@ -112,10 +113,10 @@ class Planner:
         groups = self.fuser.groups
         self.find_kept([*groups, *self.commits])
         normal = sorted((g for g in groups if g not in commit_groups), key=lambda g: (g.level, g.number))
-        normal = [*cluster(normal), *self.checks()]
+        normal = [*(cluster(normal) if self.policy.clusters else normal), *self.checks()]
         ordered = [*normal, *commit_groups, *self.commits]
         kernels = [self.lower(g, True) for g in ordered]
-        changed = [bool(k.chunks) | merge_loops(k) for k in kernels]
+        changed = [bool(k.chunks) | (self.policy.merged and merge_loops(k)) for k in kernels]
         plainly = [self.lower(g, False) if c else k for g, k, c in zip(ordered, kernels, changed, strict=True)]
         for position, kernel in enumerate(kernels):
             for array in kernel.arrays:
@@ -269,13 +270,13 @@ class Planner:
                         kept.add(producer.number)
                     if not same or not in_row(group, producer, unit):
                         far.add(base)
-        for group in groups:
+        for group in groups if self.policy.rows else []:
             for unit in group.units:
                 if unit.number in kept and unit.kind == "map" and unit.node not in far:
                     self.buffers.rows[unit.node] = group_depth(group)
 
     def lower(self, group: Group, chunked: bool) -> Kernel:
-        return lower(group, self.stored, self.buffers, self.uses(), chunked)
+        return lower(group, self.stored, self.buffers, self.uses(), chunked, self.policy)
 
     def uses(self) -> dict[Tensor, int]:
         """How often each node is read; computed once."""
@@ -284,9 +285,9 @@ class Planner:
         return self._uses
 
 
-def make_plan(graph: Graph, check: str | None = None) -> Plan:
-    """Schedule `graph`: which kernels, in which order, on which memory.
+def make_plan(graph: Graph, check: str | None = None, policy: Policy = CPU) -> Plan:
+    """Schedule `graph`: which kernels, in which order, on which memory; `policy` says what its target asks for.
 
     With ``check="nan"``, what the step returns or commits is tested for nan and inf before anything is committed.
     """
-    return Planner(graph, check).plan()
+    return Planner(graph, check, policy).plan()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..ir import dims
 from ..ir.dims import DimLike
-from ..ir.dtypes import BOOL, INT64
+from ..ir.dtypes import BOOL, INT64, DType
 from ..ir.expr import Expr, Load, Var, call, cast, index, lit
 from ..ir.loops import (
     Argsort,
+    ArrayArg,
     Chunks,
     Combine,
     Dot,
@@ -93,6 +95,9 @@ def scatter(writer: KernelWriter, unit: Unit) -> None:
         lambda scope, at: scope.body.append(Store(target.name, at, Load(source.name, at, x.dtype), node)),
     )
     rank = len(indices[0].shape)
+    if writer.policy.columns:
+        scatter_apart(writer, node, target, rank)
+        return
 
     def update(scope: Scope, at: Index) -> None:
         place = (*writer.places(node, at[:rank], scope), *at[rank:])
@@ -106,6 +111,43 @@ def scatter(writer: KernelWriter, unit: Unit) -> None:
     nest(writer, updates.shape, update)
 
 
+def scatter_apart(writer: KernelWriter, node: Tensor, target: ArrayArg, rank: int) -> None:
+    """The updates for independent loops outside: each goes over all indices, in order, and writes what is its own.
+
+    Those are columns, elements behind an index, and of each some rows: which is the row modulo `OWNERS` or fewer.
+    """
+    x, updates, *indices = node.inputs
+    inner = updates.shape[rank:]
+    size = dims.product(inner)
+    owners = max(1, OWNERS // max(size, 1)) if isinstance(size, int) else WARP_OWNERS
+    scope = writer.open(writer.root, owners, "map")
+    loop: Any = scope.memo["loop"]
+    loop.apart = True
+    columns: list[Expr] = []
+    for n in inner:
+        columns.append(Var(f"i{scope.rank}"))
+        scope = writer.open(scope, n, "map")
+    at: list[Expr] = []
+    for n in updates.shape[:rank]:
+        at.append(Var(f"i{scope.rank}"))
+        scope = writer.open(scope, n, "map")
+    places = writer.places(node, tuple(at), scope)
+    value = writer.value(updates, (*at, *columns), scope)
+    place = (*places, *columns)
+    write: Statement = Store(target.name, place, value, node)
+    if node.op.lower.mode == "add":  # type: ignore[union-attr]
+        write = StoreCombine(target.name, place, "add", value, node)
+    mine = call("eq", call("mod_nonneg", places[0], index(owners)), Var("i0"))
+    filled = not_empty(x.shape[: len(indices)])
+    scope.body.append(If(mine if filled is None else call("logical_and", filled, mine), [write]))
+    while scope.rank:
+        scope = writer.close(scope)
+
+
+OWNERS, WARP_OWNERS = 8192, 32
+"""How many independent loops updates are scattered by, about; and for each column where it is not known how many."""
+
+
 def dot(writer: KernelWriter, unit: Unit) -> None:
     """A product of matrices: BLAS for floats of unknown or large size, loops for the rest."""
     node = unit.node
@@ -113,7 +155,8 @@ def dot(writer: KernelWriter, unit: Unit) -> None:
     product = product_of(node)
     x_t, y_t, k = product.x.transposed, product.y.transposed, product.sizes[2]
     if product.by_library:
-        count = tiles(product.sizes, node.shape[0] if product.batched else 1) if writer.chunked else None
+        cut = writer.chunked and not writer.policy.partial
+        count = tiles(product.sizes, node.shape[0] if product.batched else 1) if cut else None
         out = writer.memory(node, True).name
         statement = library_call(writer, node, product, out, "whole" if count is None else "tile")
         writer.kernel.body.append(statement if count is None else Chunks("c", count, 1, count, [statement]))
@@ -173,10 +216,13 @@ def argsort(writer: KernelWriter, unit: Unit) -> None:
     """Row by row along the sorted axis: copied to scratch memory, sorted there, and copied out."""
     node, axis = unit.node, unit.node.attrs["axis"]
     x, n = node.inputs[0], node.shape[axis]
-    values = writer.array(writer.buffers.new("temp", x.dtype, n, label="row to sort"), (n,), x.dtype, True)
-    order = writer.array(writer.buffers.new("temp", INT64, n, label="order"), (n,), INT64, True)
-    other = writer.array(writer.buffers.new("temp", INT64, n, label="merge scratch"), (n,), INT64, True)
     others = [k for k in range(len(node.shape)) if k != axis]
+    shape = (*[node.shape[k] for k in others if writer.policy.columns], n)  # rows at once, or one after another
+
+    def scratch(dtype: DType, label: str) -> ArrayArg:
+        return writer.array(writer.buffers.new("temp", dtype, dims.product(shape), label=label), shape, dtype, True)
+
+    values, order, other = scratch(x.dtype, "row to sort"), scratch(INT64, "order"), scratch(INT64, "merge scratch")
     scope = writer.root
     place: dict[int, Expr] = {}
     for k in others:
@@ -185,12 +231,13 @@ def argsort(writer: KernelWriter, unit: Unit) -> None:
     j = place[axis] = Var(f"i{scope.rank}")
     at = tuple(place[k] for k in range(len(node.shape)))
     read = writer.open(scope, n, "map")
-    read.body.append(Store(values.name, (j,), Load(writer.memory(x).name, at, x.dtype), node))
+    row = loop_vars(len(shape) - 1)
+    read.body.append(Store(values.name, (*row, j), Load(writer.memory(x).name, at, x.dtype), node))
     writer.close(read)
     descending = bool(node.attrs.get("descending", False))
-    scope.body.append(Argsort(values.name, order.name, other.name, descending, node))
+    scope.body.append(Argsort(values.name, order.name, other.name, descending, node, row))
     write = writer.open(scope, n, "map")
-    write.body.append(Store(writer.memory(node, True).name, at, Load(order.name, (j,), INT64), node))
+    write.body.append(Store(writer.memory(node, True).name, at, Load(order.name, (*row, j), INT64), node))
     writer.close(write)
     for _ in others:
         scope = writer.close(scope)

@@ -87,8 +87,8 @@ class StagesWriter(KernelWriter):
     def stages(self) -> None:
         """Outer loops shared by all units, then stage after stage inside them."""
         group = self.group
-        if self.chunked:
-            self.chunking = chunking(group.domain, sums_per_row(group.units))
+        if self.chunked and (not self.policy.partial or any(u.reduced[:1] == (0,) for u in group.units)):
+            self.chunking = chunking(group.domain, sums_per_row(group.units), self.policy)
         if self.chunking is None:
             self.nest(self.root)
             return

@@ -29,6 +29,8 @@ from ..ir.lowering import (
 )
 from ..ir.tensor import Tensor
 from ..ir.traversal import users
+from . import policy as policies
+from .policy import CPU, Policy
 from .products import product_of
 from .views import is_alias, is_view
 
@@ -72,8 +74,9 @@ def _work(node: Tensor) -> int:
 _PRODUCERS = (Reduce, Scan, Contract, Convolve, Overlap, Scatter, Concat, Argsort)
 
 
-def decide(graph: Graph) -> Storage:
+def decide(graph: Graph, policy: Policy = CPU) -> Storage:
     """Which nodes of `graph` are stored, hard or soft."""
+    cheap = policies.RECOMPUTED if policy.recompute else CHEAP
     readers = users(graph.nodes)
     stored: set[Tensor] = set()
     soft: set[Tensor] = set()
@@ -102,7 +105,7 @@ def decide(graph: Graph) -> Storage:
             if node in checked and any(reader.op.name in _LEAVE_OUT for reader in readers[node]):
                 soft.add(node)  # an index out of range would go unnoticed where its element is left out
             elif computes and (
-                _worth_storing(node, readers[node], work[node], cone[node])
+                _worth_storing(node, readers[node], work[node], cone[node], cheap)
                 or (work[node] > 0 and _convolved(node, readers))
             ):
                 soft.add(node)
@@ -139,13 +142,13 @@ def _factors(graph: Graph, readers: Mapping[Tensor, list[Tensor]]) -> tuple[set[
     return read, {x for x in alone if is_alias(x)}
 
 
-def _worth_storing(node: Tensor, readers: list[Tensor], work: int, cone: int) -> bool:
+def _worth_storing(node: Tensor, readers: list[Tensor], work: int, cone: int, cheap: int) -> bool:
     """Whether inlining would make a statement too long, or repeat work."""
     if cone >= MAX_CONE:
         return True
-    if len(set(readers)) > 1 and work >= CHEAP:
+    if len(set(readers)) > 1 and work >= cheap:
         return True
-    return work >= CHEAP and any(_repeats(node, reader) for reader in readers)
+    return work >= cheap and any(_repeats(node, reader) for reader in readers)
 
 
 def _convolved(node: Tensor, readers: Mapping[Tensor, list[Tensor]]) -> bool:

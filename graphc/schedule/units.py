@@ -10,6 +10,7 @@ from ..ir.expr import Expr, Var, index
 from ..ir.graph import Graph
 from ..ir.lowering import Alias, Argsort, Concat, Contract, Convolve, Gather, Map, Overlap, Reduce, Scan, Scatter, View
 from ..ir.tensor import Tensor
+from .policy import Policy
 from .products import product_of
 from .storage import Storage, is_generated, is_leaf
 from .views import is_alias, is_view
@@ -22,8 +23,8 @@ Reading = tuple[Tensor, Index | None]  # None: read at computed positions from t
 class Unit:
     """The computation of one stored value.
 
-    kind    map, reduce, scan, dot, convolve, overlap, scatter, concat, argsort, copy (a leaf or stored value to other
-            memory), or check (of a leaf or stored value for nan and inf)
+    kind    map, reduce, columns (a reduction, what it keeps outside), scan, dot, convolve, overlap, scatter, concat,
+            argsort, copy (a leaf or stored value to other memory), or check (of a leaf or stored value for nan and inf)
     domain  sizes of its loops, outermost first; `reduced` are the loops that combine
     reads   stored nodes it loads, with every index at which it does
     size    nodes inlined into it
@@ -93,7 +94,7 @@ def unit_readings(unit: Unit) -> Iterator[Reading]:
         yield from readings(node, at)
     elif unit.kind == "copy":
         yield node, at
-    elif unit.kind in ("reduce", "scan"):
+    elif unit.kind in ("reduce", "columns", "scan"):
         for operand in node.inputs:
             yield operand, at
     elif unit.kind in ("concat", "convolve", "overlap"):
@@ -159,7 +160,7 @@ def _kind(node: Tensor) -> tuple[str, Shape, tuple[int, ...]]:
     return "map", node.shape, ()
 
 
-def make_units(graph: Graph, storage: Storage) -> list[Unit]:
+def make_units(graph: Graph, storage: Storage, policy: Policy) -> list[Unit]:
     """A unit for every stored node that is computed (leaves and aliases have their memory already)."""
     stored = storage.stored | storage.soft
     units: list[Unit] = []
@@ -167,6 +168,8 @@ def make_units(graph: Graph, storage: Storage) -> list[Unit]:
         if node in stored and not is_leaf(node) and not is_alias(node):
             kind, domain, reduced = _kind(node)
             units.append(Unit(len(units), node, kind, domain, reduced))
+            if policy.columns and kind == "reduce" and not units[-1].trailing:
+                units[-1].kind = "columns"
     for unit in units:
         trace_reads(unit, stored)
     return units

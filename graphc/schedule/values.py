@@ -24,6 +24,7 @@ from ..ir.loops import (
 from ..ir.lowering import Gather, Generate, Map, View
 from ..ir.tensor import Tensor
 from .fuse import Group
+from .policy import CPU, Policy
 from .storage import is_generated, is_view
 from .units import Index, view_index
 
@@ -58,10 +59,12 @@ class KernelWriter:
     writes on the kernel of the writer `before` it, if there is one.
 
     chunked  whether loops may be cut into chunks
+    policy   how the kernel is shaped
     chunk    the number of the chunk that is computed, out of `most_chunks`
     """
 
     chunked: bool = False
+    policy: Policy = CPU
 
     chunk: Expr = Var("c")
     most_chunks: int = 1

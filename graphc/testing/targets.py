@@ -11,7 +11,7 @@ from .check import check_program
 from .gradients import check_batch_program, check_gradients
 from .random_programs import RandomProgram, generate
 from .texts import check_text
-from .ways import COMPILED, PLAIN
+from .ways import COMPILED, PLAIN, SIMULATED
 
 
 class Target(NamedTuple):
@@ -51,6 +51,7 @@ TARGETS = {
         Target("batched", check_batch_program),
         Target("as Python", check_text),
         *(Target(mode, _mode(mode), compiles=True) for mode in COMPILED),
+        *(Target(mode, _mode(mode)) for mode in SIMULATED),
     )
 }
 """All targets compare with the reference interpreter."""

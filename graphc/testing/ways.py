@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,8 +28,9 @@ from ..passes import canonicalise as canonical
 from ..passes.contractions import contractions
 from ..passes.pipeline import PIPELINE, optimise
 from ..passes.rules import rewrite
-from ..schedule import chunks, cluster, fuse, products, storage
+from ..schedule import chunks, cluster, columns, fuse, launches, parallel, policy, products, singles, storage
 from ..schedule.plan import make_plan
+from ..step import TARGETS
 from .plain import Runner
 
 Way = Callable[[Sequence[np.ndarray]], Sequence[Any]]
@@ -39,6 +40,9 @@ PLAIN = ("plain", "plain without passes", "plain in small kernels", "plain expor
 COMPILED = ("compiled", "compiled without passes", "step", "exported")
 """By numba: tenths of a second a graph."""
 MODES = (*PLAIN, *COMPILED)
+SIMULATED = ("simulated", "simulated without passes")
+"""By numba's CUDA simulator, in blocks of a few threads: hundredths of a second a graph. It must be on as numba is
+imported, so these stand beside the modes for every process."""
 
 _REQUIRED = ("argmax along the last axis", "argmin along the last axis", "drop stop_gradient", "drop custom_gradient")
 
@@ -56,12 +60,27 @@ _SMALL: tuple[tuple[ModuleType, str, int], ...] = (
 )
 """Limits of the schedule, set low: what large graphs do, done by small ones."""
 
+_FEW_THREADS: tuple[tuple[ModuleType, str, object], ...] = (
+    *((launches, "BLOCK", 4), (launches, "WARP", 2), (launches, "MOST_BLOCKS", 3), (launches, "FEW", 4)),
+    *((launches, "PRODUCT", launches.Tiling(2, 2, 2)), (parallel, "WIDE", 3), (products, "SMALL", 16)),
+    *(
+        (policy, "GRAIN", 8),
+        (columns, "FEW", 8),
+        (singles, "OWNERS", 5),
+        (chunks, "ALIGNED", 2),
+        (chunks, "LEAST_SUMMED", 2),
+    ),
+)
+"""The same for a device: small blocks and few of them, which go round, and chunks of a few elements."""
+
 
 def way(graph: Graph, mode: str) -> Way:
     """`graph` made ready to run in one of `MODES`."""
     plain = mode in PLAIN
     if mode == "step":
         return _step(graph)
+    if mode in SIMULATED:
+        return _simulated(graph, mode.endswith("without passes"))
     if mode.endswith("exported"):
         return _exported(graph, plain)
     lowered, _ = optimise(graph, WITHOUT_PASSES if mode.endswith("without passes") else PIPELINE)
@@ -82,6 +101,38 @@ def _step(graph: Graph) -> Way:
         return list(step(*[a if calls[0] % 2 else _spread(a) for a in arrays]))
 
     return call
+
+
+def _simulated(graph: Graph, as_written: bool) -> Way:
+    """What runs a step on a device, with params that are brought home after each call.
+
+    as_written  without passes, and with values stored rather than computed again
+    """
+    with small_launches(), mock.patch.object(policy, "RECOMPUTED", 1 if as_written else policy.RECOMPUTED):
+        lowered, _ = optimise(graph, WITHOUT_PASSES if as_written else PIPELINE)
+        *_, caller = TARGETS["cuda"](lowered, flatten(list(graph.outputs))[0], None, None)
+
+    def call(arrays: Sequence[np.ndarray]) -> Sequence[Any]:
+        for param in graph.params:
+            with param.state.writing():  # the tests write past the guards: what is on the device is of another time
+                pass
+        try:
+            with small_launches():
+                return caller(list(arrays))
+        finally:
+            for param in graph.params:
+                param.state.read()
+
+    return call
+
+
+@contextmanager
+def small_launches() -> Iterator[None]:
+    """Steps compiled for a device inside this block, and called there, have small blocks and few of them."""
+    with ExitStack() as stack:
+        for module, name, limit in _FEW_THREADS:
+            stack.enter_context(mock.patch.object(module, name, limit))
+        yield
 
 
 def _spread(array: np.ndarray) -> np.ndarray:
@@ -123,4 +174,4 @@ def _exported(graph: Graph, plain: bool) -> Way:
     return call
 
 
-__all__ = ["COMPILED", "MODES", "PLAIN", "WITHOUT_PASSES", "Way", "way"]
+__all__ = ["COMPILED", "MODES", "PLAIN", "SIMULATED", "WITHOUT_PASSES", "Way", "small_launches", "way"]

@@ -1,0 +1,240 @@
+"""How a kernel becomes grids of threads: launches, one after another, and in each what a block or a thread does.
+
+A loop whose iterations are independent runs one iteration per thread, or one per block, whose threads share the loops
+inside; what they combine is combined in a fixed order. What must be finished before something else reads it stands in
+an earlier launch. What fits none of this runs in one block.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..ir import dims
+from ..ir.dims import DimLike
+from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, walk
+from .collapse import collapsed
+from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
+
+BLOCK = 256
+"""Threads of a block, at most."""
+WARP = 32
+"""Threads that run together; a block has a multiple of them."""
+MOST_BLOCKS = 65536
+"""Blocks of a grid, at most: the rest of the work goes to the same blocks again."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a product of matrices is cut: a block has `side` by `side` threads, each with `per` by `per` results.
+
+    depth  how many terms of it pass through shared memory at a time
+    """
+
+    side: int
+    per: int
+    depth: int
+
+    @property
+    def tile(self) -> int:
+        """Rows and columns of a block's results."""
+        return self.side * self.per
+
+
+PRODUCT = Tiling(16, 4, 16)
+FEW = 4096
+"""Results up to which there is a block for each, if it is a long sum."""
+
+
+@dataclass
+class Launch:
+    """A grid of blocks.
+
+    kind     what a block does: "threads", each of its threads an iteration of `loops`; "blocks", all of them together
+             one; "chunks", one chunk; "one": it is the only block; "whole": a statement on whole arrays
+    before   values that are computed first, by each thread
+    body     what is done for each iteration
+    loops    the loops around it, outermost first
+    count    how many iterations there are
+    threads  of a block
+    spread   loops in `body` that the threads of a block share, with the loops in them that go with them; by id
+    flat     arrays that are seen with one axis, see `collapse`
+    scans    running combinations that they compute together, a piece as long as the block at a time; by id
+    """
+
+    kind: Literal["threads", "blocks", "chunks", "one", "whole"]
+    before: list[Let]
+    body: list[Statement]
+    loops: list[For] = field(default_factory=list)
+    count: DimLike = 1
+    threads: int = 1
+    spread: dict[int, list[For]] = field(default_factory=dict)
+    scans: set[int] = field(default_factory=set)
+    flat: set[str] = field(default_factory=set)
+
+    @property
+    def blocks(self) -> DimLike:
+        """How many blocks have something to do."""
+        return dims.ceildiv(self.count, self.threads) if self.kind == "threads" else self.count
+
+
+class Launcher:
+    """Cuts one kernel into launches."""
+
+    def __init__(self, kernel: Kernel):
+        self.kernel = kernel
+        self.accesses = Accesses({a.name: a.buffer for a in kernel.arrays})
+
+    def launches(self) -> list[Launch]:
+        """In order; what a launch reads, earlier ones have written."""
+        found: list[Launch] = []
+        lets: dict[str, Let] = {}
+        together: list[Statement] = []  # what goes to one block
+        written: set[int] = set()
+        for s in self.kernel.body:
+            launch = None if together and self._continues(together, s) else self._grid(s)
+            if isinstance(s, Let):
+                lets[s.name] = s
+            if launch is None:
+                together.append(s)
+                continue
+            if any(not isinstance(t, Let) for t in together):
+                found.append(self._one(together))
+                written |= self.accesses.written(together)
+            together = []
+            if not self._complete(launch, lets, written):
+                return [self._one(self.kernel.body)]
+            found.append(launch)
+            written |= self.accesses.written(launch.body)
+        if any(not isinstance(t, Let) for t in together):
+            last = self._one(together)
+            if not self._complete(last, lets, written):
+                return [self._one(self.kernel.body)]
+            found.append(last)
+        return found
+
+    def _continues(self, together: list[Statement], s: Statement) -> bool:
+        """Whether a statement combines into, or reads, what started in the block before it."""
+        names = {t.name for t in together if isinstance(t, Init)}
+        return bool(names & used([s]))
+
+    def _complete(self, launch: Launch, lets: dict[str, Let], written: set[int]) -> bool:
+        """Let a launch compute again what it reads of earlier values; whether that is possible."""
+        launch.before = []
+        wanted = used([*launch.body, *launch.loops]) - defined(launch.body)
+        needed: set[str] = set()
+        stack = [name for name in wanted if name in lets]
+        while stack:
+            name = stack.pop()
+            if name not in needed:
+                needed.add(name)
+                stack += [n for n in used([lets[name]]) if n in lets]
+        launch.before = [s for name, s in lets.items() if name in needed]
+        unknown = {s.name for s in self.kernel.body if isinstance(s, Init)} & (wanted | used(launch.before))
+        if unknown - defined(launch.body):
+            return False
+        read = {self.accesses.buffers[load.array] for s in launch.before for load in loads(s)}
+        mine = set() if launch.kind == "one" else self.accesses.written(launch.body)
+        return not read & (written | mine)
+
+    def _grid(self, s: Statement) -> Launch | None:
+        """The launch of a statement of the kernel's own; None where it must go to one block."""
+        if isinstance(s, Chunks):
+            return self._in_blocks("chunks", s.body, [], s.count, s)
+        if isinstance(s, Dot):
+            batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
+            count = dims.ceildiv(s.sizes[0], PRODUCT.tile) * dims.ceildiv(s.sizes[1], PRODUCT.tile) * batch
+            return Launch("whole", [], [s], count=count, threads=PRODUCT.side**2)
+        if isinstance(s, Finite):
+            array = next(a for a in self.kernel.arrays if a.name == s.array)
+            count = dims.ceildiv(dims.product(array.shape), BLOCK)
+            return Launch("whole", [], [s], count=count, threads=BLOCK)
+        if isinstance(s, Finish) and len(s.body) == 1:
+            return self._grid(s.body[0])
+        if not isinstance(s, For):
+            return None
+        loops: list[For] = []
+        for loop in nest_of(s):
+            if self.accesses.shared(loop, sorting=True) != set():
+                break
+            loops.append(loop)
+        if not loops:
+            return None
+        count = dims.product([loop.extent for loop in loops])
+        body = loops[-1].body
+        few = isinstance(count, int) and count <= FEW
+        sorts = any(isinstance(t, Argsort) for t in walk(body))
+        if sorts or any(is_wide(i) and (few or _is_better(i, loops[-1])) for i in self._inner(body, scans=True)):
+            return self._in_blocks("blocks", body, loops, count)
+        arrays = {a.name: a for a in self.kernel.arrays}
+        indexed = {load.array for s in self.kernel.body if isinstance(s, Let) for load in loads(s)}
+        found = collapsed(loops, arrays, indexed) if len(loops) > 1 else None
+        if found is not None:
+            loop, flat = found
+            return Launch("threads", [], loop.body, [loop], count, BLOCK, flat=flat)
+        return Launch("threads", [], body, loops, count, BLOCK)
+
+    def _inner(self, body: list[Statement], scans: bool = False) -> list[For]:
+        """The loops in a body that the threads of a block could share, with running combinations if `scans`."""
+        loops = [s for s in walk(body) if isinstance(s, For)]
+        return [s for s in loops if self.accesses.shared(s) is not None or (scans and scanned(s) is not None)]
+
+    def _one(self, body: list[Statement]) -> Launch:
+        return self._in_blocks("one", [t for s in body for t in (s.body if isinstance(s, Finish) else [s])], [], 1)
+
+    def _in_blocks(
+        self,
+        kind: Literal["blocks", "chunks", "one"],
+        body: list[Statement],
+        loops: list[For],
+        count: DimLike,
+        chunks: Chunks | None = None,
+    ) -> Launch:
+        launch = Launch(kind, [], [chunks] if chunks else body, loops, count)
+        self._spread(body, launch)
+        sorts = any(isinstance(s, Argsort) for s in walk(body))
+        launch.threads = BLOCK if sorts or launch.scans else _threads(launch) if launch.spread else 1
+        return launch
+
+    def _spread(self, body: list[Statement], launch: Launch) -> None:
+        """Choose the loops of a body that the threads of a block share."""
+        for s in body:
+            if isinstance(s, (If, Chunks, Finish)):
+                self._spread(s.body, launch)
+            if not isinstance(s, For):
+                continue
+            if scanned(s) is not None and is_wide(s):
+                launch.scans.add(id(s))
+                continue
+            inner = self._inner(s.body, scans=True)
+            if self.accesses.shared(s) is None or any(is_wide(i) and _is_better(i, s) for i in inner):
+                self._spread(s.body, launch)
+                continue
+            together = [s]
+            for loop in nest_of(s)[1:]:
+                if contiguity(s.var, s.body) or self.accesses.shared(loop) is None or loop not in inner:
+                    break
+                together.append(loop)
+            launch.spread[id(s)] = together
+
+
+def _is_better(inner: For, outer: For) -> bool:
+    """Whether threads that share the inner loop read and write more that stands together than with the outer one."""
+    return contiguity(inner.var, inner.body) >= contiguity(outer.var, inner.body)
+
+
+def _threads(launch: Launch) -> int:
+    """Threads of a block: no more than the longest loop that they share has iterations, as far as these are known."""
+    most = WARP
+    for loops in launch.spread.values():
+        count = dims.product([loop.extent for loop in loops])
+        if not isinstance(count, int) or any(loop.chunked for loop in loops):
+            return BLOCK
+        while most < min(count, BLOCK):
+            most *= 2
+    return min(most, BLOCK)
+
+
+def launches_of(kernel: Kernel) -> list[Launch]:
+    """The launches of a kernel, in order."""
+    return Launcher(kernel).launches()

@@ -1,0 +1,103 @@
+"""What kernels compile to, for an old and a new device: it compiles, in registers, without fused multiply and add."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_compiled_ops import calls, rows
+
+import graphc as gc
+from graphc.codegen.cuda import CudaText, print_cuda
+from graphc.ir.graph import Graph
+from graphc.passes.pipeline import optimise
+from graphc.runtime.cuda import ptx
+from graphc.schedule.launches import PRODUCT
+from graphc.schedule.plan import make_plan
+from graphc.schedule.policy import CUDA
+
+DEVICES = ((7, 5), (9, 0))
+MOST_REGISTERS = 255
+"""What a thread may have; 128 let a block of 256 have company on its processor."""
+NAMES = [name for group in rows() for name in group]
+
+
+def printed(inputs: list, outputs: list, updates: dict | None = None) -> CudaText:
+    """The file for a graph."""
+    graph, _ = optimise(Graph(inputs, outputs, list((updates or {}).items())))
+    return print_cuda(make_plan(graph, None, CUDA))
+
+
+def assembled(code: str, device: tuple[int, int], folder: Path) -> dict[str, int]:
+    """What `ptxas` says of a kernel: registers, bytes of the stack, bytes spilled."""
+    (folder / "kernel.ptx").write_text(code)
+    arch = f"-arch=sm_{device[0]}{device[1]}"
+    command = ["ptxas", "-v", arch, str(folder / "kernel.ptx"), "-o", str(folder / "kernel.cubin")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (registers,) = re.findall(r"Used (\d+) registers", done.stderr)
+    (stack,) = re.findall(r"(\d+) bytes stack frame", done.stderr)
+    return {
+        "registers": int(registers),
+        "stack": int(stack),
+        "spilled": sum(map(int, re.findall(r"(\d+) bytes spill", done.stderr))),
+    }
+
+
+def examined(text: CudaText, device: tuple[int, int], folder: Path) -> dict[str, str]:
+    """The PTX of a file's kernels, each of which must fit into the registers."""
+    found = ptx(text.source, text.names, device)
+    assert list(found) == text.names
+    for name, code in found.items():
+        assert f".target sm_{device[0]}{device[1]}" in code
+        if shutil.which("ptxas"):
+            used = assembled(code, device, folder)
+            assert used["stack"] == used["spilled"] == 0 and used["registers"] <= MOST_REGISTERS, (name, used)
+    return found
+
+
+@pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
+@pytest.mark.parametrize("name", NAMES)
+def test_every_row_compiles(name: str, device: tuple[int, int], tmp_path: Path) -> None:
+    cases = list(calls([name]))
+    text = printed([i for _, ins, _, _ in cases for i in ins], [o for *_, outs in cases for o in outs])
+    examined(text, device, tmp_path)
+
+
+@pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
+def test_scalar_arithmetic_is_not_contracted(device: tuple[int, int], tmp_path: Path) -> None:
+    x, y = gc.input("x", ("n", "m"), "float32"), gc.input("y", ("n", "m"), "float32")
+    (code,) = examined(printed([x, y], [x * y + y]), device, tmp_path).values()
+    assert "div.u64" not in code and "rem.u64" not in code  # an element's number is enough
+    assert "fma" not in code and "mul.rn.f32" in code and "add.rn.f32" in code
+    assert "ld.global.f32" in code and "st.global.f32" in code  # not by generic addresses
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
+def test_products_stay_in_registers(device: tuple[int, int], dtype: str, tmp_path: Path) -> None:
+    x, y = gc.input("x", ("m", "k"), dtype), gc.input("y", ("k", "n"), dtype)
+    (code,) = examined(printed([x, y], [x @ y]), device, tmp_path).values()
+    assert code.count(f"fma.rn.f{dtype[5:]}") >= PRODUCT.per**2 and "ld.shared" in code
+
+
+def test_warps_exchange_and_rows_have_blocks(tmp_path: Path) -> None:
+    x = gc.input("x", ("n", "m"), "float32")
+    text = printed([x], [gc.softmax(x, axis=-1)])
+    found = examined(text, (9, 0), tmp_path)
+    assert len(found) == 1 and "shfl.sync" in "".join(found.values())
+
+
+def test_a_training_step_compiles(tmp_path: Path) -> None:
+    x, t = gc.input("x", ("n", 1, 8, 8), "float32"), gc.input("t", ("n",), "int64")
+    model = gc.nn.Sequential(
+        gc.nn.Conv2d(1, 3, 3), gc.nn.ReLU(), gc.nn.MaxPool2d(2), gc.nn.Flatten(), gc.nn.Linear(27, 4)
+    )
+    loss = gc.nn.cross_entropy(model(x), t)
+    params = list(model.parameters())
+    gradients = dict(zip(params, gc.grad(loss, params), strict=True))
+    updates = gc.optim.SGD(params, lr=0.1, momentum=0.9).updates(gradients)
+    examined(printed([x, t], [loss], updates), (9, 0), tmp_path)

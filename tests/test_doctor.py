@@ -1,0 +1,42 @@
+"""``python -m graphc doctor``: it finds what is here, and says what to do about what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graphc import __main__ as command_line
+from graphc import doctor
+from graphc.runtime import cuda, threads
+
+
+def found() -> dict[str, doctor.Finding]:
+    return {finding.name: finding for finding in doctor.examine()}
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["doctor"]) == 0
+    lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert lines["numpy"] == np.__version__ and lines["BLAS"].endswith("by SciPy")
+
+
+def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHC_CACHE_DIR", str(tmp_path / "cache"))
+    assert found()["cache"].found == f"{tmp_path / 'cache'}, 0 generated files"
+
+
+def test_what_is_missing_comes_with_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "layer", lambda: "")
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(cuda, "missing", lambda: ("the package numba-cuda", "it is not installed", cuda.INSTALL))
+    assert found()["threads"] == doctor.Finding("threads", "none: steps run on one thread", "pip install tbb")
+    gap = found()["target='cuda'"]
+    assert gap.found == "no: looked for the package numba-cuda, found: it is not installed"
+    assert doctor.report([gap]).split("\n")[1].strip() == "-> pip install 'graphc[cuda]'"
+
+
+def test_a_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    assert found()["cache"].fix == "set GRAPHC_CACHE_DIR to a folder that can be written"
