@@ -91,26 +91,20 @@ class Launcher:
         lets: dict[str, Let] = {}
         together: list[Statement] = []  # what goes to one block
         written: set[int] = set()
-        for s in self.kernel.body:
-            launch = None if together and self._continues(together, s) else self._grid(s)
-            if isinstance(s, Let):
-                lets[s.name] = s
-            if launch is None:
+        for s in [*self.kernel.body, None]:
+            launch = None if s is None or self._continues(together, s) else self._grid(s)
+            if s is not None and launch is None:
                 together.append(s)
+                if isinstance(s, Let):
+                    lets[s.name] = s
                 continue
-            if any(not isinstance(t, Let) for t in together):
-                found.append(self._one(together))
-                written |= self.accesses.written(together)
+            block = [self._one(together)] if any(not isinstance(t, Let) for t in together) else []
+            for one in [*block, *([launch] if launch else [])]:
+                if not self._complete(one, lets, written):
+                    return [self._one(self.kernel.body)]
+                found.append(one)
+                written |= self.accesses.written(one.body)
             together = []
-            if not self._complete(launch, lets, written):
-                return [self._one(self.kernel.body)]
-            found.append(launch)
-            written |= self.accesses.written(launch.body)
-        if any(not isinstance(t, Let) for t in together):
-            last = self._one(together)
-            if not self._complete(last, lets, written):
-                return [self._one(self.kernel.body)]
-            found.append(last)
         return found
 
     def _continues(self, together: list[Statement], s: Statement) -> bool:

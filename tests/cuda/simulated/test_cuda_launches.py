@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.ir.expr import Load, Var, index
 from graphc.ir.graph import Graph
-from graphc.ir.loops import For, walk
+from graphc.ir.loops import ArrayArg, For, Kernel, Let, Store, walk
 from graphc.passes.pipeline import optimise
 from graphc.schedule import launches
 from graphc.schedule.plan import make_plan
@@ -60,6 +61,27 @@ def test_kinds(outputs: Callable[[], list[Any]], want: list[str]) -> None:
     assert kinds(*outputs()) == want
 
 
+def test_a_launch_computes_again_what_it_reads_of_earlier_values() -> None:
+    kind = np.dtype("float64")
+    arrays = [ArrayArg("a0", kind, (1,), 0), ArrayArg("a1", kind, (9,), 1, True), ArrayArg("a2", kind, (1,), 2, True)]
+    v0, zero = Var("v0", kind), index(0)
+    element = (Var("i0"),)
+
+    def fill() -> For:
+        return For("i0", 9, "map", [Store("a1", element, v0)])
+
+    before = Let("v0", Load("a0", (zero,), kind))
+    found = launches.launches_of(Kernel(arrays, [before, fill(), Store("a2", (zero,), v0), fill()]))
+    assert [(one.kind, one.before) for one in found] == [
+        ("threads", [before]),
+        ("one", [before]),
+        ("threads", [before]),
+    ]
+    own = Store("a0", (zero,), v0 + 1.0)  # what v0 was read from is overwritten: it cannot be read again
+    (whole,) = launches.launches_of(Kernel(arrays, [before, own, fill()]))
+    assert whole.kind == "one" and whole.body[0] is before
+
+
 def test_a_softmax_writes_nothing_but_its_result() -> None:
     plan = make_plan(optimise(Graph([X], [gc.softmax(X, axis=-1)]))[0], None, CUDA)
     assert [b.kind for b in plan.buffers if b.kind != "temp" or b.first >= 0] == ["input", "output"]
@@ -80,7 +102,7 @@ def test_nests_over_whole_arrays_are_one_loop() -> None:
 def test_common_steps_leave_nothing_lengthy_to_one_block() -> None:
     loss = gc.nn.cross_entropy(X, T)
     norm = gc.nn.layer_norm(ROWS, 64)
-    assert kinds(loss, gc.grad(loss, X)) == ["threads", "chunks", "one", "one", "blocks"]
+    assert kinds(loss, gc.grad(loss, X)) == ["chunks", "one", "one", "blocks"]
     assert kinds(norm, gc.grad(gc.sum(norm**3), ROWS)) == ["blocks"]
     assert kinds(*conv_gradients())
 
