@@ -34,7 +34,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "numba_cuda" else found(name))
     assert refusal() == (
-        "no device for target='cuda': got it is not installed, expected the package numba-cuda\n"
+        "no device for target='cuda': got no such package, expected the package numba-cuda\n"
         "  hint: pip install 'graphc[cuda]'"
     )
 

@@ -30,10 +30,10 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_missing_comes_with_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "layer", lambda: "")
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    monkeypatch.setattr(cuda, "missing", lambda: ("the package numba-cuda", "it is not installed", cuda.INSTALL))
+    monkeypatch.setattr(cuda, "missing", lambda: ("the package numba-cuda", "no such package", cuda.INSTALL))
     assert found()["threads"] == doctor.Finding("threads", "none: steps run on one thread", "pip install tbb")
     gap = found()["target='cuda'"]
-    assert gap.found == "no: looked for the package numba-cuda, found: it is not installed"
+    assert gap.found == "no: looked for the package numba-cuda, found: no such package"
     assert doctor.report([gap]).split("\n")[1].strip() == "-> pip install 'graphc[cuda]'"
 
 

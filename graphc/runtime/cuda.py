@@ -59,7 +59,7 @@ def missing() -> tuple[str, str, str] | None:
     """What was looked for, what was found, and what to do; None where nothing is missing."""
     simulator = "NUMBA_ENABLE_CUDASIM=1, set before Python starts, runs kernels in numba's simulator, for tests"
     if importlib.util.find_spec("numba_cuda") is None:
-        return "the package numba-cuda", "it is not installed", INSTALL
+        return "the package numba-cuda", "no such package", INSTALL
     if simulated():
         return None
     from numba import cuda
