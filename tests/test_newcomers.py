@@ -251,7 +251,7 @@ NAMES = {
     "optim.Sgd": "did you mean gc.optim.SGD?",
     "random.norml": "did you mean gc.random.normal?",
     "data.Dataloader": "did you mean gc.data.DataLoader?",
-    "cuda": "steps run on the CPU; gc.compile(target=...) will have others",
+    "cuda": "gc.compile(..., target='cuda') compiles a step for an NVIDIA GPU; all else runs on the CPU",
     "nn.F": "gc.nn.functional",
     "optim.StepLR": "rates are functions of a step counter: lr=gc.optim.cosine(0.1, steps), as gc.optim.one_cycle, "
     "step, exponential",

@@ -214,7 +214,7 @@ def test_to_makes_a_converted_copy() -> None:
         net.to("cuda")
     assert text_of(info.value) == (
         "Net cannot be moved: got device 'cuda', expected 'cpu', or a dtype\n  at LINE\n"
-        "  hint: graphc computes on the CPU; steps for NVIDIA GPUs are planned"
+        "  hint: a model stays; gc.compile(..., target='cuda') compiles its steps for an NVIDIA GPU"
     )
     with pytest.raises(AttributeError, match=r"model = model\.to\('float64'\) makes a converted copy"):
         net.double()

@@ -278,7 +278,7 @@ class Module:
                     expected="'cpu', or a dtype",
                     at=user_line(),
                     created=False,
-                    hint="graphc computes on the CPU; steps for NVIDIA GPUs are planned",
+                    hint="a model stays; gc.compile(..., target='cuda') compiles its steps for an NVIDIA GPU",
                 )
             )
         dtype = as_dtype(target)

@@ -195,6 +195,7 @@ def attribute_hint(x: Any, name: str) -> str:
 
 _RANDOM = "gc.random: key = gc.random.Key(seed), gc.random.{name}(key, ...)"
 _CONTROL = "no loops or branches on values in a graph: gc.where, a loop unrolled in Python, step.run, or gc.eager"
+_DEVICES = "gc.compile(..., target='cuda') compiles a step for an NVIDIA GPU; all else runs on the CPU"
 _NAMES = {
     "tensor": "gc.input is data, gc.param state, gc.constant a constant of a graph; gc.eager.tensor computes at once",
     "placeholder": "gc.input(name, shape, dtype)",
@@ -212,7 +213,7 @@ _NAMES = {
     **dict.fromkeys(("cond", "while_loop", "fori_loop", "scan", "switch"), _CONTROL),
     **dict.fromkeys(("pi", "e", "inf", "nan"), "math has it, as a Python number"),
     **dict.fromkeys([d.name for d in SUPPORTED], "dtypes are given by name, or as NumPy's: 'float32', np.float32"),
-    **dict.fromkeys(("cuda", "device", "backends"), "steps run on the CPU; gc.compile(target=...) will have others"),
+    **dict.fromkeys(("cuda", "device", "backends"), _DEVICES),
 }
 _SPLIT = "a key is not split: every draw from it has other numbers; gc.random.Key(seed, stream) is independent"
 _RATES = (
