@@ -6,10 +6,11 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
+from .compilation import compile_graph
 from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
 from .errors import CompileError, message, user_line
 from .ir.tensor import Tensor
-from .step import Step, check_target, compile_graph
+from .step import Step, check_target
 from .tracing import Traced, trace
 from .vectorise import vmap
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .compilation import compile_graph
 from .errors import GradientError, GraphcError, TraceError, count, line_of, message, user_line
 from .ir.apply import is_tensor, lift
 from .ir.dims import Dim, DimLike, Shape, symbol
@@ -24,7 +25,7 @@ from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
 from .ops.common import describe
 from .ops.hints import missing_member
-from .step import Step, compile_graph
+from .step import Step
 
 STATIC = (str, bytes, type(None), type)
 UNROLLED = 64

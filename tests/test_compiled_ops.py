@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from graphc.autodiff.vjp import vjp
+from graphc.compilation import compile_graph
 from graphc.ir.apply import apply
 from graphc.ir.evaluate import evaluate
 from graphc.ir.leaves import input as make_input
 from graphc.ir.lowering import Refused
 from graphc.ops.table import OPS
-from graphc.step import compile_graph
 
 GROUP = 10  # rows per compiled step: compiling is the cost of this file
 

@@ -57,17 +57,18 @@ def test_kernels_come_back_from_a_helper(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("only_first")
-@pytest.mark.parametrize("executable", ["python-that-is-not-there", "python"])
+@pytest.mark.parametrize("seed, script", [(20, None), (30, "exit 1"), (40, "exec sleep 600")])
 def test_what_a_helper_leaves_is_compiled_here(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, executable: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, seed: int, script: str | None
 ) -> None:
-    program = tmp_path / executable
-    if executable == "python":
-        program.write_text("#!/bin/sh\nexit 1\n")
+    program = tmp_path / "python"
+    if script:
+        program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
-    module = files.load(text(20 + len(executable)))
-    assert module.step(3.0) == expected(20 + len(executable), 3.0)
+    monkeypatch.setattr(compilers, "PATIENCE", 0.0)
+    module = files.load(text(seed))
+    assert module.step(3.0) == expected(seed, 3.0)
     assert [getattr(module, f"k{k}").cache_hits for k in range(4)] == [0, 0, 0, 0]
 
 

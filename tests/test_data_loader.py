@@ -158,12 +158,12 @@ def test_state_goes_on_with_the_same_orders() -> None:
         "DataLoader: not the state of a loader: got seed, expected seed, epoch\n  at LINE",
     )  # fmt: skip
     for state, text in (
-        ({"seed": None, "epoch": 2}, "bad seed=: got None, expected an int >= 0"),
-        ({"seed": 1.9, "epoch": 2}, "bad seed=: got 1.9, expected an int >= 0"),
-        ({"seed": np.array(True), "epoch": 2}, "bad seed=: got array(True), expected an int >= 0"),
-        ({"seed": 1, "epoch": 2.7}, "bad epoch=: got 2.7, expected an int >= 0"),
-        ({"seed": 1, "epoch": np.array([2, 3])}, "bad epoch=: got array([2, 3]), expected an int >= 0"),
-        ({"seed": 1, "epoch": np.array(-1)}, "bad epoch=: got array(-1), expected an int >= 0"),
+        ({"seed": None, "epoch": 2}, "bad seed= of DataLoader: got None, expected an int >= 0"),
+        ({"seed": 1.9, "epoch": 2}, "bad seed= of DataLoader: got 1.9, expected an int >= 0"),
+        ({"seed": np.array(True), "epoch": 2}, "bad seed= of DataLoader: got array(True), expected an int >= 0"),
+        ({"seed": 1, "epoch": 2.7}, "bad epoch= of DataLoader: got 2.7, expected an int >= 0"),
+        ({"seed": 1, "epoch": np.array([2, 3])}, "bad epoch= of DataLoader: got array([2, 3]), expected an int >= 0"),
+        ({"seed": 1, "epoch": np.array(-1)}, "bad epoch= of DataLoader: got array(-1), expected an int >= 0"),
         (3, "DataLoader: not the state of a loader: got int, expected seed, epoch"),
     ):
         check(lambda state=state: b.load_state_dict(state), gc.InputError, f"{text}\n  at LINE")
@@ -284,12 +284,12 @@ def test_bad_arguments() -> None:
     )  # fmt: skip
     check(
         lambda: DataLoader([1], seed=2**64), gc.InputError,
-        f"DataLoader: bad seed: got {2**64}, expected below 2**64\n  at LINE",
+        f"bad seed= of DataLoader: got {2**64}, expected an int below 2**64\n  at LINE",
     )  # fmt: skip
     for name, least in (("batch_size", 1), ("num_workers", 0), ("prefetch_factor", 1), ("seed", 0)):
         check(
             lambda name=name, least=least: DataLoader([1], **{name: least - 1}), gc.InputError,
-            f"bad {name}=: got {least - 1}, expected an int >= {least}\n  at LINE",
+            f"bad {name}= of DataLoader: got {least - 1}, expected an int >= {least}\n  at LINE",
         )  # fmt: skip
     check(
         lambda: ArrayDataset(np.zeros(3), np.zeros((4, 2))), gc.ShapeError,
@@ -555,7 +555,7 @@ def test_errors_of_parts() -> None:
     for seed in (-1, 1.5, "0"):
         check(
             lambda seed=seed: random_split(data, [2, 1], seed=seed), gc.InputError,
-            f"bad seed=: got {seed!r}, expected an int >= 0\n  at LINE",
+            f"bad seed= of random_split: got {seed!r}, expected an int >= 0\n  at LINE",
         )  # fmt: skip
     for lengths in ([2, 2], [0.5, 0.6], [4, -1], [1.5, 1.5], [None, 3], ["1", "2"]):
         check(

@@ -606,7 +606,7 @@ def test_calls_name_the_users_line(step: gc.Step) -> None:
             "no batches to go through: got steps=, expected batch_size= beside epochs=, first_epoch=, shuffle=, seed= "
             "or drop_last=\n  at LINE",
         ),
-        (lambda: step.run(x, [m], steps=-1), "bad steps=: got -1, expected an int >= 0\n  at LINE"),
+        (lambda: step.run(x, [m], steps=-1), "bad steps= of step.run: got -1, expected an int >= 0\n  at LINE"),
     ):
         check(call, gc.InputError, text)
 

@@ -17,6 +17,7 @@ ROOT = Path(graphc.__file__).parent
 
 LAYERS = (
     ("errors", "config"),
+    ("arguments",),
     ("ir",),
     ("ops",),
     ("autodiff",),
@@ -28,6 +29,7 @@ LAYERS = (
     ("verify",),
     ("inspect",),
     ("step",),
+    ("compilation",),
     ("tracing",),
     ("derivatives", "vectorise"),
     ("api",),

@@ -238,17 +238,18 @@ def test_what_is_refused(model: Model) -> None:
          "beside epochs=, first_epoch=, shuffle=, seed= or drop_last="),
         ((x, t, 0.1), {"step": 5}, "unknown input: got 'step', expected one of x, t, rate\n  hint: did you mean "
          "steps=?"),
-        ((x, t, 0.1), {"steps": -1}, "bad steps=: got -1, expected an int >= 0"),
-        ((x, t, 0.1), {"steps": 1.5}, "bad steps=: got 1.5, expected an int >= 0"),
-        ((x, t, 0.1), {"steps": 1, "every": 0}, "bad every=: got 0, expected an int >= 1"),
-        ((x, t, 0.1), {"batch_size": 0}, "bad batch_size=: got 0, expected an int >= 1"),
-        ((x, t, 0.1), {"batch_size": 1, "epochs": -1}, "bad epochs=: got -1, expected an int >= 0"),
+        ((x, t, 0.1), {"steps": -1}, "bad steps= of step.run: got -1, expected an int >= 0"),
+        ((x, t, 0.1), {"steps": 1.5}, "bad steps= of step.run: got 1.5, expected an int >= 0"),
+        ((x, t, 0.1), {"steps": 1, "every": 0}, "bad every= of step.run: got 0, expected an int >= 1"),
+        ((x, t, 0.1), {"batch_size": 0}, "bad batch_size= of step.run: got 0, expected an int >= 1"),
+        ((x, t, 0.1), {"batch_size": 1, "epochs": -1}, "bad epochs= of step.run: got -1, expected an int >= 0"),
         ((x, t, 0.1), {"steps": 1, "first_epoch": 1}, "no batches to go through: got steps=, expected batch_size= "
          "beside epochs=, first_epoch=, shuffle=, seed= or drop_last="),
-        ((x, t, 0.1), {"batch_size": 1, "first_epoch": -1}, "bad first_epoch=: got -1, expected an int >= 0"),
+        ((x, t, 0.1), {"batch_size": 1, "first_epoch": -1},
+         "bad first_epoch= of step.run: got -1, expected an int >= 0"),
         ((x, t, 0.1), {"batch_size": 1, "shuffle": True, "first_epoch": 2}, "the orders of the rows to go on with are "
          "not known: got first_epoch=2 without seed=, expected the seed= of the epochs before"),
-        ((x, t, 0.1), {"batch_size": 1, "seed": -1}, "bad seed=: got -1, expected an int >= 0"),
+        ((x, t, 0.1), {"batch_size": 1, "seed": -1}, "bad seed= of step.run: got -1, expected an int >= 0"),
         ((x, t[:24], 0.1), {"batch_size": 5}, "datasets of different lengths: got 'x': 25 rows, 't': 24 rows, "
          "expected as many rows in each"),
         ((x[:, :2], t, 0.1), {"batch_size": 5}, "input 'x' has the wrong size on axis 1: got float64[5, 2], "

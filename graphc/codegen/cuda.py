@@ -100,7 +100,7 @@ def _support(printed: Iterable[KernelText]) -> str:
     floats = [key for key in functions if key in vecmath.FUNCTIONS]
     integers = [key for key in functions if key not in vecmath.FUNCTIONS]
     scalar = [cuda_prelude.on_device(text) for text in (vecmath.source_for(floats), intmath.source_for(integers))]
-    header = cuda_prelude.HEADER.format(block=launches.BLOCK, warp=launches.WARP)
+    header = cuda_prelude.header(launches.BLOCK, launches.WARP)
     parts = [header, *[_helper(name) for name in sorted(helpers)], *scalar]
     return "\n\n".join(p.rstrip("\n") for p in parts if p)
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..arguments import whole
 from ..errors import InputError, OutOfBoundsError, ShapeError, count, message, user_line
 from ..runtime.batches import permutation
-from ..step import whole
 from .collate import collate
 
 
@@ -155,7 +155,7 @@ def random_split(dataset: Any, lengths: Sequence[float], seed: int | None = None
             sizes[k] += 1
     else:
         raise _bad_lengths(lengths, total)
-    order = permutation(total, secrets.randbits(64) if seed is None else whole(seed, "seed", 0), 0)
+    order = permutation(total, secrets.randbits(64) if seed is None else whole("random_split", "seed", seed, 0), 0)
     return [Subset(dataset, part) for part in np.split(order, np.cumsum(sizes)[:-1])]
 
 

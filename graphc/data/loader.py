@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bad_argument, whole
 from ..errors import DataError, InputError, message, user_line
 from ..runtime.batches import permutation
-from ..step import whole
 from .dataset import BatchDataset, ItemError, batch_of, never
 from .prefetch import ordered
 
@@ -67,12 +67,12 @@ class DataLoader:
                 )
             )
         self.dataset = dataset
-        self.batch_size = whole(batch_size, "batch_size", 1)
+        self.batch_size = whole("DataLoader", "batch_size", batch_size, 1)
         self.shuffle = bool(shuffle)
         self.seed = secrets.randbits(64) if seed is None else _seed(seed)
         self.drop_last = bool(drop_last)
-        self.num_workers = whole(num_workers, "num_workers", 0)
-        self.prefetch_factor = whole(prefetch_factor, "prefetch_factor", 1)
+        self.num_workers = whole("DataLoader", "num_workers", num_workers, 0)
+        self.prefetch_factor = whole("DataLoader", "prefetch_factor", prefetch_factor, 1)
         self.collate_fn = collate_fn
         self.epoch = 0
 
@@ -124,7 +124,7 @@ class DataLoader:
                     created=False,
                 )
             )
-        seed, epoch = _seed(state["seed"]), whole(state["epoch"], "epoch", 0)
+        seed, epoch = _seed(state["seed"]), whole("DataLoader", "epoch", state["epoch"], 0)
         self.seed, self.epoch = seed, epoch
 
     def __repr__(self) -> str:
@@ -173,9 +173,7 @@ def _data_error(failed: ItemError) -> DataError:
 
 
 def _seed(value: Any) -> int:
-    seed = whole(value, "seed", 0)
+    seed = whole("DataLoader", "seed", value, 0)
     if seed >= 2**64:
-        raise InputError(
-            message("DataLoader: bad seed", got=str(seed), expected="below 2**64", at=user_line(), created=False)
-        )
+        raise bad_argument("DataLoader", "seed", seed, "an int below 2**64")
     return seed

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..arguments import bad_argument, whole
 from ..ir.apply import lift
 from ..ops import activations, piecewise, special, statistics, trigonometry
 from ..ops.elementwise import greater, greater_equal, less_equal, where
-from .checks import bad_argument, choice, flag, number, whole
+from .checks import choice, flag, number
 from .module import Module
 
 relu = piecewise.relu

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bad_argument, whole
 from ..ir.apply import cast, lift
 from ..ops.creation import iota
 from ..ops.elementwise import less, where
@@ -15,7 +16,7 @@ from ..ops.movement import permute_dims, reshape
 from ..ops.rearranging import expand_dims, squeeze
 from ..ops.statistics import mean, softmax
 from . import init
-from .checks import alike, bad_argument, flag, float_of, has_rank, has_size, ill_shaped, ill_typed, number, whole
+from .checks import alike, flag, float_of, has_rank, has_size, ill_shaped, ill_typed, number
 from .dropout import Dropping
 from .linear import Linear, linear
 from .parameter import Parameter

@@ -3,40 +3,19 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, InputError, ShapeError, message, user_line
+from ..arguments import bad_argument
+from ..errors import DTypeError, ShapeError, message, user_line
 from ..ir import dims
 from ..ir.apply import lift
 from ..ir.dims import DimLike
 from ..ir.dtypes import DType, as_dtype
 from ..ops.common import describe
 from ..ops.movement import with_shape
-
-
-def bad_argument(layer: str, name: str, value: Any, expected: str, hint: str = "") -> InputError:
-    """The error for an argument of a layer that is none of those it takes."""
-    return InputError(
-        message(
-            f"bad {name}= of {layer}",
-            got=repr(value)[:80],
-            expected=expected,
-            at=user_line(),
-            created=False,
-            hint=hint,
-        )
-    )
-
-
-def whole(layer: str, name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int of at least `least`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__") or operator.index(value) < least:
-        raise bad_argument(layer, name, value, f"an int >= {least}")
-    return operator.index(value)
 
 
 def flag(layer: str, name: str, value: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import bad_argument
 from ..ir import dims
 from ..ir.apply import cast, lift
 from ..ir.dims import DimLike
@@ -17,7 +18,7 @@ from ..ops.movement import reshape
 from ..ops.rearranging import expand_dims, squeeze
 from ..ops.reduction import sum
 from ..ops.statistics import log_softmax
-from .checks import bad_argument, choice, ill_shaped, ill_typed, number, same_shape
+from .checks import choice, ill_shaped, ill_typed, number, same_shape
 from .losses import REDUCTIONS, reduced
 
 IGNORED = -100

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bad_argument, whole
 from ..errors import count
 from ..ir import dims
 from ..ir.apply import apply
@@ -21,7 +22,7 @@ from ..ops.guarding import inside
 from ..ops.movement import reshape
 from ..ops.padding import pad
 from . import init
-from .checks import bad_argument, choice, flag, float_of, ill_shaped, together, whole
+from .checks import choice, flag, float_of, ill_shaped, together
 from .module import Module
 from .parameter import Parameter
 from .spatial import Ints, batched, has_spatial, per_axis, positions, unbatched, wide_enough

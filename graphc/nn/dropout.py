@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..arguments import bad_argument
 from ..eager.core import Tensor as Eager
 from ..ir.apply import lift
 from ..ir.leaves import Param
@@ -12,7 +13,7 @@ from ..ir.tensor import Owed
 from ..ops.creation import zeros_like
 from ..ops.elementwise import where
 from ..random import Key, bernoulli
-from .checks import bad_argument, flag, ill_typed, number
+from .checks import flag, ill_typed, number
 from .forwarding import advance_after
 from .init import generator
 from .module import Module

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bad_argument, whole
 from ..ir.apply import lift
 from ..ops.elementwise import equal, stop_gradient, where
 from ..ops.indexing import from_front, take
 from ..ops.rearranging import expand_dims
 from . import init
-from .checks import bad_argument, flag, float_of, ill_shaped, ill_typed, whole
+from .checks import flag, float_of, ill_shaped, ill_typed
 from .module import Module
 from .parameter import Parameter
 

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import bad_argument
 from ..eager.core import Tensor as Eager
 from ..errors import ShapeError, message, user_line
 from ..ir.leaves import Param
 from ..ops.calls import explain
 from ..ops.hints import missing_name
-from .checks import bad_argument, choice, number
+from .checks import choice, number
 
 _stream = np.random.Generator(np.random.PCG64())
 _lock = threading.Lock()

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import whole
 from ..ir import dims
 from ..ir.apply import lift
 from ..ops.linalg import contract_labelled
 from ..ops.movement import reshape
 from . import init
-from .checks import flag, float_of, has_size, ill_shaped, together, whole
+from .checks import flag, float_of, has_size, ill_shaped, together
 from .module import Module
 from .parameter import Parameter
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..arguments import bad_argument
 from ..ir.apply import lift, lift_promoted
 from ..ops.elementwise import greater, less, where
 from ..ops.exponential import exp, log, log1p, xlogy
@@ -16,7 +17,7 @@ from ..ops.piecewise import abs, maximum
 from ..ops.reduction import sum
 from ..ops.special import softplus
 from ..ops.statistics import mean
-from .checks import bad_argument, choice, ill_typed, number, same_shape
+from .checks import choice, ill_typed, number, same_shape
 
 REDUCTIONS = ("mean", "sum", "none")
 

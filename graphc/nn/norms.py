@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bad_argument, whole
 from ..eager.core import Tensor as Eager
 from ..eager.modes import no_grad
 from ..ir import dims
@@ -21,7 +22,7 @@ from ..ops.guarding import unless
 from ..ops.movement import reshape
 from ..ops.power import sqrt
 from ..ops.statistics import mean
-from .checks import bad_argument, flag, float_of, has_rank, has_size, ill_shaped, number, together, whole
+from .checks import flag, float_of, has_rank, has_size, ill_shaped, number, together
 from .module import Module
 from .parameter import Buffer, Parameter
 

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ..arguments import bad_argument, whole
 from ..ir import dims
 from ..ir.apply import apply, cast, lift
 from ..ir.dims import DimLike
@@ -20,7 +21,7 @@ from ..ops.piecewise import maximum, minimum
 from ..ops.reduction import sum
 from ..ops.statistics import mean
 from ..ops.windows import FIRST_MAX, as_windows, winning_place
-from .checks import bad_argument, flag, ill_typed, whole
+from .checks import flag, ill_typed
 from .module import Module
 from .spatial import Ints, batched, has_spatial, per_axis, unbatched, wide_enough
 

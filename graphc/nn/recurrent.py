@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bad_argument, whole
 from ..ir.apply import lift
 from ..ops.creation import filled
 from ..ops.joining import concat, stack
@@ -16,19 +17,7 @@ from ..ops.rearranging import expand_dims, squeeze
 from ..ops.special import sigmoid
 from ..ops.trigonometry import tanh
 from . import init
-from .checks import (
-    bad_argument,
-    choice,
-    flag,
-    float_of,
-    has_rank,
-    has_size,
-    ill_shaped,
-    ill_typed,
-    number,
-    together,
-    whole,
-)
+from .checks import choice, flag, float_of, has_rank, has_size, ill_shaped, ill_typed, number, together
 from .dropout import Dropping
 from .linear import linear
 from .parameter import Parameter

@@ -5,11 +5,12 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+from ..arguments import bad_argument
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ops.guarding import inside
 from ..ops.movement import reshape
-from .checks import bad_argument, ill_shaped
+from .checks import ill_shaped
 
 Ints = tuple[int, ...]
 

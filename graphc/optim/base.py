@@ -196,7 +196,7 @@ class Optimizer:
         if is_tensor(lr):
             if lr.shape != () or lr.dtype.kind not in "fiu":
                 raise _bad(
-                    f"bad lr of {type(self).__name__}", f"a schedule that gives {describe(lr)}", "a 0-d float tensor"
+                    f"bad lr= of {type(self).__name__}", f"a schedule that gives {describe(lr)}", "a 0-d float tensor"
                 )
             return cast(lr, FLOAT64)
         return number(type(self).__name__, "lr", lr)
@@ -362,7 +362,7 @@ def _itself(value: Any) -> Any:
 def _groups(what: str, params: Any) -> Iterator[tuple[list[tuple[str | None, Param]], dict[str, Any]]]:
     """Each group as pairs of a name (or None) and a param, and the options of its own."""
     if is_tensor(params) or isinstance(params, (str, Mapping)) or not isinstance(params, Iterable):
-        raise _bad(f"bad params of {what}", repr(params)[:80], "an iterable of params", _params_hint(params))
+        raise _bad(f"bad params= of {what}", repr(params)[:80], "an iterable of params", _params_hint(params))
     given = list(params)
     if given and all(isinstance(g, Mapping) for g in given):
         for group in given:
@@ -378,7 +378,7 @@ def _groups(what: str, params: Any) -> Iterator[tuple[list[tuple[str | None, Par
 def _pair(what: str, given: Any) -> tuple[str | None, Param]:
     name, param = given if isinstance(given, tuple) and len(given) == 2 else (None, given)
     if not isinstance(param, Param) or not (name is None or isinstance(name, str)):
-        raise _bad(f"bad params of {what}", repr(given)[:80], "gc.param tensors", _params_hint(param))
+        raise _bad(f"bad params= of {what}", repr(given)[:80], "gc.param tensors", _params_hint(param))
     return name, param
 
 
@@ -412,7 +412,7 @@ def _distinct_names(what: str, named: list[tuple[str | None, Param]]) -> dict[Pa
 def _checked_rate(what: str, lr: Any) -> Any:
     if isinstance(lr, Tensor):
         if lr.shape != () or lr.dtype.kind != "f":
-            raise _bad(f"bad lr of {what}", describe(lr), "a 0-d float tensor")
+            raise _bad(f"bad lr= of {what}", describe(lr), "a 0-d float tensor")
         return lr
     return lr if callable(lr) else number(what, "lr", lr)
 

@@ -6,7 +6,7 @@ import math
 import numbers
 from typing import Any
 
-from ..errors import InputError, message, user_line
+from ..arguments import bad_argument
 
 
 def number(
@@ -19,21 +19,4 @@ def number(
         return float(value)
     low = f">= {least:g}" if above is None else f"> {above:g}"
     high = f" and <= {most:g}" if below is None else f" and < {below:g}"
-    raise InputError(
-        message(
-            f"bad {name} of {what}",
-            got=repr(value)[:80],
-            expected=f"a number {low}{'' if high == ' and <= inf' else high}",
-            at=user_line(),
-            created=False,
-        )
-    )
-
-
-def whole(what: str, name: str, value: Any) -> int:
-    """`value` as an int of at least 1."""
-    if isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1:
-        return int(value)
-    raise InputError(
-        message(f"bad {name} of {what}", got=repr(value)[:80], expected="an int >= 1", at=user_line(), created=False)
-    )
+    raise bad_argument(what, name, value, f"a number {low}{'' if high == ' and <= inf' else high}")

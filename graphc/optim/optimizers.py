@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import bad_argument
 from ..errors import InputError, message, user_line
 from ..ir.leaves import Param
 from . import rules
@@ -69,7 +70,7 @@ class SGD(Optimizer):
         if checked["nesterov"] and (not checked["momentum"] or checked["dampening"]):
             raise InputError(
                 message(
-                    "bad nesterov of SGD",
+                    "bad nesterov= of SGD",
                     got=f"momentum={options['momentum']!r}, dampening={options['dampening']!r}",
                     expected="momentum > 0 and dampening 0 with nesterov=True",
                     at=user_line(),
@@ -128,9 +129,7 @@ class Adam(Optimizer):
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
         what, betas = type(self).__name__, options["betas"]
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise InputError(
-                message(f"bad betas of {what}", got=repr(betas)[:80], expected="two", at=user_line(), created=False)
-            )
+            raise bad_argument(what, "betas", betas, "two")
         return {
             "betas": tuple(number(what, f"betas[{k}]", beta, below=1.0) for k, beta in enumerate(betas)),
             "eps": number(what, "eps", options["eps"]),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import whole
 from ..eager import tensor as eager_tensor
 from ..errors import InputError, message, user_line
 from ..ir.apply import cast, is_tensor
@@ -21,7 +22,7 @@ from ..ops.elementwise import where
 from ..ops.piecewise import minimum
 from ..ops.power import pow
 from ..ops.trigonometry import cos
-from .checks import number, whole
+from .checks import number
 
 FLOAT64 = np.dtype("float64")
 
@@ -347,7 +348,7 @@ def _milestones(what: str, given: Sequence[int]) -> list[int]:
     if steps != sorted(steps):
         raise InputError(
             message(
-                f"bad milestones of {what}",
+                f"bad milestones= of {what}",
                 got=repr(list(given)),
                 expected="them in increasing order",
                 at=user_line(),

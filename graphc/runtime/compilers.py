@@ -2,7 +2,7 @@
 
 The kernels of a file do not know of each other. This process and its helpers take them one by one, the longest first,
 by making a file of the kernel's name, which only one can; what a helper compiles comes back through numba's cache in
-the file's folder. A helper that fails or cannot start costs nothing but time: what it leaves is compiled here.
+the file's folder. A helper that fails, hangs or cannot start costs nothing but time: what it leaves is compiled here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from types import CodeType
@@ -25,6 +26,8 @@ CLAIMS = "claims"
 """The folder, beside a file that is being compiled, of the names of kernels that somebody compiles."""
 WORTH = 160
 """Lines of kernels that are worth a helper, which takes about a second to start."""
+PATIENCE = 20.0
+"""Seconds, and four times what this process took for its kernels, after which a helper is taken to hang."""
 
 
 class Parts:
@@ -71,11 +74,11 @@ def execute(source: str, path: Path, folder: Path, space: dict[str, Any]) -> int
         return 0
     claims = folder / CLAIMS
     claims.mkdir()
+    begun = time.monotonic()
     try:
         with _started(count, path, folder) as helpers:
             left = parts.take(claims, space)
-            for helper in helpers:
-                helper.wait()
+            _wait(helpers, PATIENCE + 4 * (time.monotonic() - begun))
     finally:
         shutil.rmtree(claims, ignore_errors=True)
     exec(parts.code(left), space)
@@ -108,6 +111,14 @@ def _started(count: int, path: Path, folder: Path) -> Iterator[list[subprocess.P
         for helper in helpers:
             helper.kill()
             helper.wait()
+
+
+def _wait(helpers: Iterable[subprocess.Popen[bytes]], seconds: float) -> None:
+    """Until all have ended, or that long."""
+    end = time.monotonic() + seconds
+    for helper in helpers:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            helper.wait(max(0.0, end - time.monotonic()))
 
 
 def _claim(path: Path) -> bool:

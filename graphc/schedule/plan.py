@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..errors import UserLine
 from ..ir import dims
@@ -30,19 +31,24 @@ class Plan:
     """What codegen prints and the runtime runs.
 
     kernels   in order; those from `commit` on run only if no error was flagged
-    plainly   the same without chunks and with a loop for every axis, to be read
     buffers   all memory, by number
+    lowered   builds `plainly`
     checks    conditions on runtime sizes, decided before the first kernel, with the user's lines
     """
 
     graph: Graph
     kernels: list[Kernel]
-    plainly: list[Kernel]
     groups: list[Group]
     commit: int
     buffers: list[Buffer]
+    lowered: Callable[[], list[Kernel]] = field(repr=False)
     checks: Mapping[Check, tuple[UserLine, ...]] = field(default_factory=dict)
     in_place: tuple[Param, ...] = ()
+
+    @cached_property
+    def plainly(self) -> list[Kernel]:
+        """The kernels without chunks and with a loop for every axis: built when somebody reads them."""
+        return self.lowered()
 
 
 @dataclass
@@ -117,17 +123,20 @@ class Planner:
         ordered = [*normal, *commit_groups, *self.commits]
         kernels = [self.lower(g, True) for g in ordered]
         changed = [bool(k.chunks) | (self.policy.merged and merge_loops(k)) for k in kernels]
-        plainly = [self.lower(g, False) if c else k for g, k, c in zip(ordered, kernels, changed, strict=True)]
+
+        def lowered() -> list[Kernel]:
+            return [self.lower(g, False) if c else k for g, k, c in zip(ordered, kernels, changed, strict=True)]
+
         for position, kernel in enumerate(kernels):
             for array in kernel.arrays:
                 self.buffers.table[array.buffer].use(position)
         return Plan(
             self.graph,
             kernels,
-            plainly,
             ordered,
             len(normal),
             self.buffers.table,
+            lowered,
             self.graph.checks,
             tuple(self.in_place),
         )

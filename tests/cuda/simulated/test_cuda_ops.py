@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_compiled_ops import calls, rows, tolerance
 
+from graphc.compilation import compile_graph
 from graphc.ir.evaluate import evaluate
-from graphc.step import compile_graph
 from graphc.testing.ways import small_launches
 
 NAMES = [name for group in rows() for name in group]

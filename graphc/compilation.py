@@ -1,0 +1,236 @@
+"""From inputs, outputs and updates to a `Step`: what a graph must be, and what is said where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .errors import DTypeError, InputError, ShapeError, message, user_line, warn
+from .ir import dims
+from .ir.apply import SYMBOLIC, is_tensor, lift
+from .ir.graph import Graph
+from .ir.leaves import INPUT, Param, function_of
+from .ir.tensor import Tensor
+from .ir.traversal import topological
+from .ir.tree import Tree, flatten
+from .step import Step
+
+_LISTED = 3
+"""How many layers a warning names."""
+
+
+def compile_graph(
+    inputs: Any,
+    outputs: Any,
+    updates: Mapping[Any, Any] | None,
+    name: str | None,
+    threads: int | None = None,
+    check: str | None = None,
+    target: str = "cpu",
+) -> Step:
+    in_tree, in_leaves = flatten([] if inputs is None else inputs)
+    if in_tree.kind is None:
+        in_tree = Tree(list, (), (in_tree,))
+    out_tree, out_leaves = flatten([] if outputs is None else outputs)
+    _check_inputs(in_leaves)
+    results = [_in_graph("an output", lift(o)[0]) for o in out_leaves]
+    pairs = _check_updates({} if updates is None else updates)
+    _check_closed(results, pairs, in_leaves)
+    graph = Graph(in_leaves, results, pairs, name or "step")
+    _warn_of_state(graph)
+    return Step(graph, in_tree, out_tree, name or "step", threads, check, target)
+
+
+def _warn_of_state(graph: Graph) -> None:
+    """Warn of a step that trains a model and leaves behind the state which the model's layers move while training."""
+    updated = {param for param, _ in graph.updates}
+    if not any(param.trainable for param in updated):
+        return
+    owed = [node.owes for node in graph.nodes if node.owes is not None]
+    behind = dict.fromkeys(str(o) for o in owed if not o.asked and not updated.intersection(o.params))
+    if behind:
+        names = [*list(behind)[:_LISTED], *([f"{len(behind) - _LISTED} more"] if len(behind) > _LISTED else [])]
+        warn(
+            message(
+                "a step trains a model, and the state that its layers keep stays as it is",
+                got=f"no new values for {', '.join(names)}",
+                expected="those of model.updates() among the updates",
+                hint="gc.compile(..., updates={**trained, **model.updates()}); model.eval(), before the model is "
+                "called, if its state is not to move",
+            )
+        )
+
+
+def _in_graph(what: str, tensor: Any) -> Tensor:
+    """`tensor`, which must be symbolic."""
+    if isinstance(tensor, Tensor):
+        return tensor
+    raise InputError(
+        message(
+            f"{what} is an eager tensor",
+            got=f"{tensor.dtype}{dims.shape_text(tensor.shape)}",
+            expected="a symbolic tensor, or data",
+            at=user_line(),
+            created=False,
+            hint="e.numpy() of an eager tensor e is a constant",
+        )
+    )
+
+
+def _check_inputs(leaves: Sequence[Any]) -> None:
+    names: set[str] = set()
+    for leaf in leaves:
+        if not isinstance(leaf, Tensor) or leaf.op is not INPUT:
+            raise InputError(
+                message(
+                    "inputs must be symbolic inputs",
+                    got=repr(leaf)[:80],
+                    expected="tensors made by gc.input",
+                    at=user_line(),
+                    created=False,
+                    hint=_input_hint(leaf),
+                )
+            )
+        if leaf.name in names:
+            raise InputError(
+                message(
+                    "two inputs have one name",
+                    got=repr(leaf.name),
+                    expected="distinct names",
+                    at=user_line(),
+                    created=False,
+                )
+            )
+        names.add(leaf.name or "")
+
+
+def _input_hint(leaf: Any) -> str:
+    if isinstance(leaf, Param):
+        return "params are not listed: a step reads them itself"
+    if isinstance(leaf, Tensor):
+        return "the order is gc.compile(inputs, outputs); what is computed is an output"
+    return "give the tensors, not their names" if isinstance(leaf, str) else "data is given to the step that comes back"
+
+
+def _key_hint(key: Any) -> str:
+    if isinstance(key, Tensor):
+        return "w -= ... makes another tensor, which is no param: updates={w: w - ...}"
+    return "the key is the param itself, not its name" if isinstance(key, str) else ""
+
+
+def _updates_hint(updates: Any) -> str:
+    """How what was given as updates becomes a dict."""
+    if hasattr(updates, "minimize"):
+        return "updates=opt.minimize(loss), of an optimiser opt"
+    if isinstance(updates, (list, tuple)) and updates and all(isinstance(u, tuple) and len(u) == 2 for u in updates):
+        return "dict(updates) of pairs (param, new value)"
+    if isinstance(updates, Tensor) or (isinstance(updates, (list, tuple)) and any(map(is_tensor, updates))):
+        return "it says which param gets which new value: updates={w: w - 0.1 * gc.grad(loss, w)}"
+    return ""
+
+
+def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
+    pairs: list[tuple[Param, Tensor]] = []
+    if not isinstance(updates, Mapping):
+        raise InputError(
+            message(
+                "bad updates=",
+                got=repr(updates)[:80],
+                expected="a dict {param: new value}",
+                at=user_line(),
+                created=False,
+                hint=_updates_hint(updates),
+            )
+        )
+    for param, value in updates.items():
+        if not isinstance(param, Param):
+            raise InputError(
+                message(
+                    "only params can be updated",
+                    got=repr(param)[:80],
+                    expected="a gc.param as key",
+                    at=user_line(),
+                    created=False,
+                    hint=_key_hint(param),
+                )
+            )
+        try:
+            new = value if is_tensor(value) else SYMBOLIC.constant(value, param.dtype)
+        except DTypeError as error:
+            raise DTypeError(f"update of param {param.name!r}: {error}") from None
+        _in_graph(f"the update of param {param.name!r}", new)
+        if new.dtype != param.dtype:
+            raise DTypeError(
+                message(
+                    f"update of param {param.name!r} changes its dtype",
+                    got=str(new.aval),
+                    expected=str(param.aval),
+                    at=user_line(),
+                    created=False,
+                    hint=f"convert it: gc.astype(value, {param.dtype.name!r})",
+                )
+            )
+        if len(new.shape) != len(param.shape) or any(
+            dims.equal(a, b) is not True for a, b in zip(new.shape, param.shape, strict=True)
+        ):
+            raise ShapeError(
+                message(
+                    f"update of param {param.name!r} changes its shape",
+                    got=str(new.aval),
+                    expected=str(param.aval),
+                    at=user_line(),
+                    created=False,
+                    hint=_shape_hint(new),
+                )
+            )
+        pairs.append((param, new))
+    return pairs
+
+
+def _shape_hint(new: Tensor) -> str:
+    names = [name for size in new.shape for name in dims.symbols(size)]
+    return f"a param has a fixed shape: reduce the axis of runtime size {names[0]!r}, as gc.mean does" if names else ""
+
+
+def _stray_hint(node: Tensor, updates: Sequence[tuple[Param, Tensor]]) -> str:
+    """Where an input that is not listed comes from, if from the trace of a function."""
+    function = function_of(node)
+    if function is None:
+        return ""
+    hint = f"{node.name!r} is an argument of {function}, whose trace is another graph"
+    states = [(p, v) for p, v in updates if p.state.role is not None and not p.trainable]
+    kept = [param.name for param, value in states if node in set(topological([value]))]
+    if kept:
+        hint += (
+            f"; the update of {kept[0]!r} is of a module in train mode that {function} called, as batch norm is: "
+            f"call model.eval() before {function}, or model.updates() once after it"
+        )
+    return hint
+
+
+def _check_closed(outputs: Sequence[Tensor], updates: Sequence[tuple[Param, Tensor]], inputs: Sequence[Tensor]) -> None:
+    known, roots = set(inputs), [*outputs, *[value for _, value in updates]]
+    for node in topological(roots):
+        if node.op is INPUT and node not in known:
+            raise InputError(
+                message(
+                    "an output depends on an input that is not listed",
+                    got=repr(node.name),
+                    expected=f"inputs=[..., {node.name}]",
+                    at=node.origin.latest,
+                    hint=_stray_hint(node, updates),
+                )
+            )
+    declared = {s for i in inputs for d in i.shape for s in dims.symbols(d)}
+    for node in topological(roots):
+        for size in node.shape if not node.op.multi else ():
+            missing = [s for s in dims.symbols(size) if s not in declared]
+            if missing:
+                raise InputError(
+                    message(
+                        "a runtime dim that no input declares",
+                        got=repr(missing[0]),
+                        expected="an input whose shape has that name",
+                        at=node.origin.latest,
+                    )
+                )
