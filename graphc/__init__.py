@@ -63,9 +63,9 @@ def __getattr__(name: str) -> Any:
     if name in LIBRARY:
         return importlib.import_module(f"{__name__}.{name}")
     if name in FILES:
-        globals()[name] = getattr(importlib.import_module(f"{__name__}.{FILES[name]}"), name)
-        explain(__name__, globals(), [name])
-        return globals()[name]
+        found = {name: getattr(importlib.import_module(f"{__name__}.{FILES[name]}"), name)}
+        explain(__name__, found, [name])
+        return globals().setdefault(name, found[name])  # the first of several threads
     raise missing_name(__name__, name)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .compilation import compile_graph
 from .derivatives import grad, hessian, hvp, jacobian, jvp, value_and_grad, vjp
-from .errors import CompileError, message, user_line
+from .errors import CompileError, message, shown, user_line
 from .ir.tensor import Tensor
 from .step import Step, check_target
 from .tracing import Traced, trace
@@ -51,9 +51,9 @@ def compile(
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise CompileError(_bad("bad threads=", repr(threads), "an int >= 1, or None"))
     if check is not None and not (isinstance(check, str) and check in CHECKS):
-        raise CompileError(_bad("bad check=", repr(check)[:80], "'nan', or None"))
+        raise CompileError(_bad("bad check=", shown(check), "'nan', or None"))
     if name is not None and not isinstance(name, str):
-        raise CompileError(_bad("bad name=", repr(name)[:80], "a string, or None"))
+        raise CompileError(_bad("bad name=", shown(name), "a string, or None"))
     if callable(inputs) and not isinstance(inputs, Tensor):
         if outputs is not None or updates is not None:
             raise CompileError(_bad("a function has its outputs itself", "outputs= or updates= too", "gc.compile(f)"))

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import secrets
 import struct
 import zipfile
 import zlib
@@ -17,7 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .errors import FileError, InputError, MissingFileError, check_folder, message, user_line
+from .errors import FileError, InputError, MissingFileError, message, user_line
+from .writing import write_whole
 
 VERSION = 1
 META = "graphc.json"
@@ -41,17 +41,7 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     arrays: Arrays = {}
     text = json.dumps(_encode(content, "", arrays))
     header = json.dumps({"graphc": VERSION, "crc": zlib.crc32(text.encode()), "content": text})
-    target = Path(os.path.realpath(path))
-    check_folder(path)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(6)}.part")
-    try:
-        kind.write(part, arrays, header)
-        _flush(part)
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-    if os.name == "posix":
-        _flush(target.parent)
+    write_whole(path, lambda part: kind.write(part, arrays, header))
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -92,15 +82,6 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise _refused(path, _TOO_DEEP, "the bytes that gc.save wrote") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _refused(path, f"{type(error).__name__}: {error}", "the bytes that gc.save wrote") from error
-
-
-def _flush(path: Path) -> None:
-    """Everything of a file or folder to the disk."""
-    handle = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _refused(path: str | os.PathLike[str], got: str, expected: str) -> FileError:

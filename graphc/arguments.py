@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InputError, message, user_line
+from .errors import InputError, message, shown, user_line
 
 
 def bad_argument(owner: str, name: str, value: Any, expected: str, hint: str = "") -> InputError:
@@ -15,7 +15,7 @@ def bad_argument(owner: str, name: str, value: Any, expected: str, hint: str = "
     return InputError(
         message(
             f"bad {name}= of {owner}",
-            got=repr(value)[:80],
+            got=shown(value),
             expected=expected,
             at=user_line(),
             created=False,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import DTypeError, InputError, ShapeError, message, user_line, warn
+from .errors import DTypeError, InputError, ShapeError, message, shown, user_line, warn
 from .ir import dims
 from .ir.apply import SYMBOLIC, is_tensor, lift
 from .ir.graph import Graph
@@ -36,6 +36,16 @@ def compile_graph(
     results = [_in_graph("an output", lift(o)[0]) for o in out_leaves]
     pairs = _check_updates({} if updates is None else updates)
     _check_closed(results, pairs, in_leaves)
+    if outputs is None and not pairs:
+        raise InputError(
+            message(
+                "a step that computes nothing",
+                got="no outputs, and no updates",
+                expected="gc.compile(inputs, outputs, updates)",
+                at=user_line(),
+                created=False,
+            )
+        )
     graph = Graph(in_leaves, results, pairs, name or "step")
     _warn_of_state(graph)
     return Step(graph, in_tree, out_tree, name or "step", threads, check, target)
@@ -47,9 +57,10 @@ def _warn_of_state(graph: Graph) -> None:
     if not any(param.trainable for param in updated):
         return
     owed = [node.owes for node in graph.nodes if node.owes is not None]
-    behind = dict.fromkeys(str(o) for o in owed if not o.asked and not updated.intersection(o.params))
+    last_first = (str(o) for o in reversed(owed) if not o.asked and not updated.intersection(o.params))
+    behind = list(dict.fromkeys(last_first))[::-1]
     if behind:
-        names = [*list(behind)[:_LISTED], *([f"{len(behind) - _LISTED} more"] if len(behind) > _LISTED else [])]
+        names = [*behind[:_LISTED], *([f"{len(behind) - _LISTED} more"] if len(behind) > _LISTED else [])]
         warn(
             message(
                 "a step trains a model, and the state that its layers keep stays as it is",
@@ -84,7 +95,7 @@ def _check_inputs(leaves: Sequence[Any]) -> None:
             raise InputError(
                 message(
                     "inputs must be symbolic inputs",
-                    got=repr(leaf)[:80],
+                    got=shown(leaf),
                     expected="tensors made by gc.input",
                     at=user_line(),
                     created=False,
@@ -135,7 +146,7 @@ def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
         raise InputError(
             message(
                 "bad updates=",
-                got=repr(updates)[:80],
+                got=shown(updates),
                 expected="a dict {param: new value}",
                 at=user_line(),
                 created=False,
@@ -147,7 +158,7 @@ def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
             raise InputError(
                 message(
                     "only params can be updated",
-                    got=repr(param)[:80],
+                    got=shown(param),
                     expected="a gc.param as key",
                     at=user_line(),
                     created=False,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .errors import InputError
+
 
 def cache_dir() -> Path:
     """Folder of generated files: ``GRAPHC_CACHE_DIR``, else the platform's user cache folder."""
@@ -37,5 +39,5 @@ def compilers() -> int:
     if not chosen:
         return min(cores(), 4)
     if not chosen.isdecimal() or int(chosen) < 1:
-        raise ValueError(f"GRAPHC_COMPILERS: got {chosen!r}, expected a number of processes, 1 or more")
+        raise InputError(f"GRAPHC_COMPILERS: got {chosen!r}, expected a number of processes, 1 or more")
     return int(chosen)

@@ -16,7 +16,8 @@ from .api import compile as gc_compile
 from .api import grad, value_and_grad
 from .eager.engine import Engine
 from .eager.tape import Node
-from .errors import CompileError, InputError, message, user_line
+from .errors import CompileError, InputError, message, shown, user_line
+from .ir.apply import is_tensor
 from .ir.leaves import Param
 from .ir.leaves import input as gc_input
 from .ir.tree import flatten
@@ -108,6 +109,16 @@ def contrast(f: Callable[..., Any], *arrays: Any) -> Contrast:
     >>> float(result.value), result.gradients[0].tolist()
     (3.0, [2.0, 2.0, 2.0])
     """
+    if is_tensor(f) or not callable(f):
+        raise InputError(
+            message(
+                "gc.contrast compares the engines on a function",
+                got=shown(f),
+                expected="a function: gc.contrast(lambda w, x: ..., w, x)",
+                at=user_line(),
+                created=False,
+            )
+        )
     given = [as_array(a) for a in arrays]
     wrt = tuple(k for k, a in enumerate(given) if a.dtype.kind == "f")
     if not given:

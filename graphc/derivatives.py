@@ -12,11 +12,11 @@ What is differentiated is the stable form of the graph (`passes.stable`): log(su
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .autodiff.vjp import check_floats
-from .errors import GradientError, UnsupportedError, count, message, user_line
+from .errors import GradientError, UnsupportedError, count, message, shown, user_line
 from .ir import dims
 from .ir.apply import SYMBOLIC, cast, engine_of, is_tensor, lift
 from .ir.leaves import Param
@@ -189,6 +189,15 @@ def _is_function(y: Any) -> bool:
     return callable(y) and not is_tensor(y)
 
 
+_CALLS = {
+    "hvp": "gc.hvp(f)(x, v=v)",
+    "jvp": "gc.jvp(f)(x, tangents=v)",
+    "vjp": "gc.vjp(f)(x, ct=ct)",
+    **{name: f"gc.{name}(f)(x)" for name in ("grad", "value_and_grad", "jacobian", "hessian")},
+}
+"""How the functions are called that derivatives of functions are."""
+
+
 def _argnums(name: str, argnums: Any, wrt: Any, given: Any = None) -> Any:
     """The arguments to differentiate a function by: `argnums`, or ints in the place of `wrt`, as in ``grad(f, 1)``."""
     numbers = wrt if isinstance(wrt, tuple) else (wrt,)
@@ -199,11 +208,11 @@ def _argnums(name: str, argnums: Any, wrt: Any, given: Any = None) -> Any:
     raise GradientError(
         message(
             f"gc.{name} of a function is a function of the same arguments",
-            got=f"wrt={wrt!r}"[:80] if given is None else "what belongs to the call",
+            got=f"wrt={shown(wrt)}" if given is None else "what its calls take",
             expected=f"gc.{name}(f, argnums=...)",
             at=user_line(),
             created=False,
-            hint=f"give positions of arguments; the arguments go to the function that comes back: gc.{name}(f)(x)",
+            hint=f"give positions of arguments; the arguments go to the function that comes back: {_CALLS[name]}",
         )
     )
 
@@ -225,6 +234,16 @@ def _is_eager(*tensors: Any) -> bool:
     return engine_of(*tensors) is not SYMBOLIC
 
 
+def _wrt_hint(leaf: Any) -> str:
+    """What to differentiate by instead of `leaf`."""
+    if leaf is None:
+        return "say by what: gc.grad(y, wrt); a function is differentiated by its arguments: gc.grad(f)"
+    if hasattr(leaf, "parameters"):
+        return "list(model.parameters()) are the params of a module"
+    one_by_one = isinstance(leaf, Iterator)
+    return "a list of them: list(...)" if one_by_one else "give the tensor itself, not its value or name"
+
+
 def _listed(wrt: Any) -> tuple[Tree, list[Any]]:
     tree, leaves = flatten(wrt)
     for leaf in leaves:
@@ -232,13 +251,11 @@ def _listed(wrt: Any) -> tuple[Tree, list[Any]]:
             raise GradientError(
                 message(
                     "cannot differentiate with respect to",
-                    got=repr(leaf)[:80],
+                    got=shown(leaf),
                     expected="a tensor, or a nesting of them",
                     at=user_line(),
                     created=False,
-                    hint="give the tensor itself, not its value or name"
-                    if leaf is not None
-                    else "say by what: gc.grad(y, wrt); a function is differentiated by its arguments: gc.grad(f)",
+                    hint=_wrt_hint(leaf),
                 )
             )
     return tree, leaves
@@ -268,7 +285,7 @@ def _outputs(y: Any) -> tuple[Tree, list[Tensor]]:
             raise GradientError(
                 message(
                     "cannot differentiate",
-                    got=repr(leaf)[:80],
+                    got=shown(leaf),
                     expected="a tensor or a function",
                     at=user_line(),
                     created=False,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import config
+from .errors import InputError
 from .runtime import cuda, threads
 
 PACKAGES = ("graphc", "numpy", "scipy", "numba", "llvmlite", "sympy")
+NEEDED = ("numpy", "scipy", "numba", "llvmlite")
 OPTIONAL = ("numba-cuda", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "nvidia-nvvm")
 
 
@@ -34,7 +36,10 @@ def examine() -> list[Finding]:
     >>> [finding.name for finding in examine()][:2]
     ['python', 'graphc']
     """
-    return [*_versions(), *_processor(), *_folder(), *_device()]
+    versions = list(_versions())
+    if any(finding.name in NEEDED and finding.fix for finding in versions):  # nothing more can be asked
+        return versions
+    return [*versions, *_processor(), *_folder(), *_device()]
 
 
 def report(findings: Sequence[Finding]) -> str:
@@ -68,7 +73,8 @@ def _processor() -> Iterator[Finding]:
     count = threads.available()
     layer = threads.layer()
     found = f"{layer}, {count} at a time" if layer else "none: steps run on one thread"
-    yield Finding("threads", found, "" if layer or (os.cpu_count() or 1) == 1 else "pip install tbb")
+    yield _compilers()
+    yield Finding("threads", found, "" if layer or config.cores() == 1 else "pip install tbb")
     configured: Any = show_config(mode="dicts")
     blas = configured["Build Dependencies"]["blas"]
     yield Finding("BLAS", f"{blas['name']} {blas['version']}, by SciPy")
@@ -78,16 +84,32 @@ def _processor() -> Iterator[Finding]:
     yield Finding("vectors", f"{bits} bits on {binding.get_host_cpu_name()}; exp, log, sin ... are graphc's own")
 
 
+def _compilers() -> Finding:
+    try:
+        return Finding("compilers", f"{config.compilers()} processes at most")
+    except InputError as error:
+        return Finding("compilers", str(error), "unset GRAPHC_COMPILERS, or set it to a number")
+
+
 def _folder() -> Iterator[Finding]:
     try:
         folder = config.cache_dir()
     except RuntimeError as error:
         yield Finding("cache", f"no folder: {error}", "set GRAPHC_CACHE_DIR to a folder that can be written")
         return
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    writable = os.access(there, os.W_OK)
+    writable = _can_be_written(folder)
     fix = "" if writable else "set GRAPHC_CACHE_DIR to a folder that can be written"
     yield Finding("cache", f"{folder}{_used(folder)}{'' if writable else ', which cannot be written'}", fix)
+
+
+def _can_be_written(folder: Path) -> bool:
+    """Whether files can be made in a folder, or in that which it would stand in."""
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return True
+    except OSError:  # no folder, not ours, or read-only
+        return False
 
 
 def _used(folder: Path) -> str:

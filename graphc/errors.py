@@ -22,6 +22,24 @@ Span = tuple[int, int, int, int]
 """Where an expression stands in its file: first line, column, last line, end column, as `ast` counts them."""
 
 
+_MOST_SHOWN = 80
+
+
+def shown(value: Any) -> str:
+    """A value as errors show it, on one line: of what is long the beginning, of a large array what it is.
+
+    >>> shown([1.5, "a"]), shown("a" * 100)[-8:]
+    ("[1.5, 'a']", 'aaaaa...')
+    """
+    text = repr(value)
+    if len(text) <= _MOST_SHOWN and "\n" not in text:
+        return text
+    if type(value).__module__ == "numpy" and hasattr(value, "dtype"):
+        return f"an array, {value.dtype}[{', '.join(map(str, value.shape))}]"
+    text = one_line(text)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+
+
 def one_line(text: str) -> str:
     """A user's text as it may stand in a comment: on one line, nothing in it that does not print.
 

@@ -17,7 +17,7 @@ from .arguments import whole
 from .codegen.cpu import print_program
 from .codegen.cuda import print_cuda
 from .codegen.statements import Printed
-from .errors import CompileError, InputError, count, message, user_line
+from .errors import CompileError, InputError, count, message, shown, user_line
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
@@ -82,9 +82,7 @@ def check_target(target: object) -> None:
     """Raise `CompileError` unless there is such a target."""
     if not (isinstance(target, str) and target in TARGETS):
         known = " or ".join(map(repr, TARGETS))
-        raise CompileError(
-            message("unknown target", got=repr(target)[:80], expected=known, at=user_line(), created=False)
-        )
+        raise CompileError(message("unknown target", got=shown(target), expected=known, at=user_line(), created=False))
 
 
 class Step:
@@ -93,8 +91,8 @@ class Step:
     Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`, `check`,
     `target`, `certificate` (of the last `verify`; None before).
 
-    A step pickles as graph and values of its params and finds its code in the cache; steps pickled together go on
-    sharing their params. ``copy.deepcopy(step)`` has params of its own.
+    A step pickles as graph and values of its params (while no other thread runs it) and finds its code in the cache.
+    What comes back has params of its own, as ``copy.deepcopy(step)`` has; steps pickled together go on sharing theirs.
 
     >>> import graphc as gc
     >>> x = gc.input("x", ("n",))
@@ -273,11 +271,15 @@ class Step:
         if target == self.target:
             return self
         check_target(target)
-        return Step(self.traced, self._in, self._out, self.name, self.threads, self.check, target)
+        step = Step(self.traced, self._in, self._out, self.name, self.threads, self.check, target)
+        step._restored = self._restored
+        return step
 
     # reading
 
     def __getattr__(self, name: str) -> Any:
+        if hasattr(type(self), name):  # a property that failed: its own error
+            return object.__getattribute__(self, name)
         if name.startswith("_") or "traced" not in vars(self):  # a copy that is being made has no graph yet
             raise AttributeError(f"'Step' object has no attribute {name!r}", name=name, obj=self)
         params = [node.name for node in self.traced.nodes if isinstance(node, Param)][:3]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import UnsupportedError, message, user_line
+from .errors import UnsupportedError, message, shown, user_line
 from .ir.apply import is_tensor
 from .ir.dims import Dim
 from .ir.leaves import INPUT, PARAM, constant
@@ -74,9 +74,7 @@ def _line(node: Tensor) -> Any:
 def _leaves(tensor: Tensor) -> list[Tensor]:
     if not isinstance(tensor, Tensor):
         raise UnsupportedError(
-            message(
-                "cannot convert to SymPy", got=repr(tensor)[:80], expected="a tensor", at=user_line(), created=False
-            )
+            message("cannot convert to SymPy", got=shown(tensor), expected="a tensor", at=user_line(), created=False)
         )
     order = topological([tensor])
     for node in order:
@@ -186,7 +184,7 @@ def _given(sp: Any, symbol: Any, value: Any) -> Any:
     if not is_tensor(value) and not isinstance(value, (bool, int, float)):
         value = constant(value)
     if getattr(symbol, "is_Matrix", False) and not fits(symbol, value):
-        got = str(value.aval) if isinstance(value, Tensor) else repr(value)[:80]
+        got = str(value.aval) if isinstance(value, Tensor) else shown(value)
         expected = f"a tensor whose last two axes are {symbol} of {' x '.join(map(str, symbol.shape))}"
         raise UnsupportedError(
             message("cannot convert from SymPy", got=got, expected=expected, at=user_line(), created=False)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .compilation import compile_graph
-from .errors import GradientError, GraphcError, TraceError, count, line_of, message, user_line
+from .errors import GradientError, GraphcError, TraceError, count, line_of, message, shown, user_line
 from .ir.apply import is_tensor, lift
 from .ir.dims import Dim, DimLike, Shape, symbol
 from .ir.draws import DrawNumbers, numbered
@@ -109,6 +109,8 @@ class Traced:
         return _graph_of(function, inputs, {}, self._draws)
 
     def __getattr__(self, name: str) -> Any:
+        if hasattr(type(self), name):  # a property that failed: its own error
+            return object.__getattribute__(self, name)
         raise missing_member(self, name, _OF_A_STEP)
 
     def __reduce__(self) -> Any:
@@ -171,7 +173,7 @@ def returned(called: str, outputs: Any) -> Any:
             raise TraceError(
                 message(
                     f"{called} returned what is no tensor",
-                    got=repr(leaf)[:80] if leaf is None or isinstance(leaf, str) else f"a {type(leaf).__name__}",
+                    got=shown(leaf) if leaf is None or isinstance(leaf, str) else f"a {type(leaf).__name__}",
                     expected="tensors and numbers, or lists, tuples and dicts of them",
                     at=user_line(),
                     created=False,
@@ -204,11 +206,13 @@ def _explained(
 def as_array(value: Any) -> np.ndarray:
     """An argument of a traced function as an array; `TraceError` for what is none."""
     array = np.asarray(value)
+    if isinstance(value, np.ndarray):
+        as_dtype(array.dtype)
     if array.dtype.kind not in "biuf":
         raise TraceError(
             message(
                 "cannot trace an argument",
-                got=f"{type(value).__name__} {value!r}"[:80],
+                got=f"{type(value).__name__} {shown(value)}",
                 expected="numbers, arrays, or nestings of them",
                 at=user_line(),
                 created=False,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .autodiff.batching import common_size, propagate
-from .errors import ShapeError, UnsupportedError, count, message, user_line
+from .errors import ShapeError, UnsupportedError, count, message, shown, user_line
 from .ir.apply import SYMBOLIC, engine_of, is_tensor, lift
 from .ir.dims import DimLike, equal
 from .ir.draws import one_sample
@@ -52,7 +52,7 @@ def vmap(f: Any, in_axes: Any = 0, out_axes: Any = 0, *, over: Mapping[Any, Any]
         raise ShapeError(
             message(
                 "cannot vmap",
-                got=repr(f)[:80],
+                got=shown(f),
                 expected="a function, or tensors with over={x: xs}",
                 at=user_line(),
                 created=False,
@@ -162,9 +162,7 @@ def _spread(what: str, spec: Any, value: Any) -> list[int | None]:
 
 
 def _mismatch(what: str, spec: Any, expected: str) -> ShapeError:
-    return ShapeError(
-        message(f"bad {what} in vmap", got=repr(spec)[:80], expected=expected, at=user_line(), created=False)
-    )
+    return ShapeError(message(f"bad {what} in vmap", got=shown(spec), expected=expected, at=user_line(), created=False))
 
 
 def _samples_first(name: str, leaf: Any, axis: int) -> Tensor:

@@ -12,6 +12,7 @@ import numba
 import pytest
 
 from graphc import config
+from graphc.errors import InputError
 from graphc.runtime import compilers, files
 
 HEADER = "import numba\nkernel = numba.cfunc('float64(float64)', error_model='numpy', cache=True)\n"
@@ -104,6 +105,11 @@ def test_how_many_help(monkeypatch: pytest.MonkeyPatch) -> None:
     assert helpers() == 2, "enough lines for each"
     monkeypatch.setattr(sys, "executable", "/usr/bin/editor")
     assert helpers() == 0, "not a Python"
+    monkeypatch.undo()
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    monkeypatch.setenv("GRAPHC_COMPILERS", "2")
+    monkeypatch.setattr(compilers, "WORTH", 1)
+    assert helpers() == 0, "nothing to compile"
     monkeypatch.delenv("GRAPHC_COMPILERS")
     assert config.compilers() == min(config.cores(), 4)
 
@@ -111,6 +117,32 @@ def test_how_many_help(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
 def test_a_number_of_processes_that_is_none(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("GRAPHC_COMPILERS", value)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(InputError) as caught:
         config.compilers()
     assert str(caught.value) == f"GRAPHC_COMPILERS: got {value!r}, expected a number of processes, 1 or more"
+
+
+def test_nobody_waits_for_a_helper_that_has_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program, waited = tmp_path / "python", []
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setattr(compilers, "_wait", lambda helpers, seconds: waited.append(seconds))
+    assert files.load(text(90)).step(3.0) == expected(90, 3.0)
+    assert not waited
+
+
+@pytest.mark.usefixtures("only_first")
+def test_a_path_of_modules_that_has_other_things(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
+    module = files.load(text(100))
+    assert module.step(3.0) == expected(100, 3.0)
+    assert all(getattr(module, f"k{k}").cache_hits == 1 for k in (1, 2, 3))
+
+
+def test_a_helper_whose_parent_is_gone_takes_nothing(tmp_path: Path) -> None:
+    parts, claims = compilers.Parts(text(110), tmp_path / "step.py"), tmp_path / "claims"
+    claims.mkdir()
+    assert len(parts.take(claims, {"__name__": "gone"}, parent=-1)) == 4 and not list(claims.iterdir())

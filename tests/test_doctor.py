@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphc import __main__ as command_line
-from graphc import doctor
+from graphc import config, doctor
 from graphc.runtime import cuda, threads
 
 
@@ -29,7 +29,7 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_missing_comes_with_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "layer", lambda: "")
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(config, "cores", lambda: 4)
     monkeypatch.setattr(cuda, "missing", lambda: ("the package numba-cuda", "no such package", cuda.INSTALL))
     assert found()["threads"] == doctor.Finding("threads", "none: steps run on one thread", "pip install tbb")
     gap = found()["target='cuda'"]
@@ -37,6 +37,17 @@ def test_what_is_missing_comes_with_a_command(monkeypatch: pytest.MonkeyPatch) -
     assert doctor.report([gap]).split("\n")[1].strip() == "-> pip install 'graphc[cuda]'"
 
 
-def test_a_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.access", lambda path, mode: False)
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GRAPHC_CACHE_DIR", str(tmp_path / place))
     assert found()["cache"].fix == "set GRAPHC_CACHE_DIR to a folder that can be written"
+
+
+def test_settings_and_packages_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHC_COMPILERS", "two")
+    assert found()["compilers"].fix == "unset GRAPHC_COMPILERS, or set it to a number"
+    version = doctor._version
+    monkeypatch.setattr(doctor, "_version", lambda package: None if package == "numba" else version(package))
+    assert found()["numba"] == doctor.Finding("numba", "not installed", "pip install numba")
+    assert "BLAS" not in found(), "what needs numba was not asked"

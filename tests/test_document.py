@@ -64,7 +64,10 @@ class Document:
             text = ast.unparse(parameter.annotation)  # type: ignore[arg-type]
             inner = text.removeprefix("inout(").removeprefix("out(").removesuffix(")") if "out(" in text else text
             if "[" in inner:
-                shape = eval(inner[inner.index("[") :].replace("[", "(").replace("]", ",)"), self.globals)
+                places = inner[inner.index("[") :]
+                if places[1:-1].isidentifier() and places[1:-1] not in self.globals:  # a row of all elements
+                    space[places[1:-1]] = memory.size
+                shape = eval(places.replace("[", "(").replace("]", ",)"), space)
                 space[parameter.arg] = memory.reshape(shape)
             else:
                 if not text.startswith("out("):
@@ -113,3 +116,15 @@ def test_fused_loops_over_named_sizes(rng: np.random.Generator) -> None:
     outputs = [loss, slope, bent, order, running, gc.argmax(h, axis=1), gc.concat([t, t]), gc.max(h), gc.any(x > 0)]
     arrays = [rng.standard_normal((5, 4)), rng.standard_normal((4, 4)), np.array([0, 3, -1, 2, 1])]
     check([x, w, t], arrays, outputs, {"n": 5})
+
+
+def test_a_kernel_called_with_several_sizes() -> None:
+    """It is shown as one loop over all elements, which is right for each of them."""
+    x, y = gc.input("x", (3, 4)), gc.input("y", (2, 2, 5))
+    outputs = [gc.tanh(v) * 2.0 for v in (x, y)]
+    arrays = [np.linspace(-1.0, 1.0, 12).reshape(3, 4), np.linspace(0.0, 2.0, 20).reshape(2, 2, 5)]
+    check([x, y], arrays, outputs, {})
+    read = reading(Graph([x, y], outputs))
+    [view] = read.views.values()
+    assert "called 2 times, with arrays as rows of `size` elements" in read.source
+    assert view.signature()[0].count("float64[size]") == 2 and "for i in range(size):" in read.source

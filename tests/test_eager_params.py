@@ -188,3 +188,19 @@ def test_one_leaf_for_all_threads() -> None:
     for thread in threads:
         thread.join()
     assert len(found) == 8 and all(leaf is found[0] for leaf in found)
+
+
+def test_the_memory_of_a_param_stays_its_own() -> None:
+    """A step that were given it as an input would read what it has changed already."""
+    start = np.arange(6.0).reshape(2, 3)
+    w, x = gc.param(start, name="w"), gc.input("x", (2, 3))
+    step = gc.compile([x], [], updates={w: w - 0.5 * gc.flip(x, axis=1)})
+    for given in (lambda: gc.eager.as_tensor(w).detach(), lambda: gc.eager.as_tensor(w).detach().numpy()):
+        w.value = start
+        step(given())
+        np.testing.assert_array_equal(w.value, start - 0.5 * start[:, ::-1])
+    array = gc.eager.as_tensor(w).detach().T.numpy()
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 1.0
+    np.testing.assert_array_equal(array, w.value.T)
+    assert np.asarray(gc.eager.as_tensor(w).detach()[1]).tolist() == w.value[1].tolist()

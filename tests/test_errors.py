@@ -154,7 +154,7 @@ NEWCOMERS: dict[str, Case] = {
     "another ufunc": (
         lambda: np.frompyfunc(lambda a: a, 1, 1)(X), gc.UnsupportedError,
         "ufunc '<lambda> (vectorized)' does not work on tensors\n  at LINE\n"
-        "  hint: python -m graphc ops lists gc's functions; data alone goes through NumPy with np.asarray(x)",
+        "  hint: python -m graphc ops lists gc's functions",
     ),
     "float": (lambda: float(S), gc.TraceError, FLOAT + EXIST.format("s", "y")),
     "float of computed": (
@@ -465,7 +465,7 @@ COMPILING: dict[str, Case] = {
     ),
     "updates": (
         lambda: gc.compile([S], S, [(W, S), (W, N)]), gc.InputError,
-        "bad updates=: got [(<Param 'w' float64[], value 1.>, <Tensor 's' input float64[]>), (<Param 'w' fl, "
+        "bad updates=: got [(<Param 'w' float64[], value 1.>, <Tensor 's' input float64[]>), (<Param 'w'..., "
         "expected a dict {param: new value}\n  at LINE\n  hint: dict(updates) of pairs (param, new value)",
     ),
     "update of an input": (

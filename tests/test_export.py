@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +176,47 @@ def test_files_that_cannot_be_written(tmp_path: Path) -> None:
             step.export(path)
         assert (type(caught.value), text_of(caught.value)) == (error, f"cannot write {path}: {text}")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, path = gc.compile([], [gc.param(1.0, name="w") * 2.0]), tmp_path / "exported.py"
+    step.export(path)
+    before = path.read_text()
+
+    def full(self: Path, text: str, encoding: str) -> int:
+        self.write_bytes(text.encode()[:100])
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="no space left"):
+        step.export(path)
+    assert path.read_text() == before and [p.name for p in tmp_path.iterdir()] == ["exported.py"]
+
+
+def test_an_export_has_the_params_of_one_step(tmp_path: Path) -> None:
+    params = [gc.param(0.0, name=f"p{k}") for k in range(30)]
+    step = gc.compile([], [], {p: p + 1.0 for p in params})
+    stop, interval = threading.Event(), sys.getswitchinterval()
+
+    def train() -> None:
+        while not stop.is_set():
+            step()
+
+    thread = threading.Thread(target=train)
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        for _ in range(10):
+            text = step.export(tmp_path / "exported.py").read_text()
+            assert len(set(re.findall(r"'p\d+': (?:np\.)?array\(([^,)]*)", text))) == 1
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        thread.join()
+
+
+def test_a_folder_of_stages_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(gc.errors.FileError) as caught:
+        gc.compile([], [gc.param(1.0) * 2.0]).dump(tmp_path / "file")
+    assert text_of(caught.value) == f"cannot write into {tmp_path / 'file'}: got a file, expected a folder\n  at LINE"

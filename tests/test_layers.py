@@ -17,7 +17,7 @@ ROOT = Path(graphc.__file__).parent
 
 LAYERS = (
     ("errors", "config"),
-    ("arguments",),
+    ("arguments", "writing"),
     ("ir",),
     ("ops",),
     ("autodiff",),

@@ -27,17 +27,19 @@ from .statements import KernelText, StatementPrinter, combine_text
 
 
 class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
-    """Prints one kernel: to be compiled, or, with `plainly`, to be read: each reduction has one accumulator then."""
+    """Prints one kernel: to be compiled, or, with `plainly`, to be read: each reduction has one accumulator then.
 
-    def __init__(self, kernel: Kernel, plainly: bool = False):
+    varied  whether its text is to serve other sizes, too, as that which is compiled does if `is_flat`
+    """
+
+    def __init__(self, kernel: Kernel, plainly: bool = False, varied: bool = False):
         super().__init__()
         self.kernel, self.plainly = kernel, plainly
         self.lanes = {} if plainly else lanes_of(kernel)
         self.widened: list[tuple[Combine, Expr]] = []  # what the loop being printed still has to add up
         self.in_lanes = {id(loop) for loop in self.lanes.values()}
         self.unrolled = False  # whether the innermost loop is a short one of known length
-        if not plainly and is_flat(kernel):
-            self.printer.named = True
+        self.printer.named = varied if plainly else is_flat(kernel)
 
     def print(self) -> KernelText:
         if self.kernel.finite is not None and not self.plainly:  # one text for all shapes: it is compiled once
@@ -123,7 +125,7 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
             self.unrolled = isinstance(s.extent, int) and s.extent <= _UNROLLED
             self.block(s.body, depth + 1)
             known = isinstance(s.extent, int) and s.extent > _UNROLLED and not self.printer.named
-            if known and not self.plainly and not any(isinstance(inner, For) for inner in walk(s.body)):
+            if known and not self.plainly and not any(isinstance(inner, (For, Dot)) for inner in walk(s.body)):
                 self.line(depth + 1, "as_vectors()")
             return
         count = lane_count(s)
@@ -172,9 +174,6 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
     def print_chunks(self, s: Chunks, depth: int) -> None:
         count, length, extent = (self.printer.size(d) for d in (s.count, s.length, s.extent))
         self.line(depth, f"for {s.var} in range(first, up_to(last, {count})):")
-        if isinstance(s.body[0], Dot) and s.body[0].part == "tile":
-            self.block(s.body, depth + 1)
-            return
         self.line(depth + 1, f"start = position({s.var} * {length}, 0)")
         self.line(depth + 1, f"stop = start + up_to({extent} - start, {length})")
         self.block(s.body, depth + 1)

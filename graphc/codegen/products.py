@@ -31,12 +31,12 @@ class ProductPrinter:
             self.dot_in_chunk(s, depth)
             return
         if s.part == "tile":
-            tile = "c"
+            tile = "t"
             if s.batched:
                 tiles = f"({_tiles_of(out)})"
-                self.line(depth, f"b = c // {tiles}")
+                self.line(depth, f"b = t // {tiles}")
                 x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
-                tile = f"c - b * {tiles}"
+                tile = f"t - b * {tiles}"
             self.print_part(s, "tile", depth, x, y, out, tile)
             return
         if s.batched:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..arguments import whole
-from ..errors import InputError, OutOfBoundsError, ShapeError, count, message, user_line
+from ..errors import InputError, OutOfBoundsError, ShapeError, count, message, shown, user_line
 from ..runtime.batches import permutation
 from .collate import collate
 
@@ -184,7 +184,7 @@ def position(index: int, length: int, what: str) -> int:
         raise InputError(
             message(
                 f"{what}: bad index",
-                got=repr(index)[:80],
+                got=shown(index),
                 expected="an int",
                 at=user_line(),
                 created=False,

@@ -37,6 +37,10 @@ class Storage:
         np.copyto(array, value)
         self.version += 1
 
+    def shared(self, array: np.ndarray) -> np.ndarray:
+        """`array`, which is in this memory, for the user's hands."""
+        return array
+
     def exchange(self, tensor: Tensor, other: Tensor) -> None:
         """Let `tensor`, which has this memory, have that of `other`."""
         tensor._array, tensor._storage = other._array, other._storage

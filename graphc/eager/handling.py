@@ -53,7 +53,8 @@ def tolist(self: Tensor) -> Any:
 def numpy(self: Tensor) -> np.ndarray:
     """The array itself: it shares memory, and `backward` does not notice what is written through it.
 
-    `GradientError` on a tensor that requires a gradient.
+    Of a param's memory, which steps change in place, it is a copy that cannot be written. `GradientError` on a tensor
+    that requires a gradient.
     """
     if self.requires_grad:
         _refuse(
@@ -63,7 +64,7 @@ def numpy(self: Tensor) -> np.ndarray:
             "use .detach().numpy()",
             GradientError,
         )
-    return self._array
+    return self._storage.shared(self._array)
 
 
 def is_floating_point(self: Tensor) -> bool:

@@ -45,6 +45,13 @@ class ParamStorage(Storage):
         with self.state.writing():
             np.copyto(array, value)
 
+    def shared(self, array: np.ndarray) -> np.ndarray:
+        """A copy: a step that were given this memory as an input would change what it reads."""
+        with self.state.guard.reading():
+            copy = array.copy()
+        copy.flags.writeable = False
+        return copy
+
     def exchange(self, tensor: Tensor, other: Tensor) -> None:
         """Steps keep the address of this memory, so it is the numbers that are replaced."""
         if other._array is tensor._array:

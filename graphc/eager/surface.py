@@ -10,7 +10,7 @@ from ..errors import TraceError, message, user_line
 from ..ir.leaves import Param
 from ..ir.tensor import Tensor as Symbolic
 from ..ops import install as operators
-from ..ops.calls import refuse_misfit
+from ..ops.calls import refuse_misfit, renamed
 from ..ops.common import describe
 from ..ops.functions import PUBLIC
 from . import creation, handling, indexing, inplace, quick, random
@@ -85,7 +85,7 @@ def eager_function(function: Callable[..., Any], name: str) -> Callable[..., Any
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if kwargs:
-            kwargs = {_ARGUMENTS.get(k, k): v for k, v in kwargs.items()}
+            kwargs = renamed(kwargs, _ARGUMENTS, f"gc.eager.{name}")
         try:
             found = function(*args, **kwargs)
         except TypeError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..codegen.scalar import Printer
-from ..errors import one_line
+from ..errors import FileError, message, one_line, user_line
 from ..ir.expr import Expr
 from ..ir.graph import Graph
 from ..ir.loops import Batches, Chunks, Finish, For, If, Statement
@@ -25,6 +25,10 @@ def dump(reading: Reading, passes: PassReports, folder: str | os.PathLike[str], 
     the file that runs, its rendered source, the kernel and memory reports.
     """
     target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise FileError(
+            message(f"cannot write into {target}", got="a file", expected="a folder", at=user_line(), created=False)
+        )
     target.mkdir(parents=True, exist_ok=True)
     stages = [("traced.txt", f"{reading.traced}\n"), *_after_passes(reading.traced)]
     stages += [

@@ -18,12 +18,14 @@ from ..codegen.cpu import ProgramText
 from ..errors import UnsupportedError, check_folder, message, one_line, user_line
 from ..ir import dims
 from ..ir.dims import DimLike
+from ..ir.guard import held
 from ..ir.leaves import CONSTANT, identifier
 from ..ir.naming import Unique
 from ..ir.tensor import Tensor
 from ..ir.tree import Tree
 from ..schedule import memory
 from ..verify.certificate import Certificate
+from ..writing import write_whole
 from .export_runtime import RUNTIME
 from .views import Reading
 
@@ -39,7 +41,8 @@ def export(
     """Write a step as one Python file; see `Step.export`."""
     target = Path(path)
     check_folder(target)
-    target.write_text(export_text(reading, outputs, certificate), encoding="utf-8")
+    text = export_text(reading, outputs, certificate)
+    write_whole(target, lambda part: part.write_text(text, encoding="utf-8"))
     return target
 
 
@@ -117,6 +120,8 @@ def _layout(reading: Reading) -> str:
     names = reading.names.buffers
     leaves = {k: [names[b.number] for b in plan.buffers if b.kind == k] for k in ("input", "param")}
     rank = {n: len(i.shape) for n, i in zip(leaves["input"], graph.inputs, strict=True)}
+    with held(p.state for p in graph.params):  # of one step, though another thread may be running it
+        values = [p.state.array.copy() for p in graph.params]
     lines = [
         "# layout of the table `m` that kernels read: see Step._frame",
         f"SIZE = {text.size}",
@@ -130,10 +135,7 @@ def _layout(reading: Reading) -> str:
         f"INPUTS = {[(n, str(i.dtype), rank[n]) for n, i in zip(leaves['input'], graph.inputs, strict=True)]!r}",
         "",
         "PARAMS = {",
-        *[
-            f"    {n!r}: {_array_text(p.attrs['state'].read())},"
-            for n, p in zip(leaves["param"], graph.params, strict=True)
-        ],
+        *[f"    {n!r}: {_array_text(value)}," for n, value in zip(leaves["param"], values, strict=True)],
         "}",
         "CONSTANTS = [",
         *[f"    {_array_text(n.attrs['data'].array)}," for n in graph.nodes if n.op is CONSTANT and n.shape != ()],

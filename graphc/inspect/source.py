@@ -84,10 +84,13 @@ def body_lines(text: KernelText) -> list[Line]:
 
 
 class KernelView:
-    """One kernel in the user's names."""
+    """One kernel in the user's names.
 
-    def __init__(self, name: str, kernel: Kernel, text: KernelText, names: ProgramNames):
-        self.name, self.kernel, self.text, self.program = name, kernel, text, names
+    varied  whether it is called with arrays of several sizes; `kernel` is the first of these calls
+    """
+
+    def __init__(self, name: str, kernel: Kernel, text: KernelText, names: ProgramNames, varied: bool = False):
+        self.name, self.kernel, self.text, self.program, self.varied = name, kernel, text, names, varied
         self.lines = body_lines(text)
         self.arrays = {a.name: a for a in kernel.arrays}
         self.reads, self.writes = accesses(kernel)
@@ -105,7 +108,7 @@ class KernelView:
     def name_sizes(self, sizes: list[Any]) -> None:
         """Runtime dims have their own names; a size computed from them is shown as an assignment."""
         for k, dim in enumerate(sizes):
-            name = self.program.dims.get(dim)
+            name = self.unique("size") if self.varied else self.program.dims.get(dim)
             if name is None:
                 name = self.unique(dim_name(dim))
                 self.sizes.append(f"{name} = {self.program.size(dim)}")
@@ -209,6 +212,8 @@ class KernelView:
 
     def argument_type(self, array: ArrayArg) -> str:
         text = self.program.type(array.dtype, array.shape)
+        if self.varied and array.shape:
+            text = f"{array.dtype}[{self.names.get('n0', '...')}]"
         if array.name not in self.writes:
             return text
         return f"inout({text})" if array.name in self.reads else f"out({text})"
@@ -235,7 +240,8 @@ class KernelView:
             indent = "    " * (len(line.block) + 1)
             body += wrapped(indent, text, comment)
         said = [] if any(line.comment == about for line in body) else [about]
-        said += [f"called {calls} times"] if calls > 1 else []
+        sizes = f", with arrays as rows of `{self.names['n0']}` elements" if self.varied and "n0" in self.names else ""
+        said += [f"called {calls} times{sizes}"] if calls > 1 else []
         head = Commented(f"# {', '.join(said)}")
         return [*[head][: len(said)], *[Commented(text) for text in self.signature()], *body]
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..codegen.cpu import support
-from ..codegen.kernel import KernelPrinter
+from ..codegen.kernel import KernelPrinter, is_flat
 from ..codegen.statements import KernelText, Printed
+from ..ir.dims import Shape
 from ..ir.graph import Graph
 from ..runtime import files
+from ..schedule.merge import merge_loops
 from ..schedule.plan import Plan
 from .kernels import KernelReports, report_kernels
 from .memory import MemoryReport
@@ -27,17 +29,34 @@ class Reading:
     traced: Graph
 
     @cached_property
+    def varied(self) -> set[str]:
+        """Names of kernels that are called with arrays of several sizes, for which these do not matter."""
+        shapes: dict[str, set[tuple[Shape, ...]]] = {}
+        for (name, _), running, kernel in zip(self.text.kernels, self.plan.kernels, self.plan.plainly, strict=True):
+            if is_flat(running) or running.finite is not None:
+                shapes.setdefault(name, set()).add(tuple([array.shape for array in kernel.arrays]))
+        return {name for name, found in shapes.items() if len(found) > 1}
+
+    @cached_property
     def plain_plan(self) -> Plan:
-        """The plan with its kernels as they are easiest to read: whole loops, one accumulator for each reduction."""
-        return replace(self.plan, kernels=self.plan.plainly)
+        """The plan with its kernels as they are easiest to read: whole loops, one accumulator for each reduction.
+
+        Those called with several sizes are one loop over all elements.
+        """
+        kernels = self.plan.lowered() if self.varied else self.plan.plainly
+        for (name, _), kernel in zip(self.text.kernels, kernels, strict=True):
+            if name in self.varied:
+                merge_loops(kernel)
+        return replace(self.plan, kernels=kernels)
 
     @cached_property
     def plain_text(self) -> Printed:
         """The text with the kernels of `plain_plan`."""
         printed: dict[str, KernelText] = {}
-        for (name, _), kernel in zip(self.text.kernels, self.plan.plainly, strict=True):
+        for (name, _), kernel in zip(self.text.kernels, self.plain_plan.kernels, strict=True):
             if name not in printed:
-                printed[name] = KernelPrinter(kernel, plainly=True).print()
+                varied = name in self.varied and kernel.finite is None
+                printed[name] = KernelPrinter(kernel, plainly=True, varied=varied).print()
         kernels = [(name, printed[name]) for name, _ in self.text.kernels]
         return replace(self.text, source=support(printed.values()), kernels=kernels)
 
@@ -51,7 +70,7 @@ class Reading:
         found: dict[str, KernelView] = {}
         for (name, text), kernel in zip(self.plain_text.kernels, self.plain_plan.kernels, strict=True):
             if name not in found:
-                found[name] = KernelView(name, kernel, text, self.names)
+                found[name] = KernelView(name, kernel, text, self.names, name in self.varied)
         return found
 
     @cached_property

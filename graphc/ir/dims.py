@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Union
 
-from ..errors import ShapeError, TraceError, message, user_line
+from ..errors import ShapeError, TraceError, message, shown, user_line
 
 DimLike = Union[int, "Dim"]
 Shape = tuple[DimLike, ...]
@@ -193,7 +193,7 @@ def as_shape(spec: Any) -> Shape:
 
 
 def _bad(what: str, value: Any, expected: str) -> ShapeError:
-    return ShapeError(message(f"bad {what}", got=repr(value)[:80], expected=expected, at=user_line(), created=False))
+    return ShapeError(message(f"bad {what}", got=shown(value), expected=expected, at=user_line(), created=False))
 
 
 def _terms(value: DimLike) -> tuple[tuple[Monomial, int], ...]:
@@ -267,6 +267,16 @@ def floordiv(a: DimLike, b: DimLike) -> DimLike:
 
 def ceildiv(a: DimLike, b: DimLike) -> DimLike:
     return _division("ceildiv", a, b)
+
+
+def larger(a: DimLike, b: DimLike) -> DimLike:
+    """max(a, b)."""
+    return max(a, b) if isinstance(a, int) and isinstance(b, int) else b + max0(a - b)
+
+
+def smaller(a: DimLike, b: DimLike) -> DimLike:
+    """min(a, b)."""
+    return min(a, b) if isinstance(a, int) and isinstance(b, int) else a - max0(a - b)
 
 
 def max0(a: DimLike) -> DimLike:

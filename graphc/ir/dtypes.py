@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, message, user_line
+from ..errors import DTypeError, message, shown, user_line
 
 DType = np.dtype
 
@@ -30,7 +30,7 @@ def as_dtype(spec: Any) -> DType:
         dtype = np.dtype(spec)
     except TypeError:
         hint = "the sizes of a shape are one argument, a tuple: (2, 3)" if isinstance(spec, int) else ""
-        raise _refused("unknown", repr(spec)[:80], hint) from None
+        raise _refused("unknown", shown(spec), hint) from None
     if spec is None or dtype not in _SUPPORTED:
         raise _refused("unsupported", str(spec))
     return dtype.newbyteorder("=")

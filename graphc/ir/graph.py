@@ -9,7 +9,7 @@ from ..errors import UserLine
 from . import dims
 from .leaves import INPUT, PARAM, Param
 from .op import Check, Op
-from .tensor import Origin, Tensor, build, latest, tracing_origin, union
+from .tensor import Origin, Tensor, build, latest, rebuilt, tracing_origin, union
 from .traversal import depends_on, rebuild, topological
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Graph:
 
         def visit(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
             with tracing_origin(self.origin[node]._replace(bars=())):  # only what replaces the node is that cotangent
-                new = node if _same(inputs, node.inputs) else build(node.op, inputs, node.attrs)
+                new = node if _same(inputs, node.inputs) else rebuilt(node, inputs)
                 for _ in range(_MAX_REWRITES):
                     better = rule(new)
                     if better is None or better is new:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DTypeError, InputError, ShapeError, message, user_line
+from ..errors import DTypeError, InputError, ShapeError, message, shown, user_line
 from . import dims
 from .dims import DimLike, Shape
 from .dtypes import INT64, SUPPORTED, DType, WeakScalar, as_dtype, check_fits
@@ -173,6 +173,9 @@ def _short(array: np.ndarray, edge: int) -> str:
     return _PADDING.sub("", " ".join(text.split()))
 
 
+_NARROWS = "nothing narrows silently: convert it first, with .astype"
+
+
 class Param(Tensor):
     """A tensor that owns state: `value` copies it out and in; a step with `updates` changes it in place.
 
@@ -240,7 +243,7 @@ class Param(Tensor):
                     expected=str(want),
                     at=user_line(),
                     created=False,
-                    hint="nothing narrows silently: convert it first, with .astype",
+                    hint=_NARROWS if array.dtype.kind in "biuf" else "",
                 )
             )
         state.write(array)
@@ -261,7 +264,7 @@ def input(name: str, shape: Any = (), dtype: Any = "float64") -> Tensor:
         raise InputError(
             message(
                 "bad input name",
-                got=repr(name)[:80],
+                got=shown(name),
                 expected="a non-empty string",
                 at=user_line(),
                 created=False,
@@ -371,7 +374,7 @@ def _numbers(value: Any, what: str) -> np.ndarray:
     raise DTypeError(
         message(
             f"cannot make a {what}",
-            got=repr(value)[:80],
+            got=shown(value),
             expected="a number or array of numbers",
             at=user_line(),
             created=False,

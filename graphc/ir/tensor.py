@@ -19,6 +19,7 @@ from ..errors import TraceError, UserLine, message, user_line
 from .dims import Dim, DimLike, Shape
 from .dtypes import DType
 from .op import Aval, Check, Op, Require
+from .owed import Owed
 
 if TYPE_CHECKING:
     from .installed import Installed
@@ -60,28 +61,6 @@ class Origin(NamedTuple):
     def latest(self) -> UserLine | None:
         """The line that made the node last: equal expressions are one node, and the user means the newer one."""
         return latest(self.lines)
-
-
-class Owed:
-    """New values of params that a layer has for the step of which one of its calls becomes part.
-
-    params  the params; their names tell where the layer is
-    kind    what the layer is called
-    asked   whether the new values have been asked for: then the user knows of them
-    """
-
-    __slots__ = ("asked", "kind", "params")
-
-    def __init__(self, kind: str, params: tuple[Tensor, ...]):
-        self.kind, self.params, self.asked = kind, params, False
-
-    def of(self, result: Tensor) -> None:
-        """Note that the layer's call gave `result`: a step that has this node owes the new values."""
-        result.owes = self
-
-    def __str__(self) -> str:
-        place = (self.params[0].name or "").rpartition(".")[0]
-        return f"{self.kind} {place!r}" if place else self.kind
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
@@ -246,6 +225,13 @@ def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[T
         node.serial = next(_serials)
         _table[key] = node
     return node
+
+
+def rebuilt(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+    """The node that is `node` with other operands; if a layer returned `node`, it stands for that."""
+    new = build(node.op, inputs, node.attrs)
+    new.owes = new.owes or node.owes
+    return new
 
 
 def _remember_line(node: Tensor) -> None:

@@ -9,7 +9,7 @@ from ..arguments import bad_argument
 from ..eager.core import Tensor as Eager
 from ..ir.apply import lift
 from ..ir.leaves import Param
-from ..ir.tensor import Owed
+from ..ir.owed import Owed
 from ..ops.creation import zeros_like
 from ..ops.elementwise import where
 from ..random import Key, bernoulli
@@ -77,7 +77,7 @@ class Dropping(Module):
                 pending = vars(self).get("_pending")
                 if pending is None or pending.asked:
                     pending = vars(self)["_pending"] = Owed(type(self).__name__, (self.key.counter,))
-                pending.of(result)
+                pending.of(result, result.inputs[0])  # a derivative may need the mask only
         return result
 
     def own_updates(self) -> Mapping[Param, Any]:

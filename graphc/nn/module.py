@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ..errors import ArgumentError, UnsupportedError, message, user_line
+from ..errors import ArgumentError, UnsupportedError, message, shown, user_line
 from ..ir.apply import is_tensor
 from ..ir.dtypes import as_dtype
 from ..ir.leaves import Param, param
@@ -88,6 +88,8 @@ class Module:
         found = list(_within(name, value, name))
         if found:
             naming.check_attribute(type(self), name)
+        elif value is not None and isinstance(vars(self).get(name), Param):
+            raise _not_a_param(type(self).__name__, name, value)
         object.__setattr__(self, name, value)
         for path, own in found:
             if isinstance(own, Param):
@@ -351,13 +353,31 @@ def _label(own: Param, name: str) -> None:
         own.state.label = name
 
 
+def _not_a_param(module: str, name: str, value: Any) -> ArgumentError:
+    """The error for a value in the place of a param, which steps and optimisers would go on with."""
+    return ArgumentError(
+        message(
+            f"cannot replace param {name!r} of {module}",
+            got=shown(value),
+            expected="a param, or None",
+            at=user_line(),
+            created=False,
+            hint=f"model.{name}.value = ... sets its value",
+        )
+    )
+
+
+_OF_TENSORS = ("weight", "pos_weight", "data")
+"""Arguments of layers that may be tensors."""
+
+
 def _refuse_tensors(cls: type[Module], args: tuple[Any, ...]) -> None:
-    """A layer that is made of tensors as if it were a function: none takes two, and one only where weights are."""
+    """A layer that is made of tensors as if it were a function: some take weights, and none takes other tensors."""
     given = [arg for arg in args if is_tensor(arg) and not isinstance(arg, Param)]
     if not given or not cls.__module__.startswith(f"{__package__}."):
         return
-    first = next(iter(list(inspect.signature(cls.__init__).parameters)[1:]), "")
-    if len(given) > 1 or first not in ("weight", "data"):
+    parameters = [*list(inspect.signature(cls.__init__).parameters)[1:], *[""] * len(args)]
+    if any(is_tensor(arg) and name not in _OF_TENSORS for name, arg in zip(parameters, args, strict=False)):
         names = [f"x{k}" if len(given) > 1 else "x" for k in range(1, len(given) + 1)]
         raise ArgumentError(
             message(

@@ -16,7 +16,8 @@ from ..eager.modes import no_grad
 from ..ir import dims
 from ..ir.apply import cast, lift
 from ..ir.leaves import Param
-from ..ir.tensor import Owed, Tensor
+from ..ir.owed import Owed
+from ..ir.tensor import Tensor
 from ..ops.elementwise import greater, stop_gradient, where
 from ..ops.guarding import unless
 from ..ops.movement import reshape
@@ -227,7 +228,7 @@ class BatchNorm(Module):
             centre, spread = reshape(running_mean, shape), reshape(running_var, shape)
         result = _affine(_normalised(x, centre, spread, self.eps), weight, bias, shape)
         if self.training and running_mean is not None and self.momentum != 0.0 and isinstance(result, Tensor):
-            vars(self)["_pending"].owed.of(result)
+            vars(self)["_pending"].owed.of(result, centre, spread)  # a derivative may need the last only
         return result
 
     def _of_batch(self, x: Any) -> tuple[Any, Any]:

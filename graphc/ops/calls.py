@@ -19,7 +19,6 @@ _HERE = {
     "axis": ("axes", "axis1", "dim"),
     "axes": ("axis",),
     "keepdim": ("keepdims",),
-    "keepdims": ("keepdim",),
     "ddof": ("correction",),
     "unbiased": ("correction",),
     "size": ("shape",),
@@ -69,21 +68,39 @@ total(x, /, axis=None)
     return call  # type: ignore[return-value]
 
 
+def renamed(given: dict[str, Any], names: Mapping[str, str], name: str) -> dict[str, Any]:
+    """The arguments `given` to the function `name`, by what `names` calls them here; not one of them twice."""
+    found = {names.get(k, k): v for k, v in given.items()}
+    if len(found) < len(given):
+        twice = [k for k in given if k in names and names[k] in given]
+        raise ArgumentError(
+            message(
+                f"cannot call {name}",
+                got=", ".join(f"{names[k]}= and {k}=" for k in twice),
+                expected="one of them: they are the same",
+                at=user_line(),
+                created=False,
+            )
+        )
+    return found
+
+
 def explain(face: str, namespace: dict[str, Any], names: Iterable[str]) -> None:
     """Let the public functions and classes of a module, by `names`, explain what they do not take.
 
     A function is replaced in `namespace`; what is below the face goes on calling it directly. Of a class, the
     ``__init__`` is.
     """
-    here = face.replace("graphc", "gc", 1)
+    here, names = face.replace("graphc", "gc", 1), list(names)
     made: dict[Any, Any] = {}  # by function: one with two names stays one
     for name in names:
         member = namespace.get(name)
         if isinstance(member, FunctionType) and member.__globals__ is not globals():
             if member not in made:
-                made[member] = explained(member, f"{here}.{name if member.__name__ == '<lambda>' else member.__name__}")
+                own = member.__name__ if member.__name__ in names else name
+                made[member] = explained(member, f"{here}.{own}")
                 made[member].__module__ = face  # pickle looks for a function where it says it is, by identity
-                made[member].__qualname__ = made[member].__name__
+                made[member].__name__ = made[member].__qualname__ = own
             namespace[name] = made[member]
         elif isinstance(member, type) and member.__module__.startswith("graphc."):
             init = vars(member).get("__init__")

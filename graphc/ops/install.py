@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import TraceError, UnsupportedError, count, message, user_line
 from ..ir.dims import Dim, symbols
 from ..ir.evaluate import value_hint
-from .calls import refuse_misfit
+from .calls import refuse_misfit, renamed
 from .common import describe, labels
 from .functions import PUBLIC
 from .hints import int_hint, loop_hint, number_hint, truth_hint
@@ -87,7 +87,7 @@ def _method(of: str) -> Callable[..., Any]:
     function = PUBLIC[of]
 
     def method(self: Any, *args: Any, **named: Any) -> Any:
-        named = {_RENAMED.get(k, k): v for k, v in named.items()} if named else named
+        named = renamed(named, _RENAMED, f"x.{of}") if named else named
         try:
             return function(self, *args, **named)
         except TypeError:

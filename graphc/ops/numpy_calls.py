@@ -42,6 +42,11 @@ _SPECIAL = {name: name for name in ("erf", "erfc", "exp2", "expm1", "log1p", "xl
 """Ufuncs of `scipy.special`, which are called like NumPy's, and what they are here."""
 
 
+_REDUCE = "reductions and scans are gc.sum, gc.max, gc.cumulative_sum ..."
+_METHODS = {"at": "x.at[index].add(y) is x with y added there", "outer": "x[:, None] * y does that"}
+"""What a method of a ufunc is here."""
+
+
 def _unsupported(name: str, got: str = "", hint: str = "") -> UnsupportedError:
     written = called(user_line()) or name  # a library's function, which may have called NumPy's
     better = function_hint(written)
@@ -53,7 +58,7 @@ def _unsupported(name: str, got: str = "", hint: str = "") -> UnsupportedError:
             got=got,
             at=user_line(),
             created=False,
-            hint=hint or "python -m graphc ops lists gc's functions; data alone goes through NumPy with np.asarray(x)",
+            hint=hint or "python -m graphc ops lists gc's functions",
         )
     )
 
@@ -62,7 +67,7 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     """NumPy's protocol for ufuncs: ``np.exp(x)``, ``array * x``, ``scipy.special.erf(x)``."""
     name, function = _known(ufunc)
     if method != "__call__":
-        raise _unsupported(f"{name}.{method}", hint="reductions and scans are gc.sum, gc.max, gc.cumulative_sum ...")
+        raise _unsupported(f"{name}.{method}", hint=_METHODS.get(method, _REDUCE))
     if function is None:
         raise _unsupported(name)
     if kwargs.get("where", True) is True:

@@ -13,7 +13,7 @@ from ..api import grad
 from ..eager import Tensor as Eager
 from ..eager.modes import no_grad
 from ..eager.params import leaf_of
-from ..errors import DTypeError, GradientError, InputError, ShapeError, message, user_line
+from ..errors import DTypeError, GradientError, InputError, ShapeError, message, shown, user_line
 from ..ir.apply import cast, is_tensor
 from ..ir.guard import held
 from ..ir.leaves import Param
@@ -21,12 +21,27 @@ from ..ir.leaves import param as make_param
 from ..ir.tensor import Origin, Tensor, tracing_origin
 from ..ops.common import describe
 from ..ops.creation import zeros_like
+from ..ops.hints import missing_member
 from . import state as states
 from .checks import number
 from .clipping import clip_grad_norm, clip_grad_value
 
 FLOAT64 = np.dtype("float64")
 _AUTOMATIC = re.compile(r"param\d+")
+
+
+_FIXED = "it as it was when the optimiser was made"
+_AGAIN = "make another optimiser"
+_INSTEAD = {"lr": "lr=(rate := gc.param(0.1)) when it is made: then rate.value = 0.01 changes it; or lr=a schedule"}
+"""What to do where an option is to change."""
+_MEMBERS = {
+    "lr": "opt.groups[0].lr is the rate of the first group",
+    "param_groups": "opt.groups are the params with their options",
+    "params": "opt.groups[0].params are those of the first group",
+    "parameters": "opt.groups[0].params are those of the first group",
+    "backward": "loss.backward() of an eager loss; opt.minimize(loss) of a symbolic one",
+}
+"""What people look for on an optimiser."""
 
 
 class Group(NamedTuple):
@@ -88,6 +103,20 @@ class Optimizer:
                 if param.trainable:
                     self._state_of(param, group)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in vars(self) and "state" in vars(self) and name in self._options():
+            raise _bad(f"cannot set {name} of {type(self).__name__}", shown(value), _FIXED, _INSTEAD.get(name, _AGAIN))
+        object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        if "groups" not in vars(self):  # a copy that is being made has none yet
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        own = {option: f"opt.groups[0].options[{option!r}]" for option in self.groups[0].options}
+        raise missing_member(self, name, own | _MEMBERS)
+
+    def _options(self) -> tuple[str, ...]:
+        return ("lr", "param_groups", *self.groups[0].options)
+
     def check(self, options: dict[str, Any]) -> dict[str, Any]:
         return options
 
@@ -122,7 +151,7 @@ class Optimizer:
         """
         what = f"{type(self).__name__}.minimize"
         if not isinstance(loss, Tensor):
-            got = f"an eager tensor, {describe(loss)}" if is_tensor(loss) else repr(loss)[:80]
+            got = f"an eager tensor, {describe(loss)}" if is_tensor(loss) else shown(loss)
             hint = "opt.zero_grad(); loss.backward(); opt.step() takes a step at once" if is_tensor(loss) else ""
             raise _bad(what, got, "a symbolic tensor", hint)
         chosen = [p for p in self._chosen(what, params) if p.trainable]
@@ -158,7 +187,7 @@ class Optimizer:
         for param in self._chosen(what, gradients):
             given = gradients[param]
             if not isinstance(given, Tensor) or given.dtype != param.dtype:
-                got = describe(given) if isinstance(given, Tensor) else repr(given)[:80]
+                got = describe(given) if isinstance(given, Tensor) else shown(given)
                 raise DTypeError(_text(f"{what}: the gradient of {self._names[param]!r}", got, str(param.aval)))
             if given.shape != param.shape:
                 raise ShapeError(
@@ -296,7 +325,7 @@ class Optimizer:
         """
         what = f"{type(self).__name__}.load_state_dict"
         if not isinstance(state_dict, Mapping):
-            raise _bad(what, repr(state_dict)[:80], "what state_dict() gives")
+            raise _bad(what, shown(state_dict), "what state_dict() gives")
         entries, fresh, first = self._entries(), {}, {}
         for group in self.groups:
             for param in group.params:
@@ -341,7 +370,7 @@ class Optimizer:
         wanted = [params] if isinstance(params, Param) else list(params)
         for param in wanted:
             if not isinstance(param, Param) or param not in self._names:
-                got = describe(param) if is_tensor(param) else repr(param)[:80]
+                got = describe(param) if is_tensor(param) else shown(param)
                 raise _bad(what, got, "params that the optimiser was made with")
         chosen = set(wanted)
         return [p for p in known if p in chosen]
@@ -362,12 +391,12 @@ def _itself(value: Any) -> Any:
 def _groups(what: str, params: Any) -> Iterator[tuple[list[tuple[str | None, Param]], dict[str, Any]]]:
     """Each group as pairs of a name (or None) and a param, and the options of its own."""
     if is_tensor(params) or isinstance(params, (str, Mapping)) or not isinstance(params, Iterable):
-        raise _bad(f"bad params= of {what}", repr(params)[:80], "an iterable of params", _params_hint(params))
+        raise _bad(f"bad params= of {what}", shown(params), "an iterable of params", _params_hint(params))
     given = list(params)
     if given and all(isinstance(g, Mapping) for g in given):
         for group in given:
             if "params" not in group:
-                raise _bad(f"a group of {what} without params", repr(dict(group))[:80], '{"params": [...], ...}')
+                raise _bad(f"a group of {what} without params", shown(dict(group)), '{"params": [...], ...}')
             inner = group["params"]
             listed = [inner] if is_tensor(inner) else list(inner)
             yield [_pair(what, p) for p in listed], {k: v for k, v in group.items() if k != "params"}
@@ -378,7 +407,7 @@ def _groups(what: str, params: Any) -> Iterator[tuple[list[tuple[str | None, Par
 def _pair(what: str, given: Any) -> tuple[str | None, Param]:
     name, param = given if isinstance(given, tuple) and len(given) == 2 else (None, given)
     if not isinstance(param, Param) or not (name is None or isinstance(name, str)):
-        raise _bad(f"bad params= of {what}", repr(given)[:80], "gc.param tensors", _params_hint(param))
+        raise _bad(f"bad params= of {what}", shown(given), "gc.param tensors", _params_hint(param))
     return name, param
 
 

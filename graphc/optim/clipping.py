@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..eager.modes import no_grad
-from ..errors import InputError, NonFiniteError, message, user_line
+from ..errors import InputError, NonFiniteError, message, shown, user_line
 from ..ir.apply import cast, is_tensor
 from ..ir.tree import flatten
 from ..ops.elementwise import add
@@ -134,7 +134,7 @@ def _gradients(what: str, gradients: Any) -> list[Any]:
     leaves = flatten(gradients)[1]
     for leaf in leaves:
         if not is_tensor(leaf) or leaf.dtype.kind != "f":
-            raise _refused(what, repr(leaf)[:80], "gradients: float tensors, in lists, tuples or dicts")
+            raise _refused(what, shown(leaf), "gradients: float tensors, in lists, tuples or dicts")
     if not leaves:
         raise _refused(what, "no gradients", "at least one")
     return leaves
@@ -145,7 +145,7 @@ def _grads_of(what: str, parameters: Any) -> list[Any]:
     found = []
     for parameter in given:
         if not is_tensor(parameter) or not hasattr(type(parameter), "grad"):
-            raise _refused(what, repr(parameter)[:80], "params, or eager tensors")
+            raise _refused(what, shown(parameter), "params, or eager tensors")
         if parameter.grad is not None:
             found.append(parameter.grad)
     if not found:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from ..ir.graph import Graph
 from ..ir.leaves import INPUT, PARAM
 from ..ir.leaves import input as make_input
-from ..ir.tensor import Tensor, build, tracing_origin
+from ..ir.tensor import Tensor, rebuilt, tracing_origin
 from ..ir.traversal import rebuild, topological
 from . import stable_exp, stable_log, stable_norm, stable_power
 from .rules import Rule, rewrite
@@ -82,6 +82,6 @@ def _substituted(order: Sequence[Tensor], new: Mapping[Tensor, Tensor]) -> dict[
         if all(x is y for x, y in zip(inputs, node.inputs, strict=True)):
             return node
         with tracing_origin(node.origin):
-            return build(node.op, inputs, node.attrs)
+            return rebuilt(node, inputs)
 
     return rebuild(order, visit) if new else {}

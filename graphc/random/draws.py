@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DTypeError, InputError, ShapeError, message, user_line
+from ..errors import DTypeError, InputError, ShapeError, message, shown, user_line
 from ..ir import dims
 from ..ir.apply import apply, cast, engine_of, is_tensor, lift
 from ..ir.dims import DimLike, Shape, shape_text
@@ -218,7 +218,7 @@ def _block(what: str, key: Key, shape: Any, draw: int | None, like: tuple[Any, .
     """
     if not isinstance(key, Key):
         hint = "" if isinstance(key, type) else "key = gc.random.Key(seed)"
-        raise _bad(what, repr(key)[:80], "a gc.random.Key first", hint)
+        raise _bad(what, shown(key), "a gc.random.Key first", hint)
     if draw is not None and not (hasattr(draw, "__index__") and 0 <= draw.__index__() < MOST_DRAWS):
         raise _bad(what, f"draw={draw!r}", f"an int from 0 to {MOST_DRAWS - 1}")
     sizes = dims.as_shape(shape)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, UnsupportedError, message, user_line
+from ..errors import InputError, UnsupportedError, message, shown, user_line
 from ..ir.apply import SYMBOLIC, cast, engine_of
 from ..ir.draws import in_one_sample, number
 from ..ir.leaves import Param, param
@@ -206,7 +206,7 @@ def _word(what: str, value: Any) -> int:
     raise InputError(
         message(
             f"bad {what} of a random key",
-            got=repr(value)[:80],
+            got=shown(value),
             expected="an int from 0 to 2**32 - 1",
             at=user_line(),
             created=False,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import json
 import os
 import shutil
 import subprocess
@@ -42,6 +41,8 @@ class Parts:
 
     def helpers(self) -> int:
         """How many processes should help."""
+        if config.jit_disabled():
+            return 0
         most = min(config.compilers() - 1, len(self.kernels) - 1, sum(map(_lines, self.kernels)) // WORTH)
         return max(most, 0) if _is_python(sys.executable) else 0
 
@@ -49,12 +50,15 @@ class Parts:
         """These statements of the file, on the lines they have there."""
         return compile(ast.Module(list(statements), []), str(self.path), "exec")
 
-    def take(self, claims: Path, space: dict[str, Any]) -> list[ast.FunctionDef]:
-        """Run all but kernels, then every kernel that no other process has; returns the kernels that others have."""
+    def take(self, claims: Path, space: dict[str, Any], parent: int | None = None) -> list[ast.FunctionDef]:
+        """Run all but kernels, then every kernel that no other process has; returns the kernels that others have.
+
+        parent  the process that is helped: when it is gone, the rest is nobody's
+        """
         exec(self.code(self.others), space)
         left: list[ast.FunctionDef] = []
         for kernel in self.kernels:
-            if _claim(claims / kernel.name):
+            if parent in (None, os.getppid()) and _claim(claims / kernel.name):
                 exec(self.code([kernel]), space)
             else:
                 left.append(kernel)
@@ -78,7 +82,8 @@ def execute(source: str, path: Path, folder: Path, space: dict[str, Any]) -> int
     try:
         with _started(count, path, folder) as helpers:
             left = parts.take(claims, space)
-            _wait(helpers, PATIENCE + 4 * (time.monotonic() - begun))
+            if left:
+                _wait(helpers, PATIENCE + 4 * (time.monotonic() - begun))
     finally:
         shutil.rmtree(claims, ignore_errors=True)
     exec(parts.code(left), space)
@@ -95,17 +100,15 @@ def execute_some(source: str, path: Path, kernels: Collection[str], space: dict[
 @contextlib.contextmanager
 def _started(count: int, path: Path, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Helpers for the file in `folder`; none of them outlives the block."""
-    task = json.dumps({"path": str(path), "folder": str(folder), "modules": sys.path})
-    code = "import json, sys; task = json.loads(sys.argv[1]); sys.path[:] = task['modules']\n"
-    code += "from graphc.runtime.files import help_with; help_with(task['path'], task['folder'])"
+    modules = [place for place in sys.path if isinstance(place, str)]  # Python ignores all else
+    code = f"import sys; sys.path[:] = {modules!r}\n"  # before an import finds what lies in the working folder
+    code += f"from graphc.runtime.files import help_with; help_with({str(path)!r}, {str(folder)!r}, {os.getpid()})"
     helpers: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):
             with contextlib.suppress(OSError):  # no process, or no memory for one
                 quiet = subprocess.DEVNULL
-                helpers.append(
-                    subprocess.Popen([sys.executable, "-c", code, task], stdin=quiet, stdout=quiet, stderr=quiet)
-                )
+                helpers.append(subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet))
         yield helpers
     finally:
         for helper in helpers:
@@ -140,4 +143,5 @@ def _lines(statement: ast.stmt) -> int:
 
 def _is_python(executable: str | None) -> bool:
     """Whether a program runs Python: where that is embedded, it may be anything."""
-    return os.path.basename(executable or "").lower().startswith("python")
+    name = os.path.basename(executable or "").lower()
+    return name.startswith("python") and not getattr(sys, "frozen", False)

@@ -282,12 +282,12 @@ def _execute(source: str, key: str, path: Path, folder: Path, new: bool = False)
     return module
 
 
-def help_with(path: str, folder: str) -> None:
-    """Compile kernels of the file that another process makes in `folder`, see `compilers`."""
+def help_with(path: str, folder: str, parent: int) -> None:
+    """Compile kernels of the file that the process `parent` makes in `folder`, see `compilers`."""
     cache = Path(folder)
     source = (cache / TEXT).read_text(encoding="utf-8")
     with _module(_stamp(cache), source, Path(path), cache) as module:
-        compilers.Parts(source, Path(path)).take(cache / compilers.CLAIMS, module.__dict__)
+        compilers.Parts(source, Path(path)).take(cache / compilers.CLAIMS, module.__dict__, parent)
 
 
 @contextlib.contextmanager

@@ -27,16 +27,10 @@ ALIGNED = 64
 TILE = 64
 """Rows and columns of a tile of a matrix product, and how many terms are added at once: a library multiplies so small
 matrices by itself, with one thread, without copying them, and as fast as it can."""
+PRODUCT_GRAIN = 1 << 19
+"""Multiplications of a product in a chunk, about: some microseconds."""
 TILED = 1 << 18
 """Elements of the largest known operand or result for which tiles are as fast as one call for the whole product."""
-
-
-def tiles(sizes: tuple[DimLike, DimLike, DimLike], batch: DimLike) -> DimLike | None:
-    """Into how many tiles a product of these sizes (m, n, k) is cut; None: it is left to the library as a whole."""
-    m, n, k = sizes
-    if not any(isinstance(size, int) and size <= TILED for size in (m * n, n * k, m * k)):
-        return None
-    return dims.ceildiv(m, TILE) * dims.ceildiv(n, TILE) * batch
 
 
 @dataclass(frozen=True)
@@ -75,10 +69,10 @@ def cut(
 ) -> Chunking | None:
     """How to cut `extent` rows of `row` elements into `most` chunks at most, each a multiple of `unit` rows.
 
-    If `even`, a known number of rows is shared out evenly, among an even number of chunks.
+    If `even`, a known number of rows is shared out evenly instead, among one chunk more where their number was odd.
     """
-    enough = dims.ceildiv(grain or GRAIN, _larger(row, 1))
-    length = _larger(_larger(enough, dims.ceildiv(extent, most)), 1)
+    enough = dims.ceildiv(grain or GRAIN, dims.larger(row, 1))
+    length = dims.larger(dims.larger(enough, dims.ceildiv(extent, most)), 1)
     if unit > 1:
         length = dims.ceildiv(length, unit) * unit
     count = dims.ceildiv(extent, length)
@@ -88,6 +82,22 @@ def cut(
         length = dims.ceildiv(extent, count + count % 2)
         count = dims.ceildiv(extent, length)
     return Chunking(extent, length, count, most)
+
+
+def tiles(sizes: tuple[DimLike, DimLike, DimLike], batch: DimLike) -> Chunking | None:
+    """How the tiles of a product of these sizes (m, n, k) are cut into chunks; None: it is left to the library.
+
+    >>> tiles((64, 256, 32), 1), tiles((64, 256, 784), 1).count
+    (Chunking(extent=4, length=4, count=1, most=1), 4)
+    """
+    m, n, k = sizes
+    if not any(isinstance(size, int) and size <= TILED for size in (m * n, n * k, m * k)):
+        return None
+    extent = dims.ceildiv(m, TILE) * dims.ceildiv(n, TILE) * batch
+    work = dims.smaller(m, TILE) * dims.smaller(n, TILE) * k
+    length = dims.ceildiv(PRODUCT_GRAIN, dims.larger(work, 1))
+    count = dims.ceildiv(extent, length)
+    return Chunking(extent, length, count, count if isinstance(count, int) else MAX_CHUNKS)
 
 
 IMAGE_GRAIN = 1 << 19
@@ -102,14 +112,8 @@ def image_chunks(images: DimLike, work: DimLike) -> Chunking:
     Chunking(extent=100, length=7, count=15, most=15)
     """
     enough = dims.ceildiv(IMAGE_GRAIN, max(work, 1)) if isinstance(work, int) else 1
-    length = _larger(_larger(enough, dims.ceildiv(images, MOST_IMAGE_CHUNKS)), 1)
+    length = dims.larger(dims.larger(enough, dims.ceildiv(images, MOST_IMAGE_CHUNKS)), 1)
     count = dims.ceildiv(images, length)
     return Chunking(
         images, length, count, min(count, MOST_IMAGE_CHUNKS) if isinstance(count, int) else MOST_IMAGE_CHUNKS
     )
-
-
-def _larger(a: DimLike, b: DimLike) -> DimLike:
-    if isinstance(a, int) and isinstance(b, int):
-        return max(a, b)
-    return b + dims.max0(a - b)

@@ -26,7 +26,7 @@ class Layout:
     def reach(self) -> Shape:
         """How many places windows cover along each axis, from -low on."""
         return tuple(
-            _larger((p - 1) * s + (k - 1) * d + 1, 0)
+            dims.larger((p - 1) * s + (k - 1) * d + 1, 0)
             for p, k, s, d in zip(self.y, self.w, self.strides, self.dilations, strict=True)
         )
 
@@ -39,7 +39,7 @@ class Layout:
     @property
     def frame(self) -> Shape:
         """Room for the image and all that windows reach."""
-        return tuple(a + _larger(n, r - a) for n, r, a in zip(self.x, self.reach, self.low, strict=True))
+        return tuple(a + dims.larger(n, r - a) for n, r, a in zip(self.x, self.reach, self.low, strict=True))
 
     @property
     def work(self) -> DimLike:
@@ -54,12 +54,6 @@ class Layout:
 
     def shape(self, letters: str, spatial: Shape) -> Shape:
         return (*[self.sizes[c] for c in letters], *spatial)
-
-
-def _larger(a: DimLike, b: DimLike) -> DimLike:
-    if isinstance(a, int) and isinstance(b, int):
-        return max(a, b)
-    return b + dims.max0(a - b)
 
 
 def layout_of(node: Tensor) -> Layout:

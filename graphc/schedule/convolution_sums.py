@@ -1,4 +1,4 @@
-"""Convolutions by the sum that defines an element, in plain loops: to be read."""
+"""Convolutions by the sum that defines an element, in plain loops: to be read, or run with a thread for each."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _merge(outer: For, arrays: dict[str, ArrayArg]) -> bool:
     if outer.kind != inner.kind or outer.kind not in _KINDS or outer.reverse or inner.reverse or inner.chunked:
         return False
     if isinstance(inner.extent, int) and not isinstance(outer.extent, int):
-        return False  # a known length is worth more
+        return False  # the inner loop has a known length, and becomes vectors or straight code as it is
     merger = _Merger(outer, inner, arrays)
     body = [merger.statement(s) for s in inner.body]
     if not merger.fits:

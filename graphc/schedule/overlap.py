@@ -1,4 +1,7 @@
-"""Windows added up where they overlap: a kernel of its own, cut along the axes in front of them."""
+"""Windows added up where they overlap: a kernel of its own, cut along the axes in front of them.
+
+Each window is added to where it lies; or, on targets with a thread for each place, each place gathers its windows.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ class Policy:
     clusters  kernels that go over the same rows become one, which does a chunk of rows at a time, in cache
     merged    adjacent loops become one where all arrays have their axes side by side
     rows      values needed only within a row of their kernel share the memory of one row
-    columns   a reduction that keeps an axis behind one it reduces is a kernel of its own, with what it keeps outside
+    columns   what a thread has of a result is its own: a reduction that keeps an axis behind one it reduces is a kernel
+              of its own, with what it keeps outside; a scatter goes by owners; rows are sorted all at once
     recompute a value that several read is computed by each, unless that is much work: memory is what is slow
     direct    convolutions, and windows added up, are the sums that define their elements, one by one
     partial   only what combines along the outermost loop is cut into chunks; else every kernel that is large enough is

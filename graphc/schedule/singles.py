@@ -15,6 +15,7 @@ from ..ir.loops import (
     Combine,
     Dot,
     Finite,
+    For,
     If,
     Init,
     Statement,
@@ -156,10 +157,13 @@ def dot(writer: KernelWriter, unit: Unit) -> None:
     x_t, y_t, k = product.x.transposed, product.y.transposed, product.sizes[2]
     if product.by_library:
         cut = writer.chunked and not writer.policy.partial
-        count = tiles(product.sizes, node.shape[0] if product.batched else 1) if cut else None
-        out = writer.memory(node, True).name
-        statement = library_call(writer, node, product, out, "whole" if count is None else "tile")
-        writer.kernel.body.append(statement if count is None else Chunks("c", count, 1, count, [statement]))
+        parts = tiles(product.sizes, node.shape[0] if product.batched else 1) if cut else None
+        statement = library_call(writer, node, product, writer.memory(node, True).name, "tile" if parts else "whole")
+        if parts is None:
+            writer.kernel.body.append(statement)
+            return
+        loop = For("t", parts.extent, "tile", [statement], chunked=True)
+        writer.kernel.body.append(Chunks("c", parts.count, parts.length, parts.extent, [loop]))
         return
 
     def cell(scope: Scope, at: Index) -> None:

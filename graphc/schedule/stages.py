@@ -340,9 +340,7 @@ class StagesWriter(KernelWriter):
         elif not unit.trailing:
             scope.body.append(StoreCombine(acc.name, self.accumulated_at(unit), combine, value, unit.node))
         elif combine.startswith("arg"):
-            name, _ = acc.name.split("|")
             value = self.atom(value, unit.node.inputs[0], scope)
             scope.body.append(Combine(acc.name, combine, value, Var(f"i{unit.reduced[-1]}"), unit.node))
-            assert name
         else:
             scope.body.append(Combine(acc.name, combine, value, None, unit.node))

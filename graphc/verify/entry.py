@@ -10,7 +10,7 @@ import numpy as np
 
 from ..autodiff.records import Record, Trace, records_of, traces_of
 from ..autodiff.vjp import check_floats
-from ..errors import GradientError, InputError, count, message, user_line
+from ..errors import GradientError, InputError, count, message, shown, user_line
 from ..ir.evaluate import bind_dims
 from ..ir.graph import Graph
 from ..ir.leaves import INPUT, PARAM, constant_value
@@ -78,18 +78,18 @@ def verify(
 
 
 def _not_a_tensor(value: Any) -> GradientError:
-    got, expected = repr(value)[:80], "tensors: gc.verify(y, wrt)"
+    got, expected = shown(value), "tensors: gc.verify(y, wrt)"
     return GradientError(message("cannot verify", got=got, expected=expected, at=user_line(), created=False))
 
 
 def _given(values: Any) -> dict[Tensor, np.ndarray]:
     """What the user gave as ``values=``, as arrays that fit; `InputError` otherwise."""
     if not isinstance(values, Mapping | None):
-        raise _bad_values(repr(values)[:80], "{input or param: array}")
+        raise _bad_values(shown(values), "{input or param: array}")
     known: dict[Tensor, np.ndarray] = {}
     for leaf, value in (values or {}).items():
         if not isinstance(leaf, Tensor) or leaf.op not in (INPUT, PARAM):
-            raise _bad_values(f"a value for {repr(leaf)[:80]}", "values for inputs and params: {x: array}")
+            raise _bad_values(f"a value for {shown(leaf)}", "values for inputs and params: {x: array}")
         array = np.asarray(value)
         if array.dtype.kind not in _FITS[leaf.dtype.kind]:
             raise _bad_values(f"{array.dtype}{list(array.shape)} for {leaf.name}", str(leaf.aval))
