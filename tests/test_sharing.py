@@ -30,9 +30,13 @@ def recurrence(m: Any, x: Any, u: Any) -> Any:
 
 def test_only_positions_that_differ_become_arguments() -> None:
     [one, two] = shared(printed("    a0[i0, 3, 1] = a1[3, 7 + i1] * 3.0", "    a0[i0, 4, 1] = a1[4, 9 + i1] * 3.0"))
-    assert one.text == two.text == (
-        "    q0 = position(code(m, o, 1), 0)\n    q1 = position(code(m, o, 2), 0)\n"
-        "    a0[i0, q0, 1] = a1[q0, position(q1, i1)] * 3.0"
+    assert (
+        one.text
+        == two.text
+        == (
+            "    q0 = position(code(m, o, 1), 0)\n    q1 = position(code(m, o, 2), 0)\n"
+            "    a0[i0, q0, 1] = a1[q0, position(q1, i1)] * 3.0"
+        )
     )
     assert one.arguments == [("buffer", 0), ("number", 3), ("number", 7)]
     assert two.arguments == [("buffer", 0), ("number", 4), ("number", 9)]
