@@ -60,6 +60,9 @@ class Document:
         space = dict(self.globals)
         written = []
         for parameter, argument in zip(kernel.args.args, call.args, strict=True):
+            if isinstance(argument, ast.Constant):
+                space[parameter.arg] = argument.value
+                continue
             memory = self.memory[argument.id]  # type: ignore[attr-defined]
             text = ast.unparse(parameter.annotation)  # type: ignore[arg-type]
             inner = text.removeprefix("inout(").removeprefix("out(").removesuffix(")") if "out(" in text else text

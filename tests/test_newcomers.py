@@ -369,6 +369,20 @@ MISPLACED: dict[str, Case] = {
         "the scores without axis 1\n  at LINE\n"
         "  hint: rows of 0 and 1: gc.argmax(t, axis=1) of them, or floats, as probabilities",
     ),
+    "class of a transform": (
+        lambda: gc.data.Digits(transform=gc.data.ToTensor), gc.InputError,
+        "bad transform= of Digits: got <class 'graphc.data.transforms.ToTensor'>, expected an instance\n  at LINE\n"
+        "  hint: ToTensor(...)",
+    ),
+    "letters": (
+        lambda: gc.tahn, gc.errors.MissingAttributeError,
+        "module 'graphc' has no attribute 'tahn'\n  at LINE\n  hint: did you mean gc.tanh?",
+    ),
+    "arrays in a model": (
+        lambda: gc.nn.Linear(2, 1, seed=0)(np.ones((1, 2), "f4")).sum().backward(), gc.errors.MissingAttributeError,
+        "a symbolic tensor has no attribute 'backward': got float32[]\n  at LINE\n"
+        "  hint: what is made of arrays and params is a graph, too: gc.eager.tensor(array) computes at once",
+    ),
     "nothing": (
         lambda: gc.compile([X], None), gc.InputError,
         "a step that computes nothing: got no outputs, and no updates, expected gc.compile(inputs, outputs, updates)\n"

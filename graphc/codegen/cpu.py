@@ -21,6 +21,7 @@ from . import intmath, vecmath
 from .kernel import KernelPrinter
 from .prelude import HEADER, HELPERS
 from .scalar import FunctionKey
+from .sharing import shared
 from .statements import KernelText, Printed
 
 FIRST_CALL = 6
@@ -53,7 +54,7 @@ class ProgramText(Printed):
 
 def print_program(plan: Plan) -> ProgramText:
     """The file for `plan`: helpers, kernels without repeats, and `step` which calls them in order."""
-    printed = [KernelPrinter(k).print() for k in plan.kernels]
+    printed = shared([KernelPrinter(k).print() for k in plan.kernels])
     first_dim = FIRST_CALL + 3 * len(printed)
     dims: dict[DimLike, int] = {}
     for text in printed:
@@ -128,6 +129,8 @@ def _row(
             row.append(dims[what])  # type: ignore[index]
         elif kind == "buffer":
             row.append(first_buffer + what)  # type: ignore[operator]
+        elif kind == "number":
+            row.append(what)  # type: ignore[arg-type]
         else:
             errors[len(errors) + 1] = what  # type: ignore[assignment]
             row.append(len(errors))

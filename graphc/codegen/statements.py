@@ -1,7 +1,7 @@
 """Statements of the loop IR as Python text, the same for every target: values, stores, accumulators, branches.
 
-The text uses local names only (a0 arrays, n0 sizes, v0 values, s0 accumulators), never the user's, so equal kernels
-have equal text and are compiled once. `#@k` marks statement k; `inspect.source` renders the marks.
+The text uses local names only (a0 arrays, n0 sizes, q0 positions, v0 values, s0 accumulators), never the user's, so
+equal kernels have equal text and are compiled once. `#@k` marks statement k; `inspect.source` renders the marks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class KernelText:
     """A printed kernel: its text without the name, what its call must pass, and what its marks stand for."""
 
     text: str
-    arguments: list[tuple[str, object]]  # ("dim", dim), ("buffer", number), ("check" or "finite", node)
+    arguments: list[tuple[str, object]]  # ("dim", dim), ("buffer" or "number", int), ("check" or "finite", node)
     marks: list[Tensor | None]
     names: dict[str, Tensor]
     functions: dict[FunctionKey, str]

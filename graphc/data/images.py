@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..arguments import bad_argument
 from .dataset import BatchDataset, position
 from .transforms import apply_all
 
@@ -25,6 +26,8 @@ class ImageDataset(BatchDataset):
     classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     def __init__(self, data: np.ndarray, targets: np.ndarray, transform: Callable[[Any], Any] | None = None):
+        if isinstance(transform, type):
+            raise bad_argument(type(self).__name__, "transform", transform, "an instance", f"{transform.__name__}(...)")
         self.data = data
         self.targets = targets
         self.transform = transform

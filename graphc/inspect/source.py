@@ -26,8 +26,8 @@ from ..schedule.plan import Plan
 from .comments import Commented, Comments
 from .names import ProgramNames, accesses, dim_name
 
-_LOCAL = re.compile(r"\b(?:[avnspie]\d+|b)\b")
-_MACHINERY = re.compile(r"    (?:[nae]\d+|m) = .*\bm\b.*\bo\b")
+_LOCAL = re.compile(r"\b(?:[avnspieq]\d+|b)\b")
+_MACHINERY = re.compile(r"    (?:[naeq]\d+|m) = .*\bm\b.*\bo\b")
 _MARK = re.compile(r"  #@(\d+)$")
 _DEFINED = re.compile(r"\s*([vsp]\d+) (?:=|\+=|\*=) (.*)")
 _NAMED = re.compile(r"\s*([vsp]\d+) = (.*)")
@@ -100,6 +100,8 @@ class KernelView:
             self.names[array.name] = self.unique(names.buffers[array.buffer])
         self.sizes: list[str] = []
         self.name_sizes([what for kind, what in text.arguments if kind == "dim"])
+        self.numbers = [self.unique("at") for kind, _ in text.arguments if kind == "number"]
+        self.names |= {f"q{k}": name for k, name in enumerate(self.numbers)}
         self.name_loops()
         self.name_values()
 
@@ -205,6 +207,7 @@ class KernelView:
 
     def signature(self) -> list[str]:
         arguments = [f"{self.names[a.name]}: {self.argument_type(a)}" for a in self.kernel.arrays]
+        arguments += [f"{name}: int" for name in self.numbers]
         one = f"def {self.name}({', '.join(arguments)}):"
         if len(one) <= 100:
             return [one]
@@ -280,7 +283,7 @@ def render_source(plan: Plan, text: Printed, views: Mapping[str, KernelView], na
     parts = [Commented(line) for line in header(plan, names, key, text.target)]
     parts += [*_title("inputs"), *_leaves(plan, names)]
     parts += _kernels(views, calls, comments)
-    parts += [*_title("step"), *_step_function(plan, calls, names)]
+    parts += [*_title("step"), *_step_function(plan, text, names)]
     helpers = _helpers(text)
     if helpers:
         parts += [*_title("helpers"), Commented(helpers)]
@@ -358,8 +361,8 @@ def _leaves(plan: Plan, names: ProgramNames) -> list[Commented]:
     return lines or [Commented("# none")]
 
 
-def _step_function(plan: Plan, calls: list[str], names: ProgramNames) -> list[Commented]:
-    """The order of execution: every kernel call, with the memory it works on."""
+def _step_function(plan: Plan, text: Printed, names: ProgramNames) -> list[Commented]:
+    """The order of execution: every kernel call, with the memory it works on, and where."""
     inputs = [
         f"{names.buffers[number]}: {names.type(node.dtype, node.shape)}"
         for number, node in zip(_of_kind(plan, "input"), plan.graph.inputs, strict=True)
@@ -367,10 +370,12 @@ def _step_function(plan: Plan, calls: list[str], names: ProgramNames) -> list[Co
     lines = [Commented(f"def step({', '.join(inputs)}):")]
     faults = ["an index out of range"] if any(kernel.checks for kernel in plan.kernels) else []
     faults += ["a nan or inf"] if any(kernel.finite is not None for kernel in plan.kernels) else []
-    for k, (name, kernel) in enumerate(zip(calls, plan.kernels, strict=True)):
+    for k, ((name, printed), kernel) in enumerate(zip(text.kernels, plan.kernels, strict=True)):
         if k == plan.commit and faults:
             lines.append(Commented(f"    # {' or '.join(faults)} ends the step here: no param has been changed"))
-        call = f"{name}({', '.join(names.buffers[a.buffer] for a in kernel.arrays)})"
+        arguments = [names.buffers[a.buffer] for a in kernel.arrays]
+        arguments += [str(what) for kind, what in printed.arguments if kind == "number"]
+        call = f"{name}({', '.join(arguments)})"
         indent = " " * (5 + len(name))
         found = textwrap.wrap(call, _WIDTH, initial_indent="    ", subsequent_indent=indent, break_long_words=False)
         lines += [Commented(line) for line in found]

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ..codegen.cpu import support
 from ..codegen.kernel import KernelPrinter, is_flat
+from ..codegen.sharing import shared
 from ..codegen.statements import KernelText, Printed
 from ..ir.dims import Shape
 from ..ir.graph import Graph
@@ -52,13 +53,12 @@ class Reading:
     @cached_property
     def plain_text(self) -> Printed:
         """The text with the kernels of `plain_plan`."""
-        printed: dict[str, KernelText] = {}
+        printed: list[KernelText] = []
         for (name, _), kernel in zip(self.text.kernels, self.plain_plan.kernels, strict=True):
-            if name not in printed:
-                varied = name in self.varied and kernel.finite is None
-                printed[name] = KernelPrinter(kernel, plainly=True, varied=varied).print()
-        kernels = [(name, printed[name]) for name, _ in self.text.kernels]
-        return replace(self.text, source=support(printed.values()), kernels=kernels)
+            varied = name in self.varied and kernel.finite is None
+            printed.append(KernelPrinter(kernel, plainly=True, varied=varied).print())
+        kernels = list(zip([name for name, _ in self.text.kernels], shared(printed, plainly=True), strict=True))
+        return replace(self.text, source=support(printed), kernels=kernels)
 
     @cached_property
     def names(self) -> ProgramNames:

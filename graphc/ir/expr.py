@@ -6,6 +6,7 @@ A function name here is a scalar function every target knows: see `codegen.scala
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,10 +138,10 @@ def _operands(args: tuple[Any, ...]) -> tuple[Expr, ...]:
 def call(fn: str, *args: Any) -> Expr:
     """`fn` of `args`; the dtype is bool for a comparison or predicate, else that of the first operand."""
     operands = _operands(args)
-    if operands[0].dtype == INT64:
-        folded = _fold_index(fn, operands)
-        if folded is not None:
-            return folded
+    fold = {INT64: _fold_index, BOOL: _fold_condition}.get(operands[0].dtype)
+    folded = fold(fn, operands) if fold is not None else None
+    if folded is not None:
+        return folded
     dtype = BOOL if fn in COMPARISONS or fn in PREDICATES else operands[0].dtype
     return Call(fn, operands, dtype)
 
@@ -153,6 +154,8 @@ def cast(x: Expr, dtype: DType) -> Expr:
 def select(condition: Expr, x: Any, y: Any) -> Expr:
     """`x` where `condition` holds, else `y`; both are evaluated."""
     x, y = _operands((x, y))
+    if isinstance(condition, Lit):
+        return x if condition.value else y
     return Call("select", (condition, x, y), x.dtype)
 
 
@@ -173,6 +176,8 @@ def _fold_index(fn: str, args: tuple[Expr, ...]) -> Expr | None:
             return lit(x - y, INT64)
         if fn == "mul":
             return lit(x * y, INT64)
+        if fn in COMPARISONS:
+            return lit(getattr(operator, fn)(x, y), BOOL)
     if (fn == "add" and x == 0) or (fn == "mul" and x == 1):
         return b
     if (fn in ("add", "sub") and y == 0) or (fn == "mul" and y == 1):
@@ -182,6 +187,15 @@ def _fold_index(fn: str, args: tuple[Expr, ...]) -> Expr | None:
         v = b.dim if isinstance(b, Size) else y
         assert u is not None and v is not None
         return index(u + v if fn == "add" else u - v if fn == "sub" else u * v)
+    return None
+
+
+def _fold_condition(fn: str, args: tuple[Expr, ...]) -> Expr | None:
+    """The same for conditions, of which one is known."""
+    if fn in ("logical_and", "logical_or"):
+        for known, other in (args, args[::-1]):
+            if isinstance(known, Lit):
+                return other if bool(known.value) == (fn == "logical_and") else known
     return None
 
 

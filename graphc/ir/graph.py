@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserLine
@@ -74,14 +74,19 @@ class Graph:
                 found.update(dict.fromkeys(dims.symbols(dim)))
         return tuple(found)
 
-    def replace(self, rule: Callable[[Tensor], Tensor | None]) -> Graph:
+    def replace(self, rule: Callable[[Tensor], Tensor | None], ops: Container[str] | None = None) -> Graph:
         """Rewrite operands first: `rule` sees each node with its new operands and may return another one.
 
         This is the one way to change a graph: the result carries the provenance of what it replaces.
+
+        ops  the names of ops that the rule looks at; None: all
         """
         origin: dict[Tensor, Origin] = {}
 
         def visit(node: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+            if ops is not None and node.op.name not in ops and _same(inputs, node.inputs):
+                origin[node] = merge_origins(origin.get(node), self.origin[node])
+                return node
             with tracing_origin(self.origin[node]._replace(bars=())):  # only what replaces the node is that cotangent
                 new = node if _same(inputs, node.inputs) else rebuilt(node, inputs)
                 for _ in range(_MAX_REWRITES):
@@ -93,6 +98,8 @@ class Graph:
             return new
 
         mapped = rebuild(self.nodes, visit)
+        if all(new is node for node, new in mapped.items()):
+            return self
         return Graph(
             [mapped[i] for i in self.inputs],
             [mapped[o] for o in self.outputs],

@@ -180,6 +180,8 @@ def attribute_hint(x: Any, name: str) -> str:
         return set_it if isinstance(x, Param) else "tensors are values, which nothing changes: a gc.param has state"
     if name in _CASTS:
         return f"{label}.astype({_CASTS[name]!r})"
+    if name == "backward" and not any(node.op is INPUT for node in topological([x])):
+        return "what is made of arrays and params is a graph, too: gc.eager.tensor(array) computes at once"
     if name in _INSTEAD:
         return _INSTEAD[name].format(x=label)
     own = own_name(name) or own_name(name.rstrip("_"))
@@ -274,5 +276,6 @@ def closest(name: str, names: Collection[str]) -> str:
     for own in sorted(names):
         if own.lower() not in found or own[0].isupper() == name[0].isupper():
             found[own.lower()] = own
-    near = get_close_matches(name.lower(), found, n=1, cutoff=0.75)
-    return found[near[0]] if near else ""
+    near = get_close_matches(name.lower(), found, n=3, cutoff=0.75)
+    letters = [own for own in near if sorted(own) == sorted(name.lower())]  # tahn is tanh rather than tan
+    return found[(letters or near)[0]] if near else ""

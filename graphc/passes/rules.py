@@ -52,7 +52,7 @@ def rewrite(
                 return new
         return None
 
-    return graph.replace(visit), fired
+    return graph.replace(visit, by_op), fired
 
 
 def scalar_value(node: Tensor) -> np.generic | None:

@@ -201,8 +201,11 @@ class KernelWriter:
         condition = lower.guard(at, operand.shape, node.shape, **node.attrs)
         if isinstance(condition, Lit) and condition.value:
             return self.value(operand, view_index(node, at), scope)
+        filling = lit(node.attrs.get("value", 0), node.dtype)
+        if isinstance(condition, Lit):
+            return filling
         name = self.name()
-        scope.body.append(Init(name, lit(node.attrs.get("value", 0), node.dtype), node))
+        scope.body.append(Init(name, filling, node))
         branch = If(condition)
         inner = Scope(branch.body, scope.rank, scope, guarded=True)
         value = self.value(operand, view_index(node, at), inner)
