@@ -10,6 +10,7 @@ from typing import Any
 from ..ir.expr import Expr
 from ..ir.loops import Batches, MatrixStep, Number, Part
 from ..ir.tensor import Tensor
+from .products import helpers_of
 from .scalar import Printer
 
 
@@ -36,7 +37,8 @@ class ConvolutionPrinter:
     def print_matrixstep(self, s: MatrixStep, depth: int) -> None:
         self.helpers.add("convolution")
         if s.what in ("mended_product", "products"):
-            self.helpers.add("products")
+            assert s.node is not None
+            self.helpers |= helpers_of(s.node.dtype.name)
         arguments = [self._part(part) for part in s.parts] + [self._number(n) for n in s.numbers]
         self.line(depth, f"{s.what}({', '.join(arguments)})", s.node)
 

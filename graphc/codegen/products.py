@@ -1,8 +1,8 @@
 """Products of matrices as text: the printer's part, and the functions that kernels call for a part of one.
 
-``dot_...`` computes a part by BLAS. ``mended_...`` stands behind it where the product has a guard (see `ops.guarded`):
-BLAS knows none, so that what came out as nan is summed again. Each has two bodies: NumPy where jit is disabled, and
-LLVM for compiled kernels, of one routine for each dtype in a kernel: numba would compile them for every layout.
+``dot_...`` computes a part by the function of `multiply`. ``mended_...`` stands behind it where the product has a guard
+(see `ops.guarded`): that function knows none, so that what came out as nan is summed again. Each has two bodies: NumPy
+where jit is disabled, and LLVM for compiled kernels: numba would compile them for every layout.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from ..ir.dims import DimLike
 from ..ir.loops import Dot, Kernel
 from ..ir.tensor import Tensor
 from ..ops.guarded import sides
-from ..schedule.chunks import TILE
+from ..schedule.chunks import tile_of
+from .multiply import name_of
 from .scalar import Printer
 
 
@@ -31,13 +32,13 @@ class ProductPrinter:
             self.dot_in_chunk(s, depth)
             return
         if s.part == "tile":
-            tile = "t"
+            side, tile = tile_of(*s.sizes[:2]), "t"
             if s.batched:
-                tiles = f"({_tiles_of(out)})"
+                tiles = f"({_tiles_of(out, side)})"
                 self.line(depth, f"b = t // {tiles}")
                 x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
                 tile = f"t - b * {tiles}"
-            self.print_part(s, "tile", depth, x, y, out, tile)
+            self.print_part(s, "tile", depth, x, y, out, str(side), tile)
             return
         if s.batched:
             batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
@@ -52,7 +53,7 @@ class ProductPrinter:
         """The call of the function for a part of a product, and behind it of that which mends it under a guard."""
         transposed = () if part == "whole" else (str(s.x_transposed), str(s.y_transposed))
         arguments = [x, y, out, *transposed, *numbers]
-        self.helpers.add("products")
+        self.helpers |= helpers_of(s.dtype.name)
         self.line(depth, f"dot_{part}({', '.join(arguments)})", s.node)
         if s.guard:
             arguments += [str(side) for side in sides(s.guard)]
@@ -80,26 +81,30 @@ class ProductPrinter:
             depth += 1
             x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
         if s.part == "batch":
-            self.line(depth, f"for t in range({_tiles_of(s.out)}):")
-            self.print_part(s, "tile", depth + 1, x, y, out, "t")
+            self.print_part(s, "rows", depth, x, y, out, "0", f"{out}.shape[0]")
             return
         self.print_part(s, s.part, depth, x, y, out, "start", "stop")
 
 
-def _tiles_of(out: str) -> str:
+def _tiles_of(out: str, side: int) -> str:
     """How many tiles a matrix of a batch has."""
-    rows, columns = (f"(({out}.shape[{k}] + {TILE - 1}) // {TILE})" for k in (1, 2))
+    rows, columns = (f"(({out}.shape[{k}] + {side - 1}) // {side})" for k in (1, 2))
     return f"{rows} * {columns}"
+
+
+def helpers_of(dtype: str) -> set[str]:
+    """The names of what kernels with a product of a dtype need, see `codegen.prelude`."""
+    return {"products", f"products_{dtype}"}
+
+
+def product_name(dtype: str) -> str:
+    """The text that tells the functions for products what their file of a dtype is called."""
+    name = f'"{name_of(dtype)}"'
+    return f"if not numba.config.DISABLE_JIT:\n    product_names[types.{dtype}] = {name}\n"
 
 
 PRODUCTS = '''\
 if numba.config.DISABLE_JIT:
-
-    def add_up(x, y, out, most):
-        """out = x @ y, some terms at a time."""
-        out[:] = 0
-        for q in range(0, x.shape[1], most):
-            out[:] = x[:, q : q + most] @ y[q : q + most] + out
 
     def sum_again(x, y, out, left, right):
         """Rows of out = x @ y with a nan, again; zeros of the left, the right operand annihilate inf and nan."""
@@ -116,27 +121,26 @@ if numba.config.DISABLE_JIT:
         x, y = x.T if x_transposed else x, y.T if y_transposed else y
         return x[:, start:stop], y[start:stop], out
 
-    def tile_of_product(x, y, out, x_transposed, y_transposed, c):
+    def tile_of_product(x, y, out, x_transposed, y_transposed, side, t):
         x, y = x.T if x_transposed else x, y.T if y_transposed else y
-        i, j = (TILE * k for k in divmod(c, -(-out.shape[1] // TILE)))
-        return x[i : i + TILE], y[:, j : j + TILE], out[i : i + TILE, j : j + TILE]
+        i, j = (side * k for k in divmod(t, -(-out.shape[1] // side)))
+        return x[i : i + side], y[:, j : j + side], out[i : i + side, j : j + side]
 
     def dot_rows(*part):
         """Rows start ... stop - 1 of out = x @ y."""
-        add_up(*rows_of(*part), TILE)
+        dot_whole(*rows_of(*part))
 
     def dot_terms(*part):
         """out = the terms start ... stop - 1 of x @ y."""
-        x, y, out = terms_of(*part)
-        add_up(x, y, out, SMALL // max(min(out.shape[0], TILE) * min(out.shape[1], TILE), 1))
+        dot_whole(*terms_of(*part))
 
     def dot_tile(*part):
-        """Tile c of out = x @ y: some TILE rows and columns."""
-        add_up(*tile_of_product(*part), TILE)
+        """Tile t of out = x @ y: so many rows and columns."""
+        dot_whole(*tile_of_product(*part))
 
     def dot_whole(x, y, out):
         """out = x @ y."""
-        np.dot(x, y, out)
+        out[:] = x @ y
 
     def mended_rows(*part):
         """What is nan in rows start ... stop - 1 of out = x @ y."""
@@ -147,7 +151,7 @@ if numba.config.DISABLE_JIT:
         sum_again(*terms_of(*part[:-2]), *part[-2:])
 
     def mended_tile(*part):
-        """What is nan in tile c of out = x @ y."""
+        """What is nan in tile t of out = x @ y."""
         sum_again(*tile_of_product(*part[:-2]), *part[-2:])
 
     def mended_whole(x, y, out, left, right):
@@ -158,6 +162,7 @@ if numba.config.DISABLE_JIT:
         """What is nan in the first columns of out = x @ y, or x.T @ y."""
         sum_again(x.T if transposed else x, y[:, :columns], out[:, :columns], left, right)
 else:
+    product_names = {}
 
     class Matrix:
         """A matrix in memory, its last axis without gaps: first byte, bytes of a row, whether it is transposed."""
@@ -200,61 +205,13 @@ else:
             offset = builder.add(builder.mul(outer, step), builder.mul(inner, ir.IntType(64)(self.bytes)))
             return builder.bitcast(builder.gep(data, [offset]), self.scalar.as_pointer())
 
-        def least(self, x, y):
-            return self.builder.select(self.builder.icmp_signed("<", x, y), x, y)
-
-        def blocks(self, start, stop, most):
-            """A loop in steps of `most`; its block gives a function that says the first and the number of each."""
-            builder, word = self.builder, ir.IntType(64)
-            count = builder.sdiv(builder.add(builder.sub(stop, start), builder.sub(most, word(1))), most)
-
-            def of(index):
-                first = builder.add(start, builder.mul(index, most))
-                return first, self.least(builder.sub(stop, first), most)
-
-            return cgutils.for_range(builder, count), of
-
-    def add_up(context, module, element):
-        """The routine ``out = x @ y``, or ``+=``, for ranges of rows, columns, terms, in blocks, by the BLAS of SciPy.
-
-        BLAS counts columns first: to it the arrays are their transposes, and it computes out.T = y.T @ x.T.
-        """
-        routine = Routine(context, module, element, "add_up", 9, 1)
-        if not routine.made:
-            return routine.function
-        builder, scalar, byte, word = routine.builder, routine.scalar, ir.IntType(8), ir.IntType(64)
-        x, y, out = routine.matrices
-        first, last, low, high, start, stop, tall, wide, deep, added = routine.rest
-        one = cgutils.alloca_once_value(builder, scalar(1.0))
-        beta = cgutils.alloca_once_value(builder, scalar(0.0))
-        letters = [builder.select(matrix[2], byte(ord("t")), byte(ord("n"))) for matrix in (y, x)]
-        steps = [builder.sdiv(matrix[1], word(routine.bytes)) for matrix in (y, x, out)]
-        pointer = scalar.as_pointer()
-        kinds = [byte, byte, byte, word, word, word, pointer, pointer, word, pointer, word, pointer, pointer, word]
-        gemm = cgutils.get_or_insert_function(module, ir.FunctionType(ir.IntType(32), kinds), "numba_xxgemm")
-        letter = byte(ord("s" if routine.bytes == 4 else "d"))
-        row_loop, rows_of = routine.blocks(first, last, tall)
-        with row_loop as loop:
-            i, rows = rows_of(loop.index)
-            column_loop, columns_of = routine.blocks(low, high, wide)
-            with column_loop as loop:
-                j, columns = columns_of(loop.index)
-                target = routine.at(out, i, j)
-                with builder.if_then(builder.and_(builder.not_(added), builder.icmp_signed(">=", start, stop))):
-                    with cgutils.for_range(builder, rows) as r:
-                        with cgutils.for_range(builder, columns) as c:
-                            place = routine.at(out, builder.add(i, r.index), builder.add(j, c.index))
-                            builder.store(scalar(0.0), place)
-                term_loop, terms_of = routine.blocks(start, stop, deep)
-                with term_loop as loop:
-                    q, terms = terms_of(loop.index)
-                    more = builder.or_(added, builder.icmp_signed(">", q, start))
-                    builder.store(builder.select(more, scalar(1.0), scalar(0.0)), beta)
-                    left, right = routine.at(x, i, q), routine.at(y, q, j)
-                    operands = [one, right, steps[0], left, steps[1], beta, target, steps[2]]
-                    builder.call(gemm, [letter, *letters, columns, rows, terms, *operands])
-        builder.ret_void()
-        return routine.function
+    def add_up(context, builder, element, values):
+        """Call the function ``out = x @ y``, or ``+=``, of another file; all it is given are words."""
+        word = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [word] * 16)
+        function = cgutils.get_or_insert_function(builder.module, kind, product_names[element])
+        words = [builder.ptrtoint(v, word) if v.type.is_pointer else builder.zext(v, word) for v in values]
+        builder.call(function, words)
 
     def sum_again(context, module, element):
         """The routine: rows of out = x @ y with a nan are added up again, under a guard.
@@ -264,11 +221,10 @@ else:
         routine = Routine(context, module, element, "sum_again", 6, 2)
         if not routine.made:
             return routine.function
-        add = add_up(context, module, element)
         builder, scalar, word, flag = routine.builder, routine.scalar, ir.IntType(64), ir.IntType(1)
         x, y, out = routine.matrices
         first, last, low, high, start, stop, left, right = routine.rest
-        zero, block = scalar(0.0), word(TILE)
+        zero = scalar(0.0)
         size = module.declare_intrinsic("llvm.fabs", [scalar])
         found = cgutils.alloca_once_value(builder, flag(0))
 
@@ -333,8 +289,7 @@ else:
                 return builder.or_(of_x, any_of(low, high, lambda j: is_wrong(routine.at(y, q, j))))
 
             def terms(begin, end):
-                ranges = [top, bottom, low, high, begin, end, block, block, block]
-                builder.call(add, [*x, *y, *out, *ranges, flag(1)])
+                add_up(context, builder, element, [*x, *y, *out, top, bottom, low, high, begin, end, flag(1)])
 
             def term(q):
                 with cgutils.for_range(builder, bottom, start=top) as i:
@@ -359,47 +314,41 @@ else:
     def least(builder, x, y):
         return builder.select(builder.icmp_signed("<", x, y), x, y)
 
-    def greatest(builder, x, y):
-        return builder.select(builder.icmp_signed(">", x, y), x, y)
-
-    def fitting(builder, x, y):
-        """How many rows or terms a call of BLAS may have that it does with one thread, beside so many of the others."""
-        size = builder.mul(least(builder, x, WORD(TILE)), least(builder, y, WORD(TILE)))
-        return builder.sdiv(WORD(SMALL), greatest(builder, size, WORD(1)))
-
     def rows(builder, m, n, k, start, stop):
-        return [start, stop, WORD(0), n, WORD(0), k], [fitting(builder, n, k), WORD(TILE), WORD(TILE)]
+        return [start, stop, WORD(0), n, WORD(0), k]
 
     def terms(builder, m, n, k, start, stop):
-        return [WORD(0), m, WORD(0), n, start, stop], [WORD(TILE), WORD(TILE), fitting(builder, m, n)]
+        return [WORD(0), m, WORD(0), n, start, stop]
 
-    def tile(builder, m, n, k, c):
-        across = builder.sdiv(builder.add(n, WORD(TILE - 1)), WORD(TILE))
+    def tile(builder, m, n, k, side, t):
+        across = builder.sdiv(builder.add(n, builder.sub(side, WORD(1))), side)
         found = []
-        for number, most in ((builder.sdiv(c, across), m), (builder.srem(c, across), n)):
-            low = builder.mul(number, WORD(TILE))
-            found += [low, least(builder, builder.add(low, WORD(TILE)), most)]
-        return [*found, WORD(0), k], [WORD(TILE)] * 3
+        for number, most in ((builder.sdiv(t, across), m), (builder.srem(t, across), n)):
+            low = builder.mul(number, side)
+            found += [low, least(builder, builder.add(low, side), most)]
+        return [*found, WORD(0), k]
 
     def whole(builder, m, n, k):
-        return [WORD(0), m, WORD(0), n, WORD(0), k], [m, n, k]
+        return [WORD(0), m, WORD(0), n, WORD(0), k]
 
     def columns(builder, m, n, k, first):
-        return [WORD(0), m, WORD(0), first, WORD(0), k], []
+        return [WORD(0), m, WORD(0), first, WORD(0), k]
 
-    def function_of(part, routine, mends, numbers, flags):
-        """An intrinsic: `routine` on a part of a product, which `part` gives as ranges of rows, columns and terms."""
+    def function_of(part, mends, numbers, flags):
+        """An intrinsic for a part of a product, which `part` gives as ranges of rows, columns and terms."""
 
         def codegen(context, builder, signature, args):
             transposed = [*args[3 : 3 + flags], None, None]
             given = zip(signature.args[:3], args[:3], [*transposed[:2], ir.IntType(1)(0)])
             x, y, out = (Matrix(context, builder, *each) for each in given)
             sizes = [out.rows, out.columns, y.rows, *args[3 + flags : 3 + flags + numbers]]
-            ranges, blocks = part(builder, *sizes)
-            called = [v for matrix in (x, y, out) for v in (matrix.data, matrix.step, matrix.transposed)]
-            last = args[-2:] if mends else [*[greatest(builder, block, WORD(1)) for block in blocks], ir.IntType(1)(0)]
-            function = routine(context, builder.module, signature.args[2].dtype)
-            builder.call(function, [*called, *ranges, *last])
+            values = [v for matrix in (x, y, out) for v in (matrix.data, matrix.step, matrix.transposed)]
+            values += part(builder, *sizes)
+            element = signature.args[2].dtype
+            if mends:
+                builder.call(sum_again(context, builder.module, element), [*values, *args[-2:]])
+            else:
+                add_up(context, builder, element, [*values, ir.IntType(1)(0)])
             return context.get_dummy_value()
 
         kinds = [FLAG] * flags + [NUMBER] * numbers + [FLAG] * (2 if mends else 0)
@@ -408,54 +357,54 @@ else:
     @intrinsic
     def dot_rows(typingctx, x, y, out, x_transposed, y_transposed, start, stop):
         """Rows start ... stop - 1 of out = x @ y."""
-        codegen, kinds = function_of(rows, add_up, False, 2, 2)
+        codegen, kinds = function_of(rows, False, 2, 2)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
     def dot_terms(typingctx, x, y, out, x_transposed, y_transposed, start, stop):
         """out = the terms start ... stop - 1 of x @ y."""
-        codegen, kinds = function_of(terms, add_up, False, 2, 2)
+        codegen, kinds = function_of(terms, False, 2, 2)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
-    def dot_tile(typingctx, x, y, out, x_transposed, y_transposed, c):
-        """Tile c of out = x @ y."""
-        codegen, kinds = function_of(tile, add_up, False, 1, 2)
+    def dot_tile(typingctx, x, y, out, x_transposed, y_transposed, side, t):
+        """Tile t of out = x @ y: so many rows and columns."""
+        codegen, kinds = function_of(tile, False, 2, 2)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
     def dot_whole(typingctx, x, y, out):
         """out = x @ y."""
-        codegen, kinds = function_of(whole, add_up, False, 0, 0)
+        codegen, kinds = function_of(whole, False, 0, 0)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
     def mended_rows(typingctx, x, y, out, x_transposed, y_transposed, start, stop, left, right):
         """What is nan in rows start ... stop - 1 of out = x @ y; zeros of the left, the right operand annihilate."""
-        codegen, kinds = function_of(rows, sum_again, True, 2, 2)
+        codegen, kinds = function_of(rows, True, 2, 2)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
     def mended_terms(typingctx, x, y, out, x_transposed, y_transposed, start, stop, left, right):
         """What is nan in out = the terms start ... stop - 1 of x @ y."""
-        codegen, kinds = function_of(terms, sum_again, True, 2, 2)
+        codegen, kinds = function_of(terms, True, 2, 2)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
-    def mended_tile(typingctx, x, y, out, x_transposed, y_transposed, c, left, right):
-        """What is nan in tile c of out = x @ y."""
-        codegen, kinds = function_of(tile, sum_again, True, 1, 2)
+    def mended_tile(typingctx, x, y, out, x_transposed, y_transposed, side, t, left, right):
+        """What is nan in tile t of out = x @ y."""
+        codegen, kinds = function_of(tile, True, 2, 2)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
     def mended_whole(typingctx, x, y, out, left, right):
         """What is nan in out = x @ y."""
-        codegen, kinds = function_of(whole, sum_again, True, 0, 0)
+        codegen, kinds = function_of(whole, True, 0, 0)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
     def mended_product(typingctx, x, y, out, transposed, columns_, left, right):
         """What is nan in the first columns of out = x @ y, or x.T @ y."""
-        codegen, kinds = function_of(columns, sum_again, True, 1, 1)
+        codegen, kinds = function_of(columns, True, 1, 1)
         return types.void(x, y, out, *kinds), codegen
-'''.replace("TILE", str(TILE)).replace("SMALL", str(TILE**3))
+'''

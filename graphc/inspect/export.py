@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..codegen import multiply
 from ..codegen.cpu import ProgramText
 from ..errors import UnsupportedError, check_folder, message, one_line, user_line
 from ..ir import dims
@@ -49,11 +50,13 @@ def export(
 def export_text(reading: Reading, outputs: Tree, certificate: Certificate | None = None) -> str:
     """The exported file."""
     kernels = reading.text.source.split('"""', 2)[2].strip("\n")  # without its docstring
-    scipy = " and scipy" if re.search(r"\bdef dot_", kernels) else ""
+    dtypes = multiply.named_in(kernels)
+    if dtypes:  # the functions by name behind the header, before kernels that call them
+        kernels = kernels.replace("\n\n\n", f"\n\n\n{multiply.multiply_for(dtypes)}\n\n\n", 1)
     name = one_line(re.sub(r'["\\]', " ", reading.plan.graph.name))
     parts = [
         f'"""{name}, exported by graphc: `step` at the end is called with {_arguments(reading)}.\n\n'
-        f"Needs numpy and numba{scipy}, and nothing else. `step.params` holds the params by name.\n"
+        f"Needs numpy and numba, and nothing else. `step.params` holds the params by name.\n"
         '"""',
         "from __future__ import annotations",
         kernels,

@@ -130,8 +130,8 @@ class If:
 class Dot:
     """``out = x @ y`` for every batch index; operands are transposed where their flag says so.
 
-    part  what of it is computed here. "whole": all. In a loop of `t`: "tile", the t-th square tile of the result,
-          `schedule.chunks.TILE` wide, batch by batch, row of tiles by row. In `Chunks`, what belongs to its rows:
+    part  what of it is computed here. "whole": all. In a loop of `t`: "tile", the t-th square tile of the result, as
+          wide as `schedule.chunks.tile_of` says, batch by batch, row of tiles by row. In `Chunks`, what belongs to its rows:
           "batch", these products of the batch; "rows", these rows of all results; "terms", into out[c], what these
           terms add to all results
     guard the operands whose zeros annihilate inf and nan, see `ops.guarded`

@@ -30,14 +30,23 @@ def _grouped(x: Tensor, letters: str, groups: tuple[str, str, str], transposed_t
     return reshape(moved, shape), swapped
 
 
+def _unmoved(x: Tensor, letters: str) -> tuple[Tensor, str]:
+    """What `x` is with its axes in another order, and the letters of these axes; else `x` itself."""
+    while x.op.name == "permute_dims":
+        of = dict(zip(x.attrs["axes"], letters, strict=True))
+        x, letters = x.inputs[0], "".join(of[axis] for axis in range(len(x.shape)))
+    return x, letters
+
+
 def _to_matrices(node: Tensor) -> Tensor | None:
-    spec = node.attrs["spec"]
-    if spec in MATRIX:
-        return None
-    x, y = node.inputs
-    guard = node.attrs.get("guard", "")
+    (x, y), spec, guard = node.inputs, node.attrs["spec"], node.attrs.get("guard", "")
     operands, out = spec.split("->")
     a, b = operands.split(",")
+    (x, a), (y, b) = _unmoved(x, a), _unmoved(y, b)
+    if f"{a},{b}->{out}" in MATRIX:
+        return contract(x, y, f"{a},{b}->{out}", guard=guard)
+    if spec in MATRIX:
+        return None
     batch = "".join(c for c in out if c in a and c in b)
     summed = "".join(c for c in a if c not in out)
     rows = "".join(c for c in out if c in a and c not in b)

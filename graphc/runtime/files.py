@@ -26,6 +26,8 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from .. import config
+from ..codegen import multiply
+from ..codegen.prelude import multiply_file
 from . import compilers
 
 TEXT, SEAL, VECTORS = "step.py", "seal", "vectors.json"
@@ -292,7 +294,13 @@ def help_with(path: str, folder: str, parent: int) -> None:
 
 @contextlib.contextmanager
 def _module(key: str, source: str, path: Path, folder: Path) -> Iterator[ModuleType]:
-    """A module for the text of `path`, known to Python's tracebacks; numba caches what is run inside in `folder`."""
+    """A module for the text of `path`, known to Python's tracebacks; numba caches what is run inside in `folder`.
+
+    What its kernels call by name is there.
+    """
+    if not config.jit_disabled():
+        for dtype in multiply.named_in(source):
+            load(multiply_file(dtype))
     name = f"graphc_generated_{key}"
     module = ModuleType(name)
     module.__file__ = str(path)

@@ -24,13 +24,12 @@ reads."""
 ALIGNED = 64
 """A chunk of single elements has a multiple of this many: full vectors, and cache lines of its own."""
 
-TILE = 64
-"""Rows and columns of a tile of a matrix product, and how many terms are added at once: a library multiplies so small
-matrices by itself, with one thread, without copying them, and as fast as it can."""
+TILE, LARGE_TILE = 64, 128
+"""Rows and columns of a tile of a matrix product: what it reads stays in a core's cache."""
+LARGE = 1 << 17
+"""Elements of a product, of known size, that is cut into large tiles: they read less, and are enough for some cores."""
 PRODUCT_GRAIN = 1 << 19
 """Multiplications of a product in a chunk, about: some microseconds."""
-TILED = 1 << 18
-"""Elements of the largest known operand or result for which tiles are as fast as one call for the whole product."""
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,22 @@ def cut(
     return Chunking(extent, length, count, most)
 
 
-def tiles(sizes: tuple[DimLike, DimLike, DimLike], batch: DimLike) -> Chunking | None:
-    """How the tiles of a product of these sizes (m, n, k) are cut into chunks; None: it is left to the library.
+def tile_of(m: DimLike, n: DimLike) -> int:
+    """Rows and columns of the tiles of an m x n product."""
+    size = m * n
+    return LARGE_TILE if isinstance(size, int) and size >= LARGE else TILE
+
+
+def tiles(sizes: tuple[DimLike, DimLike, DimLike], batch: DimLike) -> Chunking:
+    """How the tiles of a product of these sizes (m, n, k) are cut into chunks.
 
     >>> tiles((64, 256, 32), 1), tiles((64, 256, 784), 1).count
     (Chunking(extent=4, length=4, count=1, most=1), 4)
     """
     m, n, k = sizes
-    if not any(isinstance(size, int) and size <= TILED for size in (m * n, n * k, m * k)):
-        return None
-    extent = dims.ceildiv(m, TILE) * dims.ceildiv(n, TILE) * batch
-    work = dims.smaller(m, TILE) * dims.smaller(n, TILE) * k
+    side = tile_of(m, n)
+    extent = dims.ceildiv(m, side) * dims.ceildiv(n, side) * batch
+    work = dims.smaller(m, side) * dims.smaller(n, side) * k
     length = dims.ceildiv(PRODUCT_GRAIN, dims.larger(work, 1))
     count = dims.ceildiv(extent, length)
     return Chunking(extent, length, count, count if isinstance(count, int) else MAX_CHUNKS)

@@ -124,7 +124,7 @@ def _roles(unit: Unit, rows: DimLike) -> Iterator[str]:
     """What a chunk of rows may compute of a product, see `Dot.part`."""
     product = product_of(unit.node)
     m, n, k = product.sizes
-    if not product.by_library:
+    if not product.by_tiles:
         return
     if product.batched and unit.node.shape[0] == rows and not product.x.batch and not product.y.batch:
         yield "batch"

@@ -9,11 +9,10 @@ from ..ir.dims import DimLike, Shape
 from ..ir.expr import Expr, call
 from ..ir.lowering import Alias
 from ..ir.tensor import Tensor
-from .chunks import tiles
 from .views import in_memory
 
 SMALL = 4096
-"""Multiplications up to which a product of known size is plain loops: a BLAS call costs more."""
+"""Multiplications up to which a product of known size is plain loops: a call of the function costs more."""
 
 BatchIndex = tuple[DimLike, DimLike | None]
 """(divisor, modulus): the index ``b // divisor % modulus`` on an axis; without modulus ``b // divisor``."""
@@ -50,7 +49,7 @@ class Product:
 
     sizes       m, n, k
     count       how many products: the size of the batch
-    by_library  BLAS computes it, else plain loops do
+    by_tiles    a function for parts of it computes it, see `codegen.multiply`; else plain loops do
     """
 
     sizes: tuple[DimLike, DimLike, DimLike]
@@ -58,7 +57,7 @@ class Product:
     y: Operand
     batched: bool
     count: DimLike
-    by_library: bool
+    by_tiles: bool
 
     def axes_of_rows(self, role: str) -> tuple[int | None, int | None]:
         """Which axis of each factor's memory goes along the rows of a cluster; None: all of it is read for each.
@@ -86,14 +85,14 @@ def product_of(node: Tensor) -> Product:
     m, n = node.shape[-2:]
     k = x.shape[-2] if transposed[0] else x.shape[-1]
     work = m * n * k
-    by_library = node.dtype.kind == "f" and not (isinstance(work, int) and work <= SMALL)
-    tiled = batched and by_library and tiles((m, n, k), node.shape[0]) is not None
-    left_factor, right_factor = _operand(x, transposed[0], tiled), _operand(y, transposed[1], tiled)
-    return Product((m, n, k), left_factor, right_factor, batched, node.shape[0] if batched else 1, by_library)
+    by_tiles = node.dtype.kind == "f" and not (isinstance(work, int) and work <= SMALL)
+    moved = batched and by_tiles
+    left_factor, right_factor = _operand(x, transposed[0], moved), _operand(y, transposed[1], moved)
+    return Product((m, n, k), left_factor, right_factor, batched, node.shape[0] if batched else 1, by_tiles)
 
 
-def _operand(node: Tensor, transposed: bool, tiled: bool) -> Operand:
-    moved = _moved(node, transposed) if tiled else None
+def _operand(node: Tensor, transposed: bool, batched: bool) -> Operand:
+    moved = _moved(node, transposed) if batched else None
     return moved or Operand(in_memory(node), node.shape, transposed)
 
 

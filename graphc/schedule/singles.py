@@ -150,18 +150,18 @@ OWNERS, WARP_OWNERS = 8192, 32
 
 
 def dot(writer: KernelWriter, unit: Unit) -> None:
-    """A product of matrices: BLAS for floats of unknown or large size, loops for the rest."""
+    """A product of matrices: tiles for floats of unknown or large size, loops for the rest."""
     node = unit.node
     x, y = node.inputs
     product = product_of(node)
     x_t, y_t, k = product.x.transposed, product.y.transposed, product.sizes[2]
-    if product.by_library:
-        cut = writer.chunked and not writer.policy.partial
-        parts = tiles(product.sizes, node.shape[0] if product.batched else 1) if cut else None
-        statement = library_call(writer, node, product, writer.memory(node, True).name, "tile" if parts else "whole")
-        if parts is None:
+    if product.by_tiles:
+        tiled = writer.chunked and not writer.policy.partial
+        statement = product_call(writer, node, product, writer.memory(node, True).name, "tile" if tiled else "whole")
+        if not tiled:
             writer.kernel.body.append(statement)
             return
+        parts = tiles(product.sizes, node.shape[0] if product.batched else 1)
         loop = For("t", parts.extent, "tile", [statement], chunked=True)
         writer.kernel.body.append(Chunks("c", parts.count, parts.length, parts.extent, [loop]))
         return
@@ -184,7 +184,7 @@ def dot(writer: KernelWriter, unit: Unit) -> None:
     nest(writer, node.shape, cell)
 
 
-def library_call(writer: KernelWriter, node: Tensor, product: Product, out: str, part: str) -> Dot:
+def product_call(writer: KernelWriter, node: Tensor, product: Product, out: str, part: str) -> Dot:
     """The statement that computes a part of a product into the array `out`, see `Dot`."""
     x, y = (_factor(writer, f) for f in (product.x, product.y))
     transposed = product.x.transposed, product.y.transposed
@@ -201,11 +201,11 @@ def dot_in_chunks(writer: StagesWriter, unit: Unit, role: str, cut: Chunking, bo
     """
     node, product = unit.node, product_of(unit.node)
     if role != "terms":
-        body.append(library_call(writer, node, product, writer.memory(node, True).name, role))
+        body.append(product_call(writer, node, product, writer.memory(node, True).name, role))
         return []
     writer.chunking = cut
     parts = writer.parts(unit, node.dtype, node.shape, "parts")
-    body.append(library_call(writer, node, product, parts.name, role))
+    body.append(product_call(writer, node, product, parts.name, role))
     writer.end_join = Scope([], 0, writer.root)
     writer.join_arrays(unit, "add", parts, lit(0, accumulator_dtype("add", node.dtype)))
     return writer.end_join.body
