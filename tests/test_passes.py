@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,7 @@ I, J = gc.input("i", (4,), "int8"), gc.input("j", (4,), "uint8")
 B = gc.input("b", (4,), "bool")
 C = gc.input("c", ("n", 3), "bool")
 M = gc.input("m", (2, 3))
+SQUARE, BATCH = gc.input("square", (3, 3)), gc.input("batch", (3, 3, 3))
 LEAVES = (X, Y, S, V, ONE, I, J, B, C, M)
 
 
@@ -244,7 +246,8 @@ STAYS: tuple[tuple[Callable[..., Any], Callable[[], Tensor]], ...] = (
     (squeeze, lambda: gc.sum(S, axis=0)),
     (squeeze, lambda: gc.take(V, gc.asarray([0, 1]))),
     (squeeze, lambda: gc.argmax(S, axis=1)),
-    (contractions, lambda: X @ gc.permute_dims(Y, (1, 0))),
+    (contractions, lambda: X @ SQUARE),
+    (contractions, lambda: contract(gc.permute_dims(BATCH, (1, 0, 2)), BATCH, "bmk,bkn->bmn")),
 )
 
 
@@ -314,6 +317,24 @@ MOVES = {
     "mkb,nkb->bmn": 2, "acb,adb->acd": 0, "bca,bda->bcd": 0,
 }  # fmt: skip
 """How many permutations of axes a contraction needs besides the product; others need none."""
+
+
+TRANSPOSED = [
+    ("mk,kn->mn", (1, 0)), ("km,nk->mn", (1, 0)), ("bkm,bnk->bmn", (0, 2, 1)), ("bmk,bnk->bmn", (0, 2, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spec,axes", TRANSPOSED)
+def test_products_with_transposed_matrices(spec: str, axes: tuple[int, ...]) -> None:
+    """A product with a transposed matrix reads that as it stands in memory."""
+    size = dict(zip("bmnk", (2, 3, 4, 5), strict=True))
+    operands = [[letters[axis] for axis in axes] for letters in spec.split("->")[0].split(",")]
+    arrays = [np.arange(math.prod(size[c] for c in k)).reshape([size[c] for c in k]) - 7.0 for k in operands]
+    inputs = [gc.input(f"x{k}", a.shape) for k, a in enumerate(arrays)]
+    graph, _ = contractions(Graph(inputs, [contract(*[gc.permute_dims(x, axes) for x in inputs], spec)]))
+    found = interpret(graph, dict(zip(inputs, arrays, strict=True)), {})[0]
+    np.testing.assert_array_equal(found, np.einsum(spec, *[a.transpose(axes) for a in arrays]))
+    assert [n.op.name for n in graph.nodes if n.inputs] == ["contract"]
 
 
 def test_sizes_of_two_names() -> None:

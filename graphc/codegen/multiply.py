@@ -27,7 +27,7 @@ if not numba.config.DISABLE_JIT:
     """Bytes of a vector."""
     ROWS = 8 if VECTOR == 64 or "x86" not in binding.get_process_triple() else 4
     """Rows at a time: with two vectors of columns, their sums take half of the registers."""
-    WORD, FLAG = ir.IntType(64), ir.IntType(1)
+    WORD, BIT = ir.IntType(64), ir.IntType(1)
 
     class Multiplier:
         """Writes the function ``out = x @ y``, or ``+=``, of one dtype into a module."""
@@ -40,13 +40,13 @@ if not numba.config.DISABLE_JIT:
             self.vector = ir.VectorType(self.scalar, self.lanes)
             self.none = ir.Constant(self.vector, ir.Undefined)
             self.zero = ir.Constant(self.vector, [self.scalar(0.0)] * self.lanes)
-            self.masks = ir.VectorType(FLAG, self.lanes)
+            self.masks = ir.VectorType(BIT, self.lanes)
             place, kind = self.vector.as_pointer(), f"v{self.lanes}f{dtype.bitwidth}"
             self.fused = self.known(f"llvm.fmuladd.{kind}", self.vector, [self.vector] * 3)
             self.functions = {}
-            number = ir.IntType(32)
-            self.load = self.known(f"llvm.masked.load.{kind}.p0", self.vector, [place, number, self.masks, self.vector])
-            self.store = self.known(f"llvm.masked.store.{kind}.p0", ir.VoidType(), [self.vector, place, number, self.masks])
+            rest = [place, ir.IntType(32), self.masks]
+            self.load = self.known(f"llvm.masked.load.{kind}.p0", self.vector, [*rest, self.vector])
+            self.store = self.known(f"llvm.masked.store.{kind}.p0", ir.VoidType(), [self.vector, *rest])
 
         def known(self, name, result, kinds):
             return cgutils.get_or_insert_function(self.module, ir.FunctionType(result, kinds), name)
@@ -136,7 +136,7 @@ if not numba.config.DISABLE_JIT:
                     self.call(*other)
 
         def loop(self, terms, totals, body):
-            """A loop over terms, at least one, that keeps vectors in registers: they begin as 0; `body` gives the next."""
+            """A loop over terms, at least one, of vectors in registers that begin as 0; `body` gives the next."""
             builder, function = self.builder, self.builder.function
             start, head, done = builder.block, function.append_basic_block(), function.append_basic_block()
             builder.branch(head)
@@ -208,14 +208,15 @@ if not numba.config.DISABLE_JIT:
                 return [builder.call(self.fused, [part, column_, t]) for part, t in zip(parts, totals)]
 
             count = builder.sdiv(self.plus(terms, self.lanes - 1), WORD(self.lanes))
-            for k, total in enumerate(self.loop(count, rows, body)):
+            totals = self.folded(self.loop(count, rows, body))
+            for k in range(rows):
                 with builder.if_then(builder.icmp_signed("<", WORD(k), height)):
                     goal = self.at(out, self.times(WORD(k), out_step))
-                    total = self.folded(total)
+                    total = builder.extract_element(totals, ir.IntType(32)(k))
                     builder.store(builder.select(more, builder.fadd(builder.load(goal), total), total), goal)
 
         def packed(self, y, step, terms, columns, panel, vectors, turned):
-            """Pack some vectors of columns of y; or of rows of x, where it is transposed. The last fills up the rest."""
+            """Pack some vectors of columns of y, or of rows of a transposed x; the last column fills up the rest."""
             wide = vectors * self.lanes
             if turned:
                 last = self.plus(columns, -1)
@@ -233,16 +234,20 @@ if not numba.config.DISABLE_JIT:
                         row = self.read(y, self.plus(self.times(q.index, step), v * self.lanes), mask)
                         self.write(row, panel, self.plus(self.times(q.index, wide), v * self.lanes))
 
-        def folded(self, vector):
-            """The sum of a vector: its upper half with its lower one, until one is left."""
-            while vector.type.count > 1:
-                half = vector.type.count // 2
-                low, high = (self.shuffled(vector, vector, [*range(start, start + half)]) for start in (0, half))
-                vector = self.builder.fadd(low, high)
-            return self.builder.extract_element(vector, ir.IntType(32)(0))
+        def folded(self, vectors):
+            """The vector of the sums of some vectors: of each, its upper half with its lower one, until one is left."""
+            part = self.lanes  # of a vector, that belongs to one sum
+            while len(vectors) > 1 or part > 1:
+                count = len(vectors) * self.lanes if len(vectors) > 1 else vectors[0].type.count
+                pairs = list(zip(vectors[::2], vectors[1::2])) or [(vectors[0], vectors[0])]
+                both = range(0, min(count, 2 * self.lanes), part)
+                low, high = ([k + start + j for k in both for j in range(part // 2)] for start in (0, part // 2))
+                vectors = [self.builder.fadd(*(self.shuffled(*pair, order) for order in (low, high))) for pair in pairs]
+                part //= 2
+            return vectors[0]
 
         def transposed(self, rows):
-            """As many vectors as each has elements, transposed: upper and lower half are interleaved, again and again."""
+            """As many vectors as each has elements, transposed: lower and upper half are interleaved, and again."""
             half, lanes = len(rows) // 2, range(self.lanes)
             low, high = ([(k + start) // 2 + self.lanes * (k % 2) for k in lanes] for start in (0, self.lanes))
             times = half
@@ -258,11 +263,11 @@ if not numba.config.DISABLE_JIT:
             """All of it; x, y, out are (first byte, bytes of a row, whether it is transposed)."""
             builder = self.builder
             x, y, out = (
-                (builder.inttoptr(d, self.pointer), builder.sdiv(s, WORD(self.size)), builder.trunc(t, FLAG))
+                (builder.inttoptr(d, self.pointer), builder.sdiv(s, WORD(self.size)), builder.trunc(t, BIT))
                 for d, s, t in (x, y, out)
             )
             first, last, low, high, start, stop = ranges
-            added = builder.trunc(added, FLAG)
+            added = builder.trunc(added, BIT)
             with builder.if_then(builder.and_(builder.not_(added), builder.icmp_signed(">=", start, stop))):
                 with cgutils.for_range(builder, last, start=first) as r:
                     with cgutils.for_range(builder, high, start=low) as c:
@@ -296,7 +301,7 @@ if not numba.config.DISABLE_JIT:
 
             rows  the terms of the matrix stand side by side
             """
-            builder = self.builder
+            builder, few = self.builder, min(4, self.lanes)
             with self.blocks(WORD(0), terms, added, LONG) as (q, terms, more):
                 apart = builder.icmp_signed("!=", stride, WORD(1))
                 with builder.if_then(apart), cgutils.for_range(builder, terms) as t:
@@ -304,10 +309,11 @@ if not numba.config.DISABLE_JIT:
                     builder.store(value, self.at(panel, t.index))
                 beside = builder.select(apart, panel, self.at(vector, q))
                 with builder.if_else(rows) as (yes, no):
-                    with yes, self.steps(WORD(0), count, 4) as (i, _):
-                        x, goal = self.at(matrix, self.plus(self.times(i, step), q)), self.at(out, self.times(i, out_step))
-                        args = [x, step, beside, goal, out_step, terms, self.least(builder.sub(count, i), 4), more]
-                        self.call(self.inner, (4,), args)
+                    with yes, self.steps(WORD(0), count, few) as (i, _):
+                        x = self.at(matrix, self.plus(self.times(i, step), q))
+                        goal = self.at(out, self.times(i, out_step))
+                        args = [x, step, beside, goal, out_step, terms, self.least(builder.sub(count, i), few), more]
+                        self.call(self.inner, (few,), args)
                     with no, self.steps(WORD(0), count, 8 * self.lanes) as (j, _):
                         some = self.least(builder.sub(count, j), 8 * self.lanes)
                         y, goal = self.at(matrix, self.plus(self.times(q, step), j)), self.at(out, j)
@@ -319,8 +325,8 @@ if not numba.config.DISABLE_JIT:
                         with builder.if_else(builder.icmp_signed("==", some, WORD(8 * self.lanes))) as (full, part):
                             with full:
                                 self.call(self.sums, (1, 8, False, False), args(WORD(0), some))
-                            with part, self.steps(WORD(0), some, self.lanes) as (c, _):
-                                self.call(self.sums, (1, 1, False, True), args(c, builder.sub(some, c)))
+                            with part, self.steps(WORD(0), some, 4 * self.lanes) as (c, _):
+                                self.call(self.sums, (1, 4, False, True), args(c, builder.sub(some, c)))
 
         def by_matrix(self, x, y, out, ranges, added, panel):
             """Two matrices. Rows of x that stand side by side are packed first, some at a time."""
@@ -328,27 +334,40 @@ if not numba.config.DISABLE_JIT:
             first, last, low, high, start, stop = ranges
             group, few = max(ROWS, self.lanes), 8 * max(ROWS, self.lanes)
             some = self.memory(few * DEPTH)
-            tall = builder.select(x[2], WORD(few), builder.sub(last, first))
+            few_rows = builder.icmp_signed("<=", builder.sub(last, first), WORD(2 * ROWS))
+            few_rows = builder.and_(few_rows, builder.not_(y[2]))
+            uneven = builder.icmp_signed("!=", builder.and_(builder.sub(last, first), WORD(ROWS - 1)), WORD(0))
+            many = builder.icmp_signed(">", builder.sub(high, low), WORD(64))
+            copies = builder.and_(x[2], builder.or_(many, uneven))
+            tall = builder.select(copies, WORD(few), builder.sub(last, first))
 
             def columns_of(j, q, width, terms, top, bottom, more, vectors):
+                wide = WORD(vectors * self.lanes)
                 block = [self.place(y, q, j), y[1], terms, width, panel]
-                self.either(y[2], (self.packed, (vectors, True), block), (self.packed, (vectors, False), block))
+                direct = builder.and_(few_rows, builder.icmp_signed("==", width, wide))
+                with builder.if_then(builder.not_(direct)):
+                    self.either(y[2], (self.packed, (vectors, True), block), (self.packed, (vectors, False), block))
+                columns = builder.select(direct, block[0], panel)
+                columns_step = builder.select(direct, y[1], wide)
                 with self.steps(top, bottom, ROWS) as (i, _):
                     height = self.least(builder.sub(bottom, i), ROWS)
-                    wide = WORD(vectors * self.lanes)
-                    rest = [panel, wide, self.place(out, i, j), out[1], terms, height, width, more]
+                    rest = [columns, columns_step, self.place(out, i, j), out[1], terms, height, width, more]
                     place = builder.sub(i, top)
                     inside = builder.and_(place, WORD(group - 1))
                     copied = self.at(some, self.plus(self.times(builder.sub(place, inside), DEPTH), inside))
-                    turned = self.sums, (ROWS, vectors, True, False), [copied, WORD(group), *rest]
-                    self.either(x[2], turned, (self.sums, (ROWS, vectors, False, False), [self.place(x, i, q), x[1], *rest]))
+                    left = builder.select(copies, copied, self.place(x, i, q))
+                    left_step = builder.select(copies, WORD(group), x[1])
+                    turned = self.sums, (ROWS, vectors, True, False), [left, left_step, *rest]
+                    plain = self.sums, (ROWS, vectors, False, False), [self.place(x, i, q), x[1], *rest]
+                    self.either(x[2], turned, plain)
 
             with self.steps(first, last, tall) as (top, _), self.blocks(start, stop, added, DEPTH) as (q, terms, more):
                 bottom = self.least(self.plus(top, tall), last)
-                with builder.if_then(x[2]), self.steps(top, bottom, group) as (i, _):
+                with builder.if_then(copies), self.steps(top, bottom, group) as (i, _):
                     height = self.least(builder.sub(bottom, i), group)
                     goal = self.at(some, self.times(builder.sub(i, top), DEPTH))
-                    self.call(self.packed, (group // self.lanes, False), [self.place(x, i, q), x[1], terms, height, goal])
+                    block = [self.place(x, i, q), x[1], terms, height, goal]
+                    self.call(self.packed, (group // self.lanes, False), block)
                 with self.steps(low, high, 2 * self.lanes) as (j, _):
                     width = self.least(builder.sub(high, j), 2 * self.lanes)
                     with builder.if_else(builder.icmp_signed(">", width, WORD(self.lanes))) as (two, one):

@@ -32,13 +32,13 @@ class ProductPrinter:
             self.dot_in_chunk(s, depth)
             return
         if s.part == "tile":
-            side, tile = tile_of(*s.sizes[:2]), "t"
+            sides, tile = tile_of(*s.sizes[:2]), "t"
             if s.batched:
-                tiles = f"({_tiles_of(out, side)})"
+                tiles = f"({_tiles_of(out, sides)})"
                 self.line(depth, f"b = t // {tiles}")
                 x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
                 tile = f"t - b * {tiles}"
-            self.print_part(s, "tile", depth, x, y, out, str(side), tile)
+            self.print_part(s, "tile", depth, x, y, out, *map(str, sides), tile)
             return
         if s.batched:
             batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
@@ -86,9 +86,9 @@ class ProductPrinter:
         self.print_part(s, s.part, depth, x, y, out, "start", "stop")
 
 
-def _tiles_of(out: str, side: int) -> str:
+def _tiles_of(out: str, sides: tuple[int, int]) -> str:
     """How many tiles a matrix of a batch has."""
-    rows, columns = (f"(({out}.shape[{k}] + {side - 1}) // {side})" for k in (1, 2))
+    rows, columns = (f"(({out}.shape[{k}] + {side - 1}) // {side})" for k, side in enumerate(sides, 1))
     return f"{rows} * {columns}"
 
 
@@ -121,10 +121,11 @@ if numba.config.DISABLE_JIT:
         x, y = x.T if x_transposed else x, y.T if y_transposed else y
         return x[:, start:stop], y[start:stop], out
 
-    def tile_of_product(x, y, out, x_transposed, y_transposed, side, t):
+    def tile_of_product(x, y, out, x_transposed, y_transposed, height, width, t):
         x, y = x.T if x_transposed else x, y.T if y_transposed else y
-        i, j = (side * k for k in divmod(t, -(-out.shape[1] // side)))
-        return x[i : i + side], y[:, j : j + side], out[i : i + side, j : j + side]
+        row, column = divmod(t, -(-out.shape[1] // width))
+        i, j = row * height, column * width
+        return x[i : i + height], y[:, j : j + width], out[i : i + height, j : j + width]
 
     def dot_rows(*part):
         """Rows start ... stop - 1 of out = x @ y."""
@@ -320,10 +321,10 @@ else:
     def terms(builder, m, n, k, start, stop):
         return [WORD(0), m, WORD(0), n, start, stop]
 
-    def tile(builder, m, n, k, side, t):
-        across = builder.sdiv(builder.add(n, builder.sub(side, WORD(1))), side)
+    def tile(builder, m, n, k, height, width, t):
+        across = builder.sdiv(builder.add(n, builder.sub(width, WORD(1))), width)
         found = []
-        for number, most in ((builder.sdiv(t, across), m), (builder.srem(t, across), n)):
+        for number, side, most in ((builder.sdiv(t, across), height, m), (builder.srem(t, across), width, n)):
             low = builder.mul(number, side)
             found += [low, least(builder, builder.add(low, side), most)]
         return [*found, WORD(0), k]
@@ -367,9 +368,9 @@ else:
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
-    def dot_tile(typingctx, x, y, out, x_transposed, y_transposed, side, t):
+    def dot_tile(typingctx, x, y, out, x_transposed, y_transposed, height, width, t):
         """Tile t of out = x @ y: so many rows and columns."""
-        codegen, kinds = function_of(tile, False, 2, 2)
+        codegen, kinds = function_of(tile, False, 3, 2)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
@@ -391,9 +392,9 @@ else:
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic
-    def mended_tile(typingctx, x, y, out, x_transposed, y_transposed, side, t, left, right):
+    def mended_tile(typingctx, x, y, out, x_transposed, y_transposed, height, width, t, left, right):
         """What is nan in tile t of out = x @ y."""
-        codegen, kinds = function_of(tile, True, 2, 2)
+        codegen, kinds = function_of(tile, True, 3, 2)
         return types.void(x, y, out, *kinds), codegen
 
     @intrinsic

@@ -130,10 +130,10 @@ class If:
 class Dot:
     """``out = x @ y`` for every batch index; operands are transposed where their flag says so.
 
-    part  what of it is computed here. "whole": all. In a loop of `t`: "tile", the t-th square tile of the result, as
-          wide as `schedule.chunks.tile_of` says, batch by batch, row of tiles by row. In `Chunks`, what belongs to its rows:
-          "batch", these products of the batch; "rows", these rows of all results; "terms", into out[c], what these
-          terms add to all results
+    part  what of it is computed here. "whole": all. In a loop of `t`: "tile", the t-th tile of the result, as
+          large as `schedule.chunks.tile_of` says, batch by batch, row of tiles by row. In `Chunks`, what belongs to
+          its rows: "batch", these products of the batch; "rows", these rows of all results; "terms", into out[c],
+          what these terms add to all results
     guard the operands whose zeros annihilate inf and nan, see `ops.guarded`
     x_batch, y_batch   where the batch's axis is not the first: on each axis that is no row or column, (divisor,
           modulus) of the batch's index b, which is there ``b // divisor % modulus``

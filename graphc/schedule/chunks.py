@@ -24,10 +24,10 @@ reads."""
 ALIGNED = 64
 """A chunk of single elements has a multiple of this many: full vectors, and cache lines of its own."""
 
-TILE, LARGE_TILE = 64, 128
+TILE, LARGE_TILE = (64, 64), (128, 256)
 """Rows and columns of a tile of a matrix product: what it reads stays in a core's cache."""
-LARGE = 1 << 17
-"""Elements of a product, of known size, that is cut into large tiles: they read less, and are enough for some cores."""
+LARGE = 1 << 18
+"""Elements of a product, of known size, that is cut into large tiles: they read less, and there are enough of them."""
 PRODUCT_GRAIN = 1 << 19
 """Multiplications of a product in a chunk, about: some microseconds."""
 
@@ -83,7 +83,7 @@ def cut(
     return Chunking(extent, length, count, most)
 
 
-def tile_of(m: DimLike, n: DimLike) -> int:
+def tile_of(m: DimLike, n: DimLike) -> tuple[int, int]:
     """Rows and columns of the tiles of an m x n product."""
     size = m * n
     return LARGE_TILE if isinstance(size, int) and size >= LARGE else TILE
@@ -96,9 +96,9 @@ def tiles(sizes: tuple[DimLike, DimLike, DimLike], batch: DimLike) -> Chunking:
     (Chunking(extent=4, length=4, count=1, most=1), 4)
     """
     m, n, k = sizes
-    side = tile_of(m, n)
-    extent = dims.ceildiv(m, side) * dims.ceildiv(n, side) * batch
-    work = dims.smaller(m, side) * dims.smaller(n, side) * k
+    rows, columns = tile_of(m, n)
+    extent = dims.ceildiv(m, rows) * dims.ceildiv(n, columns) * batch
+    work = dims.smaller(m, rows) * dims.smaller(n, columns) * k
     length = dims.ceildiv(PRODUCT_GRAIN, dims.larger(work, 1))
     count = dims.ceildiv(extent, length)
     return Chunking(extent, length, count, count if isinstance(count, int) else MAX_CHUNKS)
