@@ -191,6 +191,8 @@ def _grown(items: list[Group], k: int, rows: DimLike) -> list[Group] | None:
     chunking = grown.chunking()
     if len(grown.members) == 1 or chunking is None:
         return None
+    if all(unit.kind == "dot" for group in grown.members for unit in group.units):
+        return None  # the tiles of each are larger than what a chunk has of it
     first = items[k]
     merged = Group(first.number, first.level, [u for g in grown.members for u in g.units], (rows,), 1)
     merged.members, merged.chunking, merged.roles = grown.members, chunking, grown.roles
