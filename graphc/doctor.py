@@ -77,7 +77,7 @@ def _processor() -> Iterator[Finding]:
     yield Finding("threads", found, "" if layer or config.cores() == 1 else "pip install tbb")
     configured: Any = show_config(mode="dicts")
     blas = configured["Build Dependencies"]["blas"]
-    yield Finding("BLAS", f"{blas['name']} {blas['version']}, by SciPy")
+    yield Finding("BLAS", f"{blas['name']} {blas['version']}, by SciPy; compiled steps multiply by themselves")
     features = binding.get_host_cpu_features()
     widths = {"avx512f": 512, "avx2": 256, "neon": 128}
     bits = next((bits for name, bits in widths.items() if features.get(name)), 128)

@@ -314,7 +314,7 @@ class Step:
         return dump(self._reading, self.passes, folder, self.memory.sizes)
 
     def export(self, path: str | os.PathLike[str]) -> Path:
-        """Write one Python file that needs only numpy and numba (and scipy where it multiplies matrices).
+        """Write one Python file that needs only numpy and numba.
 
         ``from file import step`` is then this step, with the present values of its params as ``step.params``; on the
         same kind of machine it gives the same bits. An index out of range is an `IndexError` there; if the step was

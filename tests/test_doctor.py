@@ -19,7 +19,7 @@ def found() -> dict[str, doctor.Finding]:
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["doctor"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert lines["numpy"] == np.__version__ and lines["BLAS"].endswith("by SciPy")
+    assert lines["numpy"] == np.__version__ and "by SciPy" in lines["BLAS"]
 
 
 def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
