@@ -8,8 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from graphc.codegen import multiply
-from graphc.codegen.prelude import multiply_file
+from graphc.codegen.prelude import routine_file
 from graphc.runtime import files
 
 WIDTHS = [16, 32, 64]
@@ -19,10 +18,12 @@ WIDTHS = [16, 32, 64]
 def function(request: pytest.FixtureRequest) -> tuple[Callable[..., None], np.dtype]:
     """The compiled function for vectors of so many bytes, and its dtype; wider ones than the machine's are split."""
     width, dtype = request.param
-    text = multiply_file(dtype)
+    text = routine_file(("multiply", dtype))
     lines = [line for line in text.splitlines() if line.strip().startswith("VECTOR = ")]
     assert len(lines) == 1
-    text = text.replace(lines[0], f"    VECTOR = {width}").replace(multiply.NAMES, f"{multiply.NAMES}_{width}")
+    text = text.replace(lines[0], f"    VECTOR = {width}").replace(
+        "{function.__name__}", f"{{function.__name__}}_{width}"
+    )
     return getattr(files.load(text), f"multiply_{dtype}").ctypes, np.dtype(dtype)
 
 

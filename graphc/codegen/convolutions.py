@@ -38,7 +38,7 @@ class ConvolutionPrinter:
         self.helpers.add("convolution")
         if s.what in ("mended_product", "products"):
             assert s.node is not None
-            self.helpers |= helpers_of(s.node.dtype.name)
+            self.helpers |= helpers_of(s.node.dtype.name, "multiply", "mend")
         arguments = [self._part(part) for part in s.parts] + [self._number(n) for n in s.numbers]
         self.line(depth, f"{s.what}({', '.join(arguments)})", s.node)
 

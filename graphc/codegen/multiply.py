@@ -10,17 +10,12 @@ part of the product that is asked for, or on the number of threads.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
-
 DEPTH, LONG = 128, 1024
 """Terms of a block: what is packed of it fills half of a first cache at most. Those of a vector are alone there."""
 
 MULTIPLY = '''\
 if not numba.config.DISABLE_JIT:
     import contextlib
-
-    from llvmlite import binding
 
     features = binding.get_host_cpu_features()
     VECTOR = 64 if features.get("avx512f") else 32 if features.get("avx") else 16
@@ -390,41 +385,16 @@ if not numba.config.DISABLE_JIT:
             return types.void(x, y, out, ranges, added), codegen
 
         return multiply
-
-    def multiplying(function):
-        """A C function that kernels know by its name in NAMES; its machine code is never freed."""
-        made = numba.cfunc(types.void(*[types.int64] * 16), cache=True)(function)
-        name = "NAMES_" + function.__name__.rpartition("_")[2]
-        if not binding.address_of_symbol(name):
-            binding.add_symbol(name, made.address)
-        return made
 '''
 
-_OF_DTYPE = '''\
+MULTIPLY = MULTIPLY.replace("DEPTH", str(DEPTH)).replace("LONG", str(LONG))
+
+MULTIPLY_OF_DTYPE = '''\
 if not numba.config.DISABLE_JIT:
-    multiply_for_{dtype} = multiply_of(types.{dtype})
+    multiply_for_DTYPE = multiply_of(types.DTYPE)
 
-    @multiplying
-    def multiply_{dtype}(x, dx, tx, y, dy, ty, out, d, t, first, last, low, high, start, stop, added):
+    @routine
+    def multiply_DTYPE(x, dx, tx, y, dy, ty, out, d, t, first, last, low, high, start, stop, added):
         """out = x @ y, or out += x @ y, for ranges of rows, columns and terms; dx, dy, d are bytes of a row."""
-        multiply_for_{dtype}((x, dx, tx), (y, dy, ty), (out, d, t), (first, last, low, high, start, stop), added)
+        multiply_for_DTYPE((x, dx, tx), (y, dy, ty), (out, d, t), (first, last, low, high, start, stop), added)
 '''
-
-NAMES = "graphc_multiply_" + hashlib.blake2b((MULTIPLY + _OF_DTYPE).encode(), digest_size=8).hexdigest()
-"""What the machine code of kernels calls the functions, with a dtype behind; for another text it is another name."""
-
-
-def name_of(dtype: str) -> str:
-    """What the machine code of kernels calls the function for a dtype."""
-    return f"{NAMES}_{dtype}"
-
-
-def multiply_for(dtypes: Iterable[str]) -> str:
-    """The text of the functions for these dtypes."""
-    text = MULTIPLY.replace("DEPTH", str(DEPTH)).replace("LONG", str(LONG)).replace("NAMES", NAMES)
-    return "\n\n".join([text, *[_OF_DTYPE.format(dtype=dtype) for dtype in dtypes]])
-
-
-def named_in(source: str) -> list[str]:
-    """The dtypes whose functions the kernels of a file call."""
-    return [dtype for dtype in ("float32", "float64") if name_of(dtype) in source]

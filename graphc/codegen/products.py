@@ -1,8 +1,8 @@
 """Products of matrices as text: the printer's part, and the functions that kernels call for a part of one.
 
 ``dot_...`` computes a part by the function of `multiply`. ``mended_...`` stands behind it where the product has a guard
-(see `ops.guarded`): that function knows none, so that what came out as nan is summed again. Each has two bodies: NumPy
-where jit is disabled, and LLVM for compiled kernels: numba would compile them for every layout.
+(see `ops.guarded`): that function knows none, so that what came out as nan is summed again, by the function of `mend`.
+Each has two bodies: NumPy where jit is disabled, and a call of these functions, which are compiled once for all files.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from ..ir.loops import Dot, Kernel
 from ..ir.tensor import Tensor
 from ..ops.guarded import sides
 from ..schedule.chunks import tile_of
-from .multiply import name_of
 from .scalar import Printer
 
 
@@ -53,10 +52,11 @@ class ProductPrinter:
         """The call of the function for a part of a product, and behind it of that which mends it under a guard."""
         transposed = () if part == "whole" else (str(s.x_transposed), str(s.y_transposed))
         arguments = [x, y, out, *transposed, *numbers]
-        self.helpers |= helpers_of(s.dtype.name)
+        self.helpers |= helpers_of(s.dtype.name, "multiply")
         self.line(depth, f"dot_{part}({', '.join(arguments)})", s.node)
         if s.guard:
             arguments += [str(side) for side in sides(s.guard)]
+            self.helpers |= helpers_of(s.dtype.name, "mend")
             self.line(depth, f"mended_{part}({', '.join(arguments)})", s.node)
 
     def of_batch(self, array: str, batch: tuple[tuple[DimLike, DimLike | None] | None, ...]) -> str:
@@ -92,15 +92,9 @@ def _tiles_of(out: str, sides: tuple[int, int]) -> str:
     return f"{rows} * {columns}"
 
 
-def helpers_of(dtype: str) -> set[str]:
-    """The names of what kernels with a product of a dtype need, see `codegen.prelude`."""
-    return {"products", f"products_{dtype}"}
-
-
-def product_name(dtype: str) -> str:
-    """The text that tells the functions for products what their file of a dtype is called."""
-    name = f'"{name_of(dtype)}"'
-    return f"if not numba.config.DISABLE_JIT:\n    product_names[types.{dtype}] = {name}\n"
+def helpers_of(dtype: str, *functions: str) -> set[str]:
+    """The names of what kernels with products of a dtype need that call these functions, see `codegen.prelude`."""
+    return {"a routine", "products", *[f"products_{function}_{dtype}" for function in functions]}
 
 
 PRODUCTS = '''\
@@ -163,8 +157,6 @@ if numba.config.DISABLE_JIT:
         """What is nan in the first columns of out = x @ y, or x.T @ y."""
         sum_again(x.T if transposed else x, y[:, :columns], out[:, :columns], left, right)
 else:
-    product_names = {}
-
     class Matrix:
         """A matrix in memory, its last axis without gaps: first byte, bytes of a row, whether it is transposed."""
 
@@ -179,136 +171,6 @@ else:
                 strides = strides[::-1] if type_.layout == "F" else strides
             self.transposed, self.step = transposed, strides[0]
             self.rows, self.columns = (builder.select(transposed, *pair) for pair in (sizes[::-1], sizes))
-
-    class Routine:
-        """A function of a module on three matrices of one dtype: its name, and its body once."""
-
-        def __init__(self, context, module, element, name, numbers, flags):
-            word, byte, flag = ir.IntType(64), ir.IntType(8).as_pointer(), ir.IntType(1)
-            self.scalar, self.bytes = context.get_data_type(element), 4 if element == types.float32 else 8
-            name = f"{name}_f{8 * self.bytes}"
-            self.made = name not in module.globals
-            if self.made:
-                matrix = [byte, word, flag]
-                kind = ir.FunctionType(ir.VoidType(), [*matrix * 3, *[word] * numbers, *[flag] * flags])
-                function = ir.Function(module, kind, name)
-                function.linkage = "internal"
-                function.attributes.add("noinline")
-                self.builder = ir.IRBuilder(function.append_basic_block())
-            self.function = module.globals[name]
-            self.matrices, self.rest = [self.function.args[k : k + 3] for k in (0, 3, 6)], self.function.args[9:]
-
-        def at(self, matrix, row, column):
-            """A pointer to an element."""
-            data, step, transposed = matrix
-            builder = self.builder
-            outer, inner = builder.select(transposed, column, row), builder.select(transposed, row, column)
-            offset = builder.add(builder.mul(outer, step), builder.mul(inner, ir.IntType(64)(self.bytes)))
-            return builder.bitcast(builder.gep(data, [offset]), self.scalar.as_pointer())
-
-    def add_up(context, builder, element, values):
-        """Call the function ``out = x @ y``, or ``+=``, of another file; all it is given are words."""
-        word = ir.IntType(64)
-        kind = ir.FunctionType(ir.VoidType(), [word] * 16)
-        function = cgutils.get_or_insert_function(builder.module, kind, product_names[element])
-        words = [builder.ptrtoint(v, word) if v.type.is_pointer else builder.zext(v, word) for v in values]
-        builder.call(function, words)
-
-    def sum_again(context, module, element):
-        """The routine: rows of out = x @ y with a nan are added up again, under a guard.
-
-        Terms that are finite by BLAS, the others one after another.
-        """
-        routine = Routine(context, module, element, "sum_again", 6, 2)
-        if not routine.made:
-            return routine.function
-        builder, scalar, word, flag = routine.builder, routine.scalar, ir.IntType(64), ir.IntType(1)
-        x, y, out = routine.matrices
-        first, last, low, high, start, stop, left, right = routine.rest
-        zero = scalar(0.0)
-        size = module.declare_intrinsic("llvm.fabs", [scalar])
-        found = cgutils.alloca_once_value(builder, flag(0))
-
-        def any_of(start, stop, test):
-            builder.store(flag(0), found)
-            with cgutils.for_range(builder, stop, start=start) as loop:
-                builder.store(builder.or_(builder.load(found), test(loop.index)), found)
-            return builder.load(found)
-
-        def is_nan(value):
-            return builder.fcmp_unordered("uno", value, value)
-
-        def is_wrong(pointer):
-            return builder.fcmp_unordered("uge", builder.call(size, [builder.load(pointer)]), scalar(math.inf))
-
-        def runs(start, stop, ends, run, one=None):
-            """`run` on each range of numbers for which `ends` does not hold, and `one` on the others, in order."""
-            slot = cgutils.alloca_once_value(builder, start)
-            builder.store(start, slot)
-            test = cgutils.alloca_once_value(builder, flag(1))
-            with cgutils.for_range(builder, builder.add(stop, word(1)), start=start) as loop:
-                builder.store(flag(1), test)
-                inside = builder.icmp_signed("<", loop.index, stop)
-                with builder.if_then(inside):
-                    builder.store(ends(loop.index), test)
-                with builder.if_then(builder.load(test)):
-                    with builder.if_then(builder.icmp_signed("<", builder.load(slot), loop.index)):
-                        run(builder.load(slot), loop.index)
-                    builder.store(builder.add(loop.index, word(1)), slot)
-                    if one is not None:
-                        with builder.if_then(inside):
-                            one(loop.index)
-
-        ready = cgutils.alloca_once_value(builder, flag(1))
-
-        def is_ready(i):
-            """Whether a row has no nan but where the sum is one: an element whose zeros annihilate is nan itself."""
-            wrong = any_of(low, high, lambda j: is_nan(builder.load(routine.at(out, i, j))))
-            builder.store(flag(1), ready)
-            with builder.if_then(wrong, likely=False):
-                with cgutils.for_range(builder, high, start=low) as columns:
-                    with builder.if_then(is_nan(builder.load(routine.at(out, i, columns.index)))):
-                        builder.store(flag(0), ready)
-                        with cgutils.for_range(builder, stop, start=start) as terms:
-                            u = builder.and_(is_nan(builder.load(routine.at(x, i, terms.index))), builder.not_(right))
-                            v = builder.load(routine.at(y, terms.index, columns.index))
-                            both = builder.or_(u, builder.and_(is_nan(v), builder.not_(left)))
-                            with builder.if_then(both):
-                                builder.store(flag(1), ready)
-                                terms.do_break()
-                        with builder.if_then(builder.not_(builder.load(ready))):
-                            columns.do_break()
-            return builder.load(ready)
-
-        def rows_again(top, bottom):
-            with cgutils.for_range(builder, bottom, start=top) as i:
-                with cgutils.for_range(builder, high, start=low) as j:
-                    builder.store(zero, routine.at(out, i.index, j.index))
-
-            def is_not_finite(q):
-                of_x = any_of(top, bottom, lambda i: is_wrong(routine.at(x, i, q)))
-                return builder.or_(of_x, any_of(low, high, lambda j: is_wrong(routine.at(y, q, j))))
-
-            def terms(begin, end):
-                add_up(context, builder, element, [*x, *y, *out, top, bottom, low, high, begin, end, flag(1)])
-
-            def term(q):
-                with cgutils.for_range(builder, bottom, start=top) as i:
-                    u = builder.load(routine.at(x, i.index, q))
-                    annihilates = builder.and_(left, builder.fcmp_ordered("==", u, zero))
-                    with builder.if_then(builder.not_(annihilates)):
-                        with cgutils.for_range(builder, high, start=low) as j:
-                            v = builder.load(routine.at(y, q, j.index))
-                            annihilated = builder.and_(right, builder.fcmp_ordered("==", v, zero))
-                            place = routine.at(out, i.index, j.index)
-                            term = builder.select(annihilated, zero, builder.fmul(u, v))
-                            builder.store(builder.fadd(builder.load(place), term), place)
-
-            runs(start, stop, is_not_finite, terms, term)
-
-        runs(first, last, is_ready, rows_again)
-        builder.ret_void()
-        return routine.function
 
     WORD, FLAG, NUMBER = ir.IntType(64), types.boolean, types.int64
 
@@ -347,9 +209,9 @@ else:
             values += part(builder, *sizes)
             element = signature.args[2].dtype
             if mends:
-                builder.call(sum_again(context, builder.module, element), [*values, *args[-2:]])
+                call_routine(builder, "mend", element, [*values, *args[-2:]])
             else:
-                add_up(context, builder, element, [*values, ir.IntType(1)(0)])
+                call_routine(builder, "multiply", element, [*values, ir.IntType(1)(0)])
             return context.get_dummy_value()
 
         kinds = [FLAG] * flags + [NUMBER] * numbers + [FLAG] * (2 if mends else 0)

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..codegen import multiply
 from ..codegen.cpu import ProgramText
+from ..codegen.routines import ROUTINES, named_in, text_of
 from ..errors import UnsupportedError, check_folder, message, one_line, user_line
 from ..ir import dims
 from ..ir.dims import DimLike
@@ -50,9 +50,7 @@ def export(
 def export_text(reading: Reading, outputs: Tree, certificate: Certificate | None = None) -> str:
     """The exported file."""
     kernels = reading.text.source.split('"""', 2)[2].strip("\n")  # without its docstring
-    dtypes = multiply.named_in(kernels)
-    if dtypes:  # the functions by name behind the header, before kernels that call them
-        kernels = kernels.replace("\n\n\n", f"\n\n\n{multiply.multiply_for(dtypes)}\n\n\n", 1)
+    kernels = kernels.replace(ROUTINES, f"{ROUTINES}\n\n{text_of(named_in(kernels))}")
     name = one_line(re.sub(r'["\\]', " ", reading.plan.graph.name))
     parts = [
         f'"""{name}, exported by graphc: `step` at the end is called with {_arguments(reading)}.\n\n'

@@ -26,8 +26,8 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from .. import config
-from ..codegen import multiply
-from ..codegen.prelude import multiply_file
+from ..codegen.prelude import routine_file
+from ..codegen.routines import named_in
 from . import compilers
 
 TEXT, SEAL, VECTORS = "step.py", "seal", "vectors.json"
@@ -299,8 +299,8 @@ def _module(key: str, source: str, path: Path, folder: Path) -> Iterator[ModuleT
     What its kernels call by name is there.
     """
     if not config.jit_disabled():
-        for dtype in multiply.named_in(source):
-            load(multiply_file(dtype))
+        for routine in named_in(source):
+            load(routine_file(routine))
     name = f"graphc_generated_{key}"
     module = ModuleType(name)
     module.__file__ = str(path)

@@ -1,0 +1,71 @@
+"""Functions that the kernels of many files call: which there are, what they are called, and the files that have them.
+
+Numba would compile a function again in each kernel that calls it. These have files of their own, one for each dtype,
+and kernels know no more of them than a name, under which their addresses are told to LLVM.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from .mend import MEND, MEND_OF_DTYPE
+from .multiply import MULTIPLY, MULTIPLY_OF_DTYPE
+
+ROUTINES = '''\
+if not numba.config.DISABLE_JIT:
+    from llvmlite import binding
+
+    routine_names = {}
+    """What the functions that files share are called, by what they do and the dtype."""
+
+    def call_routine(builder, what, dtype, values):
+        """Call one of them; all that it is given are words."""
+        word = ir.IntType(64)
+        words = [builder.ptrtoint(v, word) if v.type.is_pointer else builder.zext(v, word) for v in values]
+        kind = ir.FunctionType(ir.VoidType(), [word] * len(words))
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, routine_names[what, dtype]), words)
+
+    def routine(function):
+        """Compile one of them, and tell LLVM where it is; its machine code is never freed."""
+        made = numba.cfunc(types.void(*[types.int64] * function.__code__.co_argcount), cache=True)(function)
+        name = f"graphc_{function.__name__}_DIGEST"
+        if not binding.address_of_symbol(name):
+            binding.add_symbol(name, made.address)
+        return made
+'''
+
+_TEXTS = {"multiply": (MULTIPLY, MULTIPLY_OF_DTYPE), "mend": (MEND, MEND_OF_DTYPE)}
+_DIGEST = hashlib.blake2b("".join([ROUTINES, *sum(_TEXTS.values(), ())]).encode(), digest_size=8).hexdigest()
+ROUTINES = ROUTINES.replace("DIGEST", _DIGEST)
+
+Routine = tuple[str, str]
+"""What a function does, and its dtype."""
+ALL: tuple[Routine, ...] = tuple((what, dtype) for what in _TEXTS for dtype in ("float32", "float64"))
+"""In an order in which they can be compiled."""
+
+
+def name_of(routine: Routine) -> str:
+    """What machine code calls a function; with another text it is another name."""
+    return f"graphc_{'_'.join(routine)}_{_DIGEST}"
+
+
+def named(routine: Routine) -> str:
+    """The text that tells a file what a function is called."""
+    what, dtype = routine
+    return f'if not numba.config.DISABLE_JIT:\n    routine_names["{what}", types.{dtype}] = "{name_of(routine)}"\n'
+
+
+def named_in(source: str) -> list[Routine]:
+    """The functions that a file calls."""
+    return [routine for routine in ALL if name_of(routine) in source]
+
+
+def text_of(routines: Iterable[Routine]) -> str:
+    """The text of functions; behind `ROUTINES`."""
+    parts: dict[str, None] = {}
+    for what, dtype in routines:
+        shared, own = _TEXTS[what]
+        calls = [named(("multiply", dtype))] if what == "mend" else []
+        parts |= dict.fromkeys([shared, *calls, own.replace("DTYPE", dtype)])
+    return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
