@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from enum import Enum
+
 from ..ir.expr import Lit
 from ..ir.loops import Argsort, Combine, Dot, For, Init, Kernel, walk
 
 _IN_LANES = frozenset({"add", "mul", "max", "min"})
 LANES = 32
 """Accumulators of a long reduction: enough for vectors to overlap."""
+REST = 4
+"""Those of what is left of a loop of unknown length behind rounds of `LANES` elements, or is all of a short one."""
 _FEWER = ((256, 32), (64, 16), (16, 8))
 """Those of a shorter one, of at least so many elements: powers of 2; more where they divide its length evenly."""
+
+
+class Round(Enum):
+    """Which lanes a loop goes over, and how their names end."""
+
+    WHOLE = ""
+    MANY = "many"
+    REST = "rest"
 
 
 def lanes_of(kernel: Kernel) -> dict[str, For]:
@@ -28,8 +41,9 @@ def lanes_of(kernel: Kernel) -> dict[str, For]:
             continue
         if any(isinstance(s, (For, Dot, Argsort)) for s in walk(loop.body)):
             continue
+        often = Counter(s.name for s in walk(loop.body) if isinstance(s, Combine))
         for s in loop.body:
-            if isinstance(s, Combine) and s.op in _IN_LANES and s.name in literal and s.expr.dtype.kind == "f":
+            if isinstance(s, Combine) and often[s.name] == 1 and s.op in _IN_LANES and s.name in literal and s.expr.dtype.kind == "f":
                 found[s.name] = loop
     return found
 
@@ -45,3 +59,8 @@ def lane_count(loop: For) -> int:
         return LANES
     least = next((count for size, count in _FEWER if n >= size), 1)
     return next((count for count in (32, 16) if least > 1 and n % count == 0 and n >= 2 * count), least)
+
+
+def is_open(loop: For) -> bool:
+    """Whether a loop is of a length that the text does not know."""
+    return loop.chunked or not isinstance(loop.extent, int)

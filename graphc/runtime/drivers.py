@@ -66,7 +66,7 @@ def store(typingctx, address, k, value):
 _CALL = '''
 
 @intrinsic
-def call_kernel(typingctx, kernel, table, row, first, last):
+def call_kernel(typingctx, kernel, table, row, chunk, finish):
     """Call the C function at address `kernel`, see `codegen.cpu`."""
 
     def codegen(context, builder, signature, args):
@@ -91,7 +91,10 @@ def run(m):
         if k == before and load(m, 0) != 0:
             break
         call = first + 3 * k
-        call_kernel(load(m, call), m, load(m, call + 1), 0, load(m, call + 2) + 1)
+        kernel, row, last = load(m, call), load(m, call + 1), load(m, call + 2) - 1
+        for c in range(last):
+            call_kernel(kernel, m, row, c, 0)
+        call_kernel(kernel, m, row, max(last, 0), 1)
     return load(m, 0)
 '''
 )
@@ -119,7 +122,7 @@ def spread(kernel, table, row, chunks, threads, counter):
     for _ in numba.prange(threads):
         c = take(counter)
         while c < chunks:
-            call_kernel(kernel, table, row, c, c + 1)
+            call_kernel(kernel, table, row, c, 0)
             c = take(counter)
 
 
@@ -135,9 +138,9 @@ def run(m):
         if chunks > 1:
             store(m, 5, 0)
             spread(kernel, m, row, chunks, min(load(m, 4), chunks), m + 40)
-            call_kernel(kernel, m, row, chunks, chunks + 1)
+            call_kernel(kernel, m, row, chunks, 1)
         else:
-            call_kernel(kernel, m, row, 0, chunks + 1)
+            call_kernel(kernel, m, row, 0, 1)
     return load(m, 0)
 '''
 )
