@@ -3,7 +3,7 @@
 All of a program's integers and addresses stand in one int64 table `m`: the error code, the kernels to call, sizes
 of runtime dims, addresses of buffers, and for every kernel call a row of positions in that table. A kernel is a C
 function of the table's address, the position of its row, the number of a chunk of its outermost loop, which it runs,
-and whether to combine, then, what all chunks found. (One call for each chunk, so that nothing but that chunk's loops is
+whether to combine, then, what all chunks found, and which scratch memory no other call uses meanwhile. (One call for each chunk, so that nothing but that chunk's loops is
 a loop: LLVM computes ahead of loops what it can, for short chunks, too, that do not need it.) A kernel that is not cut
 into chunks runs as a whole. `step` is the order of the calls, which compiled
 loops read from the table (`runtime.drivers`). With jit disabled, `m` is a list that holds arrays where the table has
@@ -76,7 +76,7 @@ def print_program(plan: Plan) -> ProgramText:
     for text in printed:
         if text.text not in names:
             names[text.text] = f"k{len(names)}"
-            definitions.append(f"@kernel\ndef {names[text.text]}(m, o, chunk, finish):\n{text.text}\n")
+            definitions.append(f"@kernel\ndef {names[text.text]}(m, o, chunk, finish, slot):\n{text.text}\n")
         calls.append((names[text.text], first_row + len(rows), 0 if text.chunks is None else dims[text.chunks]))
         kernels.append((names[text.text], text))
         rows += _row(text, dims, first_buffer, errors, finite)
@@ -117,9 +117,9 @@ def _step(calls: list[tuple[str, int, int]], commit: int) -> str:
         if k == commit:
             lines += ["    if m[0] != 0:", "        return m[0]"]
         if chunks:
-            lines += [f"    for c in range(max(m[{chunks}], 1)):", f"        {name}(m, {row}, c, c + 1 >= m[{chunks}])"]
+            lines += [f"    for c in range(max(m[{chunks}], 1)):", f"        {name}(m, {row}, c, c + 1 >= m[{chunks}], 0)"]
         else:
-            lines.append(f"    {name}(m, {row}, 0, 1)")
+            lines.append(f"    {name}(m, {row}, 0, 1, 0)")
     return "\n".join([*lines, "    return m[0]"]) + "\n"
 
 

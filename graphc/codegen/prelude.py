@@ -314,7 +314,7 @@ _KERNELS = '''
     fold_add, fold_add_into = folded(lambda builder, x, y: builder.fadd(x, y))
     fold_mul, fold_mul_into = folded(lambda builder, x, y: builder.fmul(x, y))
     kernel = numba.cfunc(
-        "void(int64, int64, int64, int64)",
+        "void(int64, int64, int64, int64, int64)",
         error_model="numpy",
         no_rewrites=True,
         cache=True,

@@ -84,7 +84,7 @@ class Step:
             count = max(int(m[chunks]), 1) if chunks else 1
             with np.errstate(all="ignore"):
                 for c in range(count):
-                    run(table, row, c, int(c + 1 == count))
+                    run(table, row, c, int(c + 1 == count), 0)
         if m[0]:
             error = ERRORS[int(m[0])]
             raise type(error)(*error.args)

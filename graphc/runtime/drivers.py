@@ -66,15 +66,15 @@ def store(typingctx, address, k, value):
 _CALL = '''
 
 @intrinsic
-def call_kernel(typingctx, kernel, table, row, chunk, finish):
+def call_kernel(typingctx, kernel, table, row, chunk, finish, slot):
     """Call the C function at address `kernel`, see `codegen.cpu`."""
 
     def codegen(context, builder, signature, args):
-        function = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 4)
+        function = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 5)
         builder.call(builder.inttoptr(args[0], function.as_pointer()), args[1:])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 5), codegen
+    return types.void(*[types.int64] * 6), codegen
 '''
 
 RUN = (
@@ -93,8 +93,8 @@ def run(m):
         call = first + 3 * k
         kernel, row, last = load(m, call), load(m, call + 1), load(m, call + 2) - 1
         for c in range(last):
-            call_kernel(kernel, m, row, c, 0)
-        call_kernel(kernel, m, row, max(last, 0), 1)
+            call_kernel(kernel, m, row, c, 0, 0)
+        call_kernel(kernel, m, row, max(last, 0), 1, 0)
     return load(m, 0)
 '''
 )
@@ -119,10 +119,10 @@ def take(typingctx, counter):
 @numba.njit("void(int64, int64, int64, int64, int64, int64)", parallel=True, nogil=True, cache=True)
 def spread(kernel, table, row, chunks, threads, counter):
     """All chunks of a kernel: every thread takes the next one that nobody has, so that a slow one holds up no other."""
-    for _ in numba.prange(threads):
+    for slot in numba.prange(threads):
         c = take(counter)
         while c < chunks:
-            call_kernel(kernel, table, row, c, 0)
+            call_kernel(kernel, table, row, c, 0, slot)
             c = take(counter)
 
 
@@ -138,9 +138,9 @@ def run(m):
         if chunks > 1:
             store(m, 5, 0)
             spread(kernel, m, row, chunks, min(load(m, 4), chunks), m + 40)
-            call_kernel(kernel, m, row, chunks, 1)
+            call_kernel(kernel, m, row, chunks, 1, 0)
         else:
-            call_kernel(kernel, m, row, 0, 1)
+            call_kernel(kernel, m, row, 0, 1, 0)
     return load(m, 0)
 '''
 )
