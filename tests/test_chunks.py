@@ -43,7 +43,7 @@ def finely_cut() -> Any:
         patch.setattr(chunks, "GRAIN", 20)
         patch.setattr(chunks, "ALIGNED", 4)
         patch.setattr(chunks, "LEAST_SUMMED", 2)
-        patch.setattr(lanes, "LANES", 4)
+        patch.setattr(lanes, "LANES", 8)
         inputs, outputs = fused()
         return gc.compile(inputs, outputs, threads=2)
 
