@@ -2,12 +2,12 @@
 
 All of a program's integers and addresses stand in one int64 table `m`: the error code, the kernels to call, sizes
 of runtime dims, addresses of buffers, and for every kernel call a row of positions in that table. A kernel is a C
-function of the table's address, the position of its row, the number of a chunk of its outermost loop, which it runs,
-whether to combine, then, what all chunks found, and which scratch memory no other call uses meanwhile. (One call for each chunk, so that nothing but that chunk's loops is
-a loop: LLVM computes ahead of loops what it can, for short chunks, too, that do not need it.) A kernel that is not cut
-into chunks runs as a whole. `step` is the order of the calls, which compiled
-loops read from the table (`runtime.drivers`). With jit disabled, `m` is a list that holds arrays where the table has
-addresses, and kernels and `step` run as plain Python.
+function of five numbers: the table's address, the position of its row, the number of a chunk of its outermost loop,
+which it runs, whether to combine, then, what all chunks found, and the number of scratch memory that no other call uses
+meanwhile. A kernel that is not cut into chunks runs as a whole. (A call is one chunk, not all of them in a loop: what
+LLVM can, it computes ahead of a loop, in vectors of 512 bits even where a short chunk makes no use of them.)
+`step` is the order of the calls, which compiled loops read from the table (`runtime.drivers`). With jit disabled, `m`
+is a list that holds arrays where the table has addresses, and kernels and `step` run as plain Python.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def _step(calls: list[tuple[str, int, int]], commit: int) -> str:
         if k == commit:
             lines += ["    if m[0] != 0:", "        return m[0]"]
         if chunks:
-            lines += [f"    for c in range(max(m[{chunks}], 1)):", f"        {name}(m, {row}, c, c + 1 >= m[{chunks}], 0)"]
+            lines.append(f"    for c in range(max(m[{chunks}], 1)):")
+            lines.append(f"        {name}(m, {row}, c, c + 1 >= m[{chunks}], 0)")
         else:
             lines.append(f"    {name}(m, {row}, 0, 1, 0)")
     return "\n".join([*lines, "    return m[0]"]) + "\n"

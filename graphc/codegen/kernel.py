@@ -93,7 +93,7 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
         if s.name not in self.lanes:
             super().print_combine(s, depth)
         elif self.round is Round.REST:
-            self.line(depth, f"{s.name}_new = {self.printer.text(s.expr)}", s.node)
+            self.line(depth, f"{s.name}_{self.round.value} = {self.printer.text(s.expr)}", s.node)
         elif _is_widened(s):
             narrow = s.expr.args[0]  # type: ignore[attr-defined]  # of a cast
             self.line(depth, f"{s.name}_narrow[l] = {self.printer.text(narrow)}", s.node)

@@ -12,25 +12,32 @@ _IN_LANES = frozenset({"add", "mul", "max", "min"})
 LANES = 32
 """Accumulators of a long reduction: enough for vectors to overlap."""
 REST = 4
-"""Those of what is left of a loop of unknown length behind rounds of `LANES` elements, or is all of a short one."""
+"""Those for what is left of a loop of unknown length behind rounds of `LANES` elements, which is all of a short one: a
+vector of float64 that costs little to start and to fold."""
 _FEWER = ((256, 32), (64, 16), (16, 8))
 """Those of a shorter one, of at least so many elements: powers of 2; more where they divide its length evenly."""
 
 
 class Round(Enum):
-    """Which lanes a loop goes over, and how their names end."""
+    """The part of a loop that is being printed, and how the names of its lanes end.
+
+    WHOLE  all of a loop of known length
+    MANY   of a loop of unknown length, rounds of `LANES` elements
+    REST   what they leave: its lanes take one new value each, which is the neutral one where there is no element
+    """
 
     WHOLE = ""
     MANY = "many"
-    REST = "rest"
+    REST = "new"
 
 
 def lanes_of(kernel: Kernel) -> dict[str, For]:
     """Accumulators kept in lanes, with the loop that combines into them.
 
     One accumulator is one chain of dependent operations, which neither overlaps nor vectorises. So element i of a long
-    loop goes to lane i mod their number, and the lanes are combined half with half. That leaves out what needs the
-    order (scans, positions of extrema), and integers, whose order the compiler may change itself.
+    loop goes to lane i mod their number, and the lanes are combined half with half. (Of a loop of unknown length, that
+    is so for whole rounds; what is left goes to other, fewer lanes, see `REST`.) That leaves out what needs the order
+    (scans, positions of extrema), and integers, whose order the compiler may change itself.
     """
     literal = {s.name for s in walk(kernel.body) if isinstance(s, Init) and isinstance(s.expr, Lit)}
     found: dict[str, For] = {}
@@ -43,7 +50,9 @@ def lanes_of(kernel: Kernel) -> dict[str, For]:
             continue
         often = Counter(s.name for s in walk(loop.body) if isinstance(s, Combine))
         for s in loop.body:
-            if isinstance(s, Combine) and often[s.name] == 1 and s.op in _IN_LANES and s.name in literal and s.expr.dtype.kind == "f":
+            if not isinstance(s, Combine) or s.op not in _IN_LANES or s.expr.dtype.kind != "f":
+                continue
+            if s.name in literal and often[s.name] == 1:
                 found[s.name] = loop
     return found
 
