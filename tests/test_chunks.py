@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def finely_cut() -> Any:
         patch.setattr(chunks, "GRAIN", 20)
         patch.setattr(chunks, "ALIGNED", 4)
         patch.setattr(chunks, "LEAST_SUMMED", 2)
-        patch.setattr(lanes, "LANES", 4)
+        patch.setattr(lanes, "LANES", 8)
         inputs, outputs = fused()
         return gc.compile(inputs, outputs, threads=2)
 
@@ -105,6 +106,41 @@ def test_loops_vectorise() -> None:
     for outputs in ([gc.tanh(x)], [gc.sum(gc.exp(x))], [gc.sum(y * y)], [gc.max(y), gc.sum(y), gc.sqrt(y)]):
         step = gc.compile([x, y], outputs)
         assert all(k.vectors is not None and k.vectors >= 128 for k in step.kernels), str(step.kernels)
+
+
+def has_masked_vectors() -> bool:
+    from llvmlite import binding
+
+    return bool(binding.get_host_cpu_features().get("avx2"))
+
+
+@pytest.mark.skipif(not has_masked_vectors(), reason="short loops become vectors by masks, which this machine has not")
+def test_lanes_of_a_sum_of_unknown_length_are_registers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """None of them is memory: a short sum would spend its time on setting them to 0 and reading them back."""
+    monkeypatch.setenv("GRAPHC_CACHE_DIR", str(tmp_path))
+    x, y = gc.input("x", "n", "float32"), gc.input("y", "n", "float32")
+    step = gc.compile([x, y], [gc.sum(x * y), gc.max(y), gc.sum((x - y) ** 2)], name="in registers")
+    (kernel,) = {name for name, text in step.text.kernels if "fold_add_into" in text.text}
+    module = step._caller.program.module
+    code = getattr(module, kernel)._library.get_llvm_str()
+    assert "fadd <4 x double>" in code and " = alloca [" not in code
+
+
+def test_a_sum_of_unknown_length_has_the_bits_of_its_order() -> None:
+    """Rounds of 32 elements in 32 lanes, halved to 4; the rest, by fours, in these; halved to one."""
+    x = gc.input("x", "n")
+    step = gc.compile([x], gc.sum(x))
+    for n in (1, 3, 4, 7, 31, 32, 33, 63, 64, 101):
+        values = np.random.default_rng(n).normal(size=n)
+        whole = n // 32 * 32
+        lanes = np.zeros(32)
+        for row in values[:whole].reshape(-1, 32):
+            lanes += row
+        while len(lanes) > 4:
+            lanes = lanes[len(lanes) // 2 :] + lanes[: len(lanes) // 2]
+        for k in range(whole, n):
+            lanes[(k - whole) % 4] += values[k]
+        assert step(values) == (lanes[3] + lanes[1]) + (lanes[2] + lanes[0])
 
 
 def test_short_loops_vectorise() -> None:

@@ -2,11 +2,12 @@
 
 All of a program's integers and addresses stand in one int64 table `m`: the error code, the kernels to call, sizes
 of runtime dims, addresses of buffers, and for every kernel call a row of positions in that table. A kernel is a C
-function of the table's address, the position of its row, and the chunks of its outermost loop that it should run
-(first, ..., last - 1); behind the last chunk, whose number is one less than their count, comes what combines them. A
-kernel that is not cut into chunks has 0 of them and runs as a whole. `step` is the order of the calls, which compiled
-loops read from the table (`runtime.drivers`). With jit disabled, `m` is a list that holds arrays where the table has
-addresses, and kernels and `step` run as plain Python.
+function of five numbers: the table's address, the position of its row, the number of a chunk of its outermost loop,
+which it runs, whether to combine, then, what all chunks found, and the number of scratch memory that no other call uses
+meanwhile. A kernel that is not cut into chunks runs as a whole. (A call is one chunk, not all of them in a loop: what
+LLVM can, it computes ahead of a loop, in vectors of 512 bits even where a short chunk makes no use of them.)
+`step` is the order of the calls, which compiled loops read from the table (`runtime.drivers`). With jit disabled, `m`
+is a list that holds arrays where the table has addresses, and kernels and `step` run as plain Python.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def print_program(plan: Plan) -> ProgramText:
     for text in printed:
         if text.text not in names:
             names[text.text] = f"k{len(names)}"
-            definitions.append(f"@kernel\ndef {names[text.text]}(m, o, first, last):\n{text.text}\n")
+            definitions.append(f"@kernel\ndef {names[text.text]}(m, o, chunk, finish, slot):\n{text.text}\n")
         calls.append((names[text.text], first_row + len(rows), 0 if text.chunks is None else dims[text.chunks]))
         kernels.append((names[text.text], text))
         rows += _row(text, dims, first_buffer, errors, finite)
@@ -115,7 +116,11 @@ def _step(calls: list[tuple[str, int, int]], commit: int) -> str:
     for k, (name, row, chunks) in enumerate(calls):
         if k == commit:
             lines += ["    if m[0] != 0:", "        return m[0]"]
-        lines.append(f"    {name}(m, {row}, 0, {f'm[{chunks}] + 1' if chunks else 1})")
+        if chunks:
+            lines.append(f"    for c in range(max(m[{chunks}], 1)):")
+            lines.append(f"        {name}(m, {row}, c, c + 1 >= m[{chunks}], 0)")
+        else:
+            lines.append(f"    {name}(m, {row}, 0, 1, 0)")
     return "\n".join([*lines, "    return m[0]"]) + "\n"
 
 

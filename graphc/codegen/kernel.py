@@ -21,7 +21,7 @@ from ..ir.loops import (
     walk,
 )
 from .convolutions import ConvolutionPrinter
-from .lanes import lane_count, lanes_of
+from .lanes import REST, Round, is_open, lane_count, lanes_of
 from .products import ProductPrinter
 from .statements import KernelText, StatementPrinter, combine_text
 
@@ -38,6 +38,8 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
         self.lanes = {} if plainly else lanes_of(kernel)
         self.widened: list[tuple[Combine, Expr]] = []  # what the loop being printed still has to add up
         self.in_lanes = {id(loop) for loop in self.lanes.values()}
+        self.neutral = {s.name: s for s in walk(kernel.body) if isinstance(s, Init)} if self.lanes else {}
+        self.round = Round.WHOLE
         self.unrolled = False  # whether the innermost loop is a short one of known length
         self.printer.named = varied if plainly else is_flat(kernel)
 
@@ -90,13 +92,15 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
     def print_combine(self, s: Combine, depth: int) -> None:
         if s.name not in self.lanes:
             super().print_combine(s, depth)
+        elif self.round is Round.REST:
+            self.line(depth, f"{s.name}_{self.round.value} = {self.printer.text(s.expr)}", s.node)
         elif _is_widened(s):
             narrow = s.expr.args[0]  # type: ignore[attr-defined]  # of a cast
             self.line(depth, f"{s.name}_narrow[l] = {self.printer.text(narrow)}", s.node)
             load = Load(f"{s.name}_narrow", (Var("l"),), narrow.dtype)
             self.widened.append((s, Call("cast", (load,), s.expr.dtype)))
         else:
-            self.line(depth, combine_text(self.printer, f"{s.name}_[l]", s.op, s.expr), s.node)
+            self.line(depth, combine_text(self.printer, f"{s.name}_{self.round.value}[l]", s.op, s.expr), s.node)
 
     def arg_combine(self, s: Combine, depth: int) -> None:
         if not self.unrolled or self.plainly:
@@ -128,20 +132,50 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
             if known and not self.plainly and not any(isinstance(inner, (For, Dot)) for inner in walk(s.body)):
                 self.line(depth + 1, "as_vectors()")
             return
-        count = lane_count(s)
-        if s.chunked or not isinstance(s.extent, int):
-            start, stop = ("start", "stop") if s.chunked else ("0", size)
-            self.line(depth, f"for j in range({start}, {stop} - {count - 1}, {count}):")
-            self.lanes_of_one(s, depth + 1, "j", str(count))
-            rest = f"({stop} - start) % {count}" if s.chunked else f"{stop} % {count}"
-            self.line(depth, f"j = {stop} - {rest}")
-            self.lanes_of_one(s, depth, "j", rest)
+        if is_open(s):
+            self.open_lanes(s, depth)
             return
+        count = lane_count(s)
         whole = s.extent // count * count  # loops of known length become vectors without a test
         self.line(depth, f"for j in range(0, {whole}, {count}):")
         self.lanes_of_one(s, depth + 1, "j", str(count))
         if whole < s.extent:
             self.lanes_of_one(s, depth, str(whole), str(s.extent - whole))
+
+    def open_lanes(self, s: For, depth: int) -> None:
+        """A loop of unknown length: rounds of as many elements as there are lanes, then what is left, in few lanes.
+
+        All loops over lanes have a known length, so that lanes become registers: one with too few elements for it asks
+        of each whether it is there. What a short loop does not need, it does not touch.
+        """
+        count = lane_count(s)
+        start, stop = ("start", "stop") if s.chunked else ("0", self.printer.size(s.extent))
+        length = f"({stop} - start)" if s.chunked else stop
+        combines = [c for c in s.body if isinstance(c, Combine) and self.lanes.get(c.name) is s]
+        self.line(depth, f"if {length.strip('()')} >= {count}:")
+        self.round = Round.MANY
+        for c in combines:
+            self.print_lanes(c, count, depth + 1)
+        self.line(depth + 1, f"for j in range({start}, {stop} - {count - 1}, {count}):")
+        self.lanes_of_one(s, depth + 2, "j", str(count))
+        for c in combines:
+            name = f"{c.name}_{self.round.value}"
+            self.line(depth + 1, f"fold_{c.op}_into({name}, {count}, {c.name}_, {REST})", c.node)
+        self.round = Round.REST
+        self.line(depth, f"for j in range({stop} - {length} % {count}, {stop}, {REST}):")
+        self.line(depth + 1, f"rest = {stop} - j")
+        self.line(depth + 1, f"for l in range({REST}):")
+        for c in combines:
+            self.line(depth + 2, f"{c.name}_new = {self.neutral_text(c)}")
+        self.line(depth + 2, "if l < rest:")
+        self.line(depth + 3, f"{s.var} = position(j, l)")
+        self.block(s.body, depth + 3)
+        for c in combines:
+            new = Var(f"{c.name}_new", self.neutral[c.name].expr.dtype)
+            self.line(depth + 2, combine_text(self.printer, f"{c.name}_[l]", c.op, new), c.node)
+        self.line(depth + 2, "as_vectors()")
+        self.line(depth + 1, "as_vectors()")
+        self.round = Round.WHOLE
 
     def lanes_of_one(self, s: For, depth: int, start: str, length: str) -> None:
         """One element for each of the first `length` lanes."""
@@ -152,36 +186,50 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
         if self.widened:  # apart, or every operation of the loop would run at half its width
             self.line(depth, f"for l in range({length}):")
             for one, narrow in self.widened:
-                self.line(depth + 1, combine_text(self.printer, f"{one.name}_[l]", one.op, narrow), one.node)
+                lane = f"{one.name}_{self.round.value}[l]"
+                self.line(depth + 1, combine_text(self.printer, lane, one.op, narrow), one.node)
             self.line(depth + 1, "as_vectors()")
             self.widened = []
 
     def start_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
         """Memory for the lanes of accumulators that the next loop fills, with their neutral elements."""
         for s in started:
-            assert isinstance(s.expr, Lit)
-            count, value = lane_count(self.lanes[s.name]), self.printer.literal(s.expr, typed=True)
-            self.line(depth, f"{s.name}_ = lanes({count}, {value})", s.node)
-            if _is_widened(combines[s.name]):
-                self.line(depth, f"{s.name}_narrow = lanes({count}, float32(0.0))", s.node)
+            loop = self.lanes[s.name]
+            if is_open(loop):
+                self.line(depth, f"{s.name}_ = lanes({REST}, {self.neutral_text(combines[s.name])})", s.node)
+            else:
+                self.print_lanes(combines[s.name], lane_count(loop), depth)
+
+    def print_lanes(self, c: Combine, count: int, depth: int) -> None:
+        """The lanes of a round, and where their new values stand before they are widened."""
+        node = self.neutral[c.name].node
+        self.line(depth, f"{c.name}_{self.round.value} = lanes({count}, {self.neutral_text(c)})", node)
+        if _is_widened(c):
+            self.line(depth, f"{c.name}_narrow = lanes({count}, float32(0.0))", node)
+
+    def neutral_text(self, c: Combine) -> str:
+        """What an accumulator starts with."""
+        value = self.neutral[c.name].expr
+        assert isinstance(value, Lit)
+        return self.printer.literal(value, typed=True)
 
     def fold_lanes(self, started: list[Init], combines: dict[str, Combine], depth: int) -> None:
         """Behind that loop, the lanes of each accumulator become one value."""
         for s in started:
-            fold = f"fold_{combines[s.name].op}"
-            self.line(depth, f"{s.name} = {fold}({s.name}_, {lane_count(self.lanes[s.name])})", s.node)
+            loop = self.lanes[s.name]
+            count = REST if is_open(loop) else lane_count(loop)
+            self.line(depth, f"{s.name} = fold_{combines[s.name].op}({s.name}_, {count})", s.node)
 
     def print_chunks(self, s: Chunks, depth: int) -> None:
         count, length, extent = (self.printer.size(d) for d in (s.count, s.length, s.extent))
-        self.line(depth, f"for {s.var} in range(first, up_to(last, {count})):")
+        self.line(depth, f"if chunk < {count}:")
+        self.line(depth + 1, f"{s.var} = chunk")
         self.line(depth + 1, f"start = position({s.var} * {length}, 0)")
         self.line(depth + 1, f"stop = start + up_to({extent} - start, {length})")
         self.block(s.body, depth + 1)
 
     def print_finish(self, s: Finish, depth: int) -> None:
-        chunks = self.kernel.chunks
-        assert chunks is not None
-        self.line(depth, f"if last > {self.printer.size(chunks.count)}:")
+        self.line(depth, "if finish:")
         self.block(s.body, depth + 1)
 
     def print_argsort(self, s: Argsort, depth: int) -> None:

@@ -40,24 +40,25 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where th
     def lanes(count, value):
         return np.full(count, value)
 
-    def fold(lanes, count, combine):
-        values = list(lanes)
-        while len(values) > 1:
+    def halved(values, left, combine):
+        while len(values) > left:
             half = len(values) // 2
             values = [combine(values[k + half], values[k]) for k in range(half)]
-        return values[0]
+        return values
 
-    def fold_add(lanes, count):
-        return fold(lanes, count, lambda x, y: x + y)
+    def folded(combine):
+        def fold(lanes, count):
+            return halved(list(lanes), 1, combine)[0]
 
-    def fold_mul(lanes, count):
-        return fold(lanes, count, lambda x, y: x * y)
+        def fold_into(lanes, count, others, left):
+            others[:] = [combine(x, y) for x, y in zip(halved(list(lanes), left, combine), others)]
 
-    def fold_max(lanes, count):
-        return fold(lanes, count, maximum)
+        return fold, fold_into
 
-    def fold_min(lanes, count):
-        return fold(lanes, count, minimum)
+    fold_add, fold_add_into = folded(lambda x, y: x + y)
+    fold_mul, fold_mul_into = folded(lambda x, y: x * y)
+    fold_max, fold_max_into = folded(lambda x, y: maximum(x, y))
+    fold_min, fold_min_into = folded(lambda x, y: minimum(x, y))
 
     def position(start, k):
         return start + k
@@ -213,7 +214,7 @@ else:
 
     @intrinsic
     def as_vectors(typingctx):
-        """At the end of a loop's body: the loop is not to become straight code before it may become vectors."""
+        """At the end of a loop's body: it is not to become straight code, unless by then it is one of vectors."""
 
         def codegen(context, builder, signature, args):
             loops.setdefault(builder.module, []).append(builder.block)
@@ -225,21 +226,45 @@ else:
 
 _KERNELS = '''
     def folded(combine):
+        def vectors(context, builder, kind, lanes, width, count):
+            """Pointers to lanes as vectors."""
+            data = context.make_array(kind)(context, builder, lanes).data
+            pointer = ir.VectorType(data.type.pointee, width).as_pointer()
+            return [builder.gep(builder.bitcast(data, pointer), [ir.IntType(64)(k)]) for k in range(count // width)]
+
+        def halved(builder, values):
+            while len(values) > 1:
+                half = len(values) // 2
+                values = [combine(builder, values[k + half], values[k]) for k in range(half)]
+            return values[0]
+
         @intrinsic(prefer_literal=True)
         def fold(typingctx, lanes, count):
             """The lanes combined: the upper half with the lower one, until one is left."""
 
             def codegen(context, builder, signature, args):
-                data = context.make_array(lanes)(context, builder, args[0]).data
-                values = [builder.load(builder.gep(data, [ir.IntType(64)(k)])) for k in range(count.literal_value)]
-                while len(values) > 1:
-                    half = len(values) // 2
-                    values = [combine(builder, values[k + half], values[k]) for k in range(half)]
-                return values[0]
+                width = min(count.literal_value, 4)
+                places = vectors(context, builder, lanes, args[0], width, count.literal_value)
+                last = halved(builder, [builder.load(place) for place in places])
+                return halved(builder, [builder.extract_element(last, ir.IntType(32)(k)) for k in range(width)])
 
             return lanes.dtype(lanes, count), codegen
 
-        return fold
+        @intrinsic(prefer_literal=True)
+        def fold_into(typingctx, lanes, count, others, left):
+            """The same until so many are left as there are other lanes: each is combined with one of those."""
+
+            def codegen(context, builder, signature, args):
+                width = left.literal_value
+                places = vectors(context, builder, lanes, args[0], width, count.literal_value)
+                (place,) = vectors(context, builder, others, args[2], width, width)
+                last = halved(builder, [builder.load(place) for place in places])
+                builder.store(combine(builder, last, builder.load(place)), place)
+                return context.get_dummy_value()
+
+            return types.void(lanes, count, others, left), codegen
+
+        return fold, fold_into
 
     @intrinsic
     def up_to(typingctx, k, most):
@@ -286,11 +311,11 @@ _KERNELS = '''
             self.state.library.enable_object_caching()
             return super().compile_extra(function)
 
-    fold_max, fold_min = folded(larger), folded(smaller)
-    fold_add = folded(lambda builder, x, y: builder.fadd(x, y))
-    fold_mul = folded(lambda builder, x, y: builder.fmul(x, y))
+    (fold_max, fold_max_into), (fold_min, fold_min_into) = folded(larger), folded(smaller)
+    fold_add, fold_add_into = folded(lambda builder, x, y: builder.fadd(x, y))
+    fold_mul, fold_mul_into = folded(lambda builder, x, y: builder.fmul(x, y))
     kernel = numba.cfunc(
-        "void(int64, int64, int64, int64)",
+        "void(int64, int64, int64, int64, int64)",
         error_model="numpy",
         no_rewrites=True,
         cache=True,

@@ -80,12 +80,11 @@ class Step:
         for k, (name, row, chunks) in enumerate(CALLS):
             if k == COMMIT and m[0]:
                 break
-            run, last = globals()[name], (int(m[chunks]) if chunks else 0) + 1
-            if PLAIN:
-                with np.errstate(all="ignore"):
-                    run(m, row, 0, last)
-            else:
-                run.ctypes(m.ctypes.data, row, 0, last)
+            run, table = (globals()[name], m) if PLAIN else (globals()[name].ctypes, m.ctypes.data)
+            count = max(int(m[chunks]), 1) if chunks else 1
+            with np.errstate(all="ignore"):
+                for c in range(count):
+                    run(table, row, c, int(c + 1 == count), 0)
         if m[0]:
             error = ERRORS[int(m[0])]
             raise type(error)(*error.args)

@@ -18,7 +18,7 @@ from ..ir.op import Aval
 from ..schedule.memory import Buffer, place
 from ..schedule.plan import Plan
 from . import drivers, files
-from .supply import Supply, address, aligned
+from .supply import Fresh, Supply, address, aligned, supply
 from .threads import available, team
 
 MAX_TYPED = 12
@@ -61,7 +61,7 @@ class Frame:
         self.owned: list[np.ndarray] = []
         self.scalars: dict[int, np.ndarray] = {}
         self.reads: list[np.ndarray] = []
-        self.supplies: list[Supply] = []
+        self.supplies: list[Supply | Fresh] = []
 
     @property
     def nbytes(self) -> int:
@@ -136,7 +136,7 @@ class Program:
                 m[text.first_buffer + buffer.number] = memory if self.plain else address(memory)
         for node in graph.outputs:
             if node.shape:
-                frame.supplies.append(Supply([dims.evaluate(d, env) for d in node.shape], node.dtype))
+                frame.supplies.append(supply([dims.evaluate(d, env) for d in node.shape], node.dtype))
         frame.m = m if self.plain else np.array(m, np.int64)
         return frame
 

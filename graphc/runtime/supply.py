@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 
@@ -27,10 +28,29 @@ def aligned(nbytes: int) -> np.ndarray:
     return memory[offset : offset + max(nbytes, 1)]
 
 
+def supply(shape: Sequence[int], dtype: np.dtype) -> Supply | Fresh:
+    """Where arrays of this shape and dtype come from."""
+    kind = Fresh if dtype.itemsize * int(np.prod(shape, dtype=np.int64)) < POOLED else Supply
+    return kind(shape, dtype)
+
+
+class Fresh:
+    """New arrays, for results so small that memory for them is quickly found.
+
+    take  a function without arguments: an array nobody else has; its content is arbitrary
+    """
+
+    __slots__ = ("kept", "nbytes", "shape", "take")
+
+    def __init__(self, shape: Sequence[int], dtype: np.dtype):
+        self.shape, self.kept, self.nbytes = tuple(shape), (), 0
+        self.take = functools.partial(np.empty, self.shape, dtype)
+
+
 class Supply:
     """Arrays of one shape and dtype for the results of calls.
 
-    A large one is a new view of memory kept here. The memory is handed out again only when nothing but this object
+    Each is a new view of memory kept here. The memory is handed out again only when nothing but this object
     refers to it, and every view of it, and of its views, does: NumPy makes `base` the owner of the memory.
     """
 
@@ -43,8 +63,6 @@ class Supply:
 
     def take(self) -> np.ndarray:
         """An array nobody else has; its content is arbitrary."""
-        if self.nbytes < POOLED:
-            return np.empty(self.shape, self.dtype)
         for memory in self.kept:
             if sys.getrefcount(memory) == _FREE:
                 break

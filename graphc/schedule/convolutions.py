@@ -28,8 +28,8 @@ VECTOR = 16
 """Columns of the unfolded windows come in multiples of this many: no row of them shares a vector with another one."""
 BATCH_BYTES, MOST_IMAGES = 1 << 19, 8
 """Memory for the windows of images whose products are added at once, and how many those are at most."""
-FIRST = Var("first")
-"""The first chunk of this call of a kernel: scratch memory of its own for each thread."""
+SLOT = Var("slot")
+"""A number that no other call of the kernel has at the time: scratch memory of its own for each thread."""
 
 
 def convolve(writer: KernelWriter, unit: Unit) -> None:
@@ -135,8 +135,8 @@ class _Blocked:
         if found is not None:
             return found, at
         packed = self.scratch((self.o, *self.layout.y), "result")
-        self.copied(scope, y, at, 3, packed, (FIRST,))
-        return self.writer.array(packed.buffer, (self.cut.most, self.o, self.windows), self.dtype), (FIRST,)
+        self.copied(scope, y, at, 3, packed, (SLOT,))
+        return self.writer.array(packed.buffer, (self.cut.most, self.o, self.windows), self.dtype), (SLOT,)
 
     def weights(self) -> tuple[ArrayArg, Index]:
         """The weights as a matrix for each group."""
@@ -147,8 +147,8 @@ class _Blocked:
             return found, ()
         inner = (self.g, self.o, self.c, *self.layout.w)
         target = self.scratch(inner, "weights")
-        self.copied(self.root, w, (), 3, target, (FIRST,))
-        return self.writer.array(target.buffer, (self.cut.most, *shape), self.dtype), (FIRST,)
+        self.copied(self.root, w, (), 3, target, (SLOT,))
+        return self.writer.array(target.buffer, (self.cut.most, *shape), self.dtype), (SLOT,)
 
     def framed(self, operand: Tensor) -> ArrayArg | None:
         """Memory for an image and the zeros around it, which are written once; None where no image needs it."""
@@ -161,7 +161,7 @@ class _Blocked:
             self.loops(
                 self.root,
                 (self.c, *layout.frame),
-                lambda inner, at: inner.body.append(Store(frame.name, (FIRST, *at), zero, self.node)),
+                lambda inner, at: inner.body.append(Store(frame.name, (SLOT, *at), zero, self.node)),
             )
         return frame
 
@@ -179,10 +179,10 @@ class _Blocked:
             c, *spatial = place
             moved = [i + index(a) for i, a in zip(spatial, low, strict=True)]
             filled = (*[index(0)] * (3 - len(moved)), *moved)
-            inner.body.append(Store(frame.name, (FIRST, c, *filled), value, self.node))
+            inner.body.append(Store(frame.name, (SLOT, c, *filled), value, self.node))
 
         self.loops(scope, operand.shape[2:], element)
-        return frame, (FIRST,)
+        return frame, (SLOT,)
 
     def unfold(self, scope: Scope, image: tuple[ArrayArg, Index], columns: tuple[ArrayArg, Index], start: Expr) -> None:
         """The windows of an image as columns from `start` on."""
@@ -226,7 +226,7 @@ class _Forward(_Blocked):
     def windows_of(self, scope: Scope, x: Tensor, frame: ArrayArg | None, at: Index) -> tuple[ArrayArg, Index]:
         """The matrix of windows of one image."""
         image = self.image(scope, x, frame, at)
-        columns = self.scratch((self.places, self.columns), "windows"), (FIRST,)
+        columns = self.scratch((self.places, self.columns), "windows"), (SLOT,)
         self.unfold(scope, image, columns, index(0))
         return columns
 
@@ -246,7 +246,7 @@ class _Transposed(_Blocked):
             x = self.result((self.n, self.g, self.c, self.windows))
             self.product(group, [(w, (*w_at, at[1])), given, (x, at)], True, self.places)
         else:
-            columns = self.scratch((self.places, self.columns), "windows"), (FIRST,)
+            columns = self.scratch((self.places, self.columns), "windows"), (SLOT,)
             self.product(group, [(w, (*w_at, at[1])), given, columns], True, self.places)
             self.fold(group, columns, at)
         writer.close(writer.close(group))
@@ -261,12 +261,12 @@ class _Transposed(_Blocked):
             self.step(scope, "fold_back", [columns, (x, at)], numbers)
             return
         frame = self.scratch((self.c, *layout.frame), "image")
-        self.step(scope, "fold_back", [columns, (frame, (FIRST,))], numbers)
+        self.step(scope, "fold_back", [columns, (frame, (SLOT,))], numbers)
 
         def element(inner: Scope, place: Index) -> None:
             c, *spatial = place
             moved = [i + index(a) for i, a in zip(spatial, layout.low, strict=True)]
-            value = Load(frame.name, (FIRST, c, *moved), self.dtype)
+            value = Load(frame.name, (SLOT, c, *moved), self.dtype)
             inner.body.append(Store(x.name, (*at, *place), value, self.node))
 
         self.loops(scope, (self.c, *layout.x), element)
@@ -295,13 +295,13 @@ class _ByWeights(_Blocked):
         width = dims.ceildiv(together * self.windows, VECTOR) * VECTOR
         columns = self.scratch((self.g, self.places, width), "windows")
         results = self.scratch((self.g, self.o, width), "results")
-        self.unfold(group, self.image(group, x, frame, at), (columns, (FIRST, at[1])), place)
+        self.unfold(group, self.image(group, x, frame, at), (columns, (SLOT, at[1])), place)
         given = self.results(group, y, at)
-        self.step(group, "beside", [given, (results, (FIRST, at[1]))], (place,))
+        self.step(group, "beside", [given, (results, (SLOT, at[1]))], (place,))
         writer.close(group)
         after = Scope(batches.after, 1, self.root)
         group = writer.open(after, self.g, "map")
-        arrays = [(results, (FIRST, at[1])), (columns, (FIRST, at[1])), (parts, (*part, at[1]))]
+        arrays = [(results, (SLOT, at[1])), (columns, (SLOT, at[1])), (parts, (*part, at[1]))]
         numbers = (Var("used") * index(self.windows), *self.shape_hint(self.o, self.places), *sides(self.guard))
         self.step(group, "products", arrays, numbers)
         writer.close(group)

@@ -117,7 +117,9 @@ class Runner:
             if position == self.text.commit and m[0]:
                 break
             kernel: Callable[..., None] = getattr(self.module, name).ctypes
-            kernel(m.ctypes.data, row, 0, (int(m[chunks]) if chunks else 0) + 1)
+            count = max(int(m[chunks]), 1) if chunks else 1
+            for c in range(count):
+                kernel(m.ctypes.data, row, c, int(c + 1 == count), 0)
         return int(m[0])
 
 
