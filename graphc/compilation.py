@@ -54,17 +54,17 @@ def compile_graph(
 
 
 def _place(graph: Graph) -> str:
-    """The target for a graph whose user names none: where its params have been put."""
-    places = {param.state.place: param for param in graph.params}
+    """The target for a graph whose user names none: the device that params have been put on, if any have."""
+    places = {param.state.place: param.name for param in reversed(graph.params) if param.state.place != "cpu"}
     if len(places) > 1:
         raise CompileError(
             message(
-                "params of one step are on several devices",
-                got=", ".join(f"{param.name!r} on {place}" for place, param in sorted(places.items())),
+                "params of one step have been put on several devices",
+                got=", ".join(f"{name!r} on {place}" for place, name in sorted(places.items())),
                 expected="one device, or target=",
                 at=user_line(),
                 created=False,
-                hint="model.to('cuda') puts a model's there; target= says where the step runs, whatever they say",
+                hint="target= says where a step runs, whatever its params say",
             )
         )
     return next(iter(places), "cpu")

@@ -118,7 +118,8 @@ class Hardware:
         self.index, self.name = index, f"cuda:{index}"
         self.records = True
         self.dlpack = (2, index)
-        self.driver = driver = cuda.bindings()
+        self.driver, self.settings = cuda.bindings(), numba.config
+        driver = self.driver
         gpu = numba.gpus[index]
         with gpu:
             self.context = gpu.get_primary_context()
@@ -179,7 +180,13 @@ class Hardware:
         ask(self.driver.cuCtxSynchronize)
 
     def launch(self, kernel: Any, blocks: int, threads: int, queue: Any, *arguments: Any) -> None:
-        kernel[blocks, threads, self.streams[int(queue)]](*arguments)
+        known, stream = self.settings, self.streams[int(queue)]
+        before, known.CUDA_LOW_OCCUPANCY_WARNINGS = known.CUDA_LOW_OCCUPANCY_WARNINGS, 0  # a small step is no mistake
+        try:
+            configured = kernel[blocks, threads, stream]
+        finally:
+            known.CUDA_LOW_OCCUPANCY_WARNINGS = before
+        configured(*arguments)
 
     def record(self, body: Callable[[Any], None]) -> HardwareRecording:
         """Capture, see the CUDA driver's `cuStreamBeginCapture`.
