@@ -203,9 +203,11 @@ class Hardware:
                 finally:  # also of an interrupt: the stream must not stay as it is
                     code, graph = driver.cuStreamEndCapture(self.tape)
                 if int(code):
-                    raise _failed(driver.cuStreamEndCapture, code)
+                    raise DriverError(driver.cuStreamEndCapture, code)
                 return HardwareRecording(self, graph)
-        except Exception as error:  # of many types: the driver's, numba's, cuda-bindings'
+        except DriverError as error:
+            raise Unrecorded(f"{error.code} of {error.function}") from error
+        except Exception as error:  # of many types: numba's, cuda-bindings'
             raise Unrecorded(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
         finally:
             if graph is not None and int(graph):
@@ -242,16 +244,20 @@ class Hardware:
 
 
 def ask(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of the driver gives; `GraphcError` where it fails."""
+    """What a function of the driver gives; `DriverError` where it fails."""
     code, *found = function(*arguments)
     if int(code):
-        raise _failed(function, code)
+        raise DriverError(function, code)
     return found[0] if found else None
 
 
-def _failed(function: Any, code: Any) -> GraphcError:
-    name = getattr(code, "name", str(code))
-    return GraphcError(message(f"the CUDA driver failed in {function.__name__}", got=name, expected="CUDA_SUCCESS"))
+class DriverError(GraphcError):
+    """What a function of the driver gave in the place of success."""
+
+    def __init__(self, function: Any, code: Any):
+        self.function, self.code = function.__name__, getattr(code, "name", str(code))
+        text = message(f"the CUDA driver failed in {self.function}", got=self.code, expected="CUDA_SUCCESS")
+        super().__init__(text)
 
 
 def _finalise(owner: Any, free: Callable[[Any], Any], handle: Any) -> None:
