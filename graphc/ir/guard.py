@@ -80,7 +80,7 @@ class Guard:
         self.readers[values] = _AWAY
 
     def bring_home(self, place: str | None = None) -> None:
-        """Bring all values that are newer elsewhere, but for `place`, into the host's memory; the caller holds `turn`."""
+        """Bring values that are newer elsewhere, but for `place`, into the host's memory; the caller holds `turn`."""
         for values in list(self.away):
             if values.place != place:
                 values.come_home()

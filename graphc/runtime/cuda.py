@@ -16,7 +16,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -132,6 +131,17 @@ def running() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    """A name of a module means something else inside the block."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+@contextlib.contextmanager
 def exact() -> Iterator[None]:
     """Compile without contracting ``a * b + c``: scalar functions then give the bits they give on the CPU.
 
@@ -143,7 +153,7 @@ def exact() -> Iterator[None]:
     from numba.cuda.cudadrv import nvvm
 
     original = nvvm.compile_ir
-    with lock, mock.patch.object(nvvm, "compile_ir", lambda ir, **options: original(ir, **{"fma": False, **options})):
+    with lock, _replaced(nvvm, "compile_ir", lambda ir, **options: original(ir, **{"fma": False, **options})):
         yield
 
 
@@ -158,8 +168,8 @@ def ptx(source: str, names: Sequence[str], cc: tuple[int, int]) -> dict[str, str
     module = ModuleType("graphc_ptx")
     device = SimpleNamespace(compute_capability=cc)
     signature: Any = "void(int64, int64)"
-    with exact(), mock.patch.object(dispatcher, "get_current_device", lambda: device):
-        with mock.patch.object(cuda, "jit", _uncompiled(cuda.jit)):
+    with exact(), _replaced(dispatcher, "get_current_device", lambda: device):
+        with _replaced(cuda, "jit", _uncompiled(cuda.jit)):
             exec(compile(source, "<generated>", "exec"), module.__dict__)
         return {name: cuda.compile_ptx(getattr(module, name), signature, cc=cc)[0] for name in names}
 

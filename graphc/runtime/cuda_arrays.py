@@ -42,7 +42,6 @@ class DeviceArray:
     """
 
     __slots__ = ("__weakref__", "_device", "_memory", "dtype", "shape")
-    __array_priority__ = 1000
 
     def __init__(self, device: Device, memory: Memory, shape: Sequence[int], dtype: np.dtype):
         self._device, self._memory = device, memory
@@ -222,7 +221,8 @@ class Pool:
 def _references() -> int:
     """What `sys.getrefcount` says in `Pool.take` of memory that nobody holds; differs between Python versions."""
     kept = [object()]
-    return [sys.getrefcount(kept[k]) for k in range(1)][0]
+    (found,) = [sys.getrefcount(kept[k]) for k in range(1)]
+    return found
 
 
 _FREE = _references()

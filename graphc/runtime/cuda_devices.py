@@ -131,7 +131,7 @@ class Device(Protocol):
         """Put a kernel into a queue."""
 
     def record(self, body: Callable[[Any], None]) -> Recording:
-        """What `body` puts into the queue that it is given, as one; `Unrecorded` where the driver does not do that."""
+        """What `body` puts into the queue it is given, as one; `UnrecordedError` where the driver does not do that."""
 
     def behind(self, handle: int) -> None:
         """Let `work` wait for what is now in the queue that another library calls `handle`."""
@@ -146,7 +146,7 @@ class Device(Protocol):
         """How long the device takes for what `body` puts into `work`, by its own events."""
 
 
-class Unrecorded(Exception):
+class UnrecordedError(Exception):
     """Work that could not be recorded, and why."""
 
 

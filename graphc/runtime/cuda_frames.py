@@ -20,7 +20,7 @@ from ..ir import dims
 from ..schedule import launches
 from ..schedule.memory import ALIGNMENT, Buffer, place
 from .cuda_arrays import DeviceArray, Pool
-from .cuda_devices import Recording, Unrecorded
+from .cuda_devices import Recording, UnrecordedError
 from .cuda_inputs import Given, Held
 from .cuda_staging import STAGED, Landing
 from .supply import Supply
@@ -205,7 +205,7 @@ class Frame:
     def _record(self, on_device: bool) -> Recording | None:
         try:
             made = self.program.device.record(lambda queue: self.body(queue, on_device))
-        except Unrecorded as error:
+        except UnrecordedError as error:
             self.program.records = False
             warn(
                 message(

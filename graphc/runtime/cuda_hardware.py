@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import GraphcError, message
 from . import cuda
-from .cuda_devices import Unrecorded
+from .cuda_devices import Memory, UnrecordedError
 from .supply import address as _address
 
 WORD = 8
@@ -155,12 +155,12 @@ class Hardware:
     def table(self, entries: list[Any]) -> HardwareTable:
         return HardwareTable(self, entries)
 
-    def upload(self, target: HardwareMemory, start: int, source: np.ndarray, queue: Any) -> None:
+    def upload(self, target: Memory, start: int, source: np.ndarray, queue: Any) -> None:
         if source.nbytes:
             place = target.address + start
             ask(self.driver.cuMemcpyHtoDAsync, place, _address(source), source.nbytes, queue)
 
-    def download(self, source: HardwareMemory, start: int, target: np.ndarray, queue: Any) -> None:
+    def download(self, source: Memory, start: int, target: np.ndarray, queue: Any) -> None:
         if target.nbytes:
             place = source.address + start
             ask(self.driver.cuMemcpyDtoHAsync, _address(target), place, target.nbytes, queue)
@@ -206,9 +206,9 @@ class Hardware:
                     raise DriverError(driver.cuStreamEndCapture, code)
                 return HardwareRecording(self, graph)
         except DriverError as error:
-            raise Unrecorded(f"{error.code} of {error.function}") from error
+            raise UnrecordedError(f"{error.code} of {error.function}") from error
         except Exception as error:  # of many types: numba's, cuda-bindings'
-            raise Unrecorded(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
+            raise UnrecordedError(str(error).splitlines()[0] if str(error) else type(error).__name__) from error
         finally:
             if graph is not None and int(graph):
                 driver.cuGraphDestroy(graph)

@@ -21,8 +21,6 @@ from .cuda_arrays import DeviceArray
 from .cuda_devices import Device
 from .inputs import as_input, is_on_device
 
-_NATIVE = "="
-
 
 class Held:
     """An array on the device, as a step reads it.
@@ -97,7 +95,7 @@ def _held(node: Tensor, value: Any, device: Device) -> Held:
     if type(value) is Held:
         return value
     held, strides = _seen(node, value, device)
-    if held.dtype.newbyteorder(_NATIVE) != node.dtype:
+    if held.dtype != node.dtype:
         raise _wrong(node, "has the wrong dtype", held, f"convert it to {node.dtype.name} there")
     if held.ndim != node.ndim:
         raise _wrong(node, "has the wrong rank", held)

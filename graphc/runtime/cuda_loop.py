@@ -30,7 +30,7 @@ class DeviceRun(Run):
 
     def __init__(self, caller: Caller, arrays: Sequence[Any], dim: DimLike | None, history: History, total: int):
         super().__init__(caller, arrays, dim, history, total)
-        self.arrays = [
+        self.arrays: Sequence[Any] = [
             a if cut or isinstance(a, Held) else self._moved(a)
             for a, cut in zip(self.arrays, self.datasets, strict=True)
         ]

@@ -138,7 +138,7 @@ class CudaCaller(Caller):
             outputs = frame.fresh(self.on_device)
         code = self.guarded(frame, self.program.run, frame, given, landing, outputs, self.on_device)
         if code:
-            raise self.failed(frame, code, given)  # type: ignore[arg-type]
+            raise self.failed(frame, code, given)
         return self.tree.build(frame.results(outputs, self.on_device))
 
     def host(self, given: Sequence[Given]) -> list[np.ndarray]:

@@ -1,6 +1,6 @@
 """The stand-in for a device in numba's simulator: memory is the host's, and everything is done at once.
 
-What it cannot show is order: its queues are always empty. A stand-in for the driver shows that, see `tests/cuda/driver`.
+It cannot show order, for its queues are always empty: the stand-in for a driver in `tests/cuda/driver` does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .cuda_devices import Recording, Unrecorded
+from .cuda_devices import Recording, UnrecordedError
 from .supply import address, aligned
 
 
@@ -68,7 +68,7 @@ class Simulated:
 
     records = False
     work = ahead = None
-    handle = None
+    handle: int | None = None
 
     def __init__(self, index: int):
         self.index, self.name = index, f"cuda:{index}"
@@ -90,16 +90,16 @@ class Simulated:
     def table(self, entries: list[Any]) -> SimulatedTable:
         return SimulatedTable(entries)
 
-    def upload(self, target: SimulatedMemory, start: int, source: np.ndarray, queue: Any) -> None:
+    def upload(self, target: Any, start: int, source: np.ndarray, queue: Any) -> None:
         target.array[start : start + source.nbytes] = source.reshape(-1).view(np.uint8)
 
-    def download(self, source: SimulatedMemory, start: int, target: np.ndarray, queue: Any) -> None:
+    def download(self, source: Any, start: int, target: np.ndarray, queue: Any) -> None:
         target.reshape(-1).view(np.uint8)[:] = source.array[start : start + target.nbytes]
 
     def outside(self, address: int, nbytes: int, dtype: np.dtype) -> np.ndarray:
         if not nbytes:
             return np.empty(0, dtype)
-        return np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), dtype)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address)).view(dtype)
 
     def fetch(self, address: int, target: np.ndarray) -> None:
         target.reshape(-1)[:] = self.outside(address, target.nbytes, target.dtype)
@@ -114,7 +114,7 @@ class Simulated:
         kernel[blocks, threads](*arguments)
 
     def record(self, body: Callable[[Any], None]) -> Recording:
-        raise Unrecorded("the simulator runs kernel by kernel")
+        raise UnrecordedError("the simulator runs kernel by kernel")
 
     def behind(self, handle: int) -> None:
         """Other queues are as empty."""

@@ -1,7 +1,7 @@
 """DLPack capsules, made and taken: how libraries hand each other arrays without a copy.
 
 The layout is that of ``dlpack.h`` (https://dmlc.github.io/dlpack/latest/c_api.html), unversioned as it is given, of
-either kind as it is taken. A capsule is a pointer to a struct, with a function that says when it is not needed any more.
+either kind as it is taken. A capsule is a pointer to a struct, with a function that says when it is done with.
 """
 
 from __future__ import annotations

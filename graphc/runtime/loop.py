@@ -76,7 +76,8 @@ class Run:
 
     def __init__(self, caller: Caller, arrays: Sequence[np.ndarray], dim: DimLike | None, history: History, total: int):
         self.caller, self.program = caller, caller.program
-        self.arrays, self.history, self.total = arrays, history, total
+        self.arrays: Sequence[Any] = arrays
+        self.history, self.total = history, total
         self.datasets = [dim is not None and is_dataset(n, dim) for n in caller.inputs]
         self.staging: dict[int, np.ndarray] = {}
         self.stretch = 1

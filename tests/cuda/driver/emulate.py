@@ -21,9 +21,7 @@ from graphc.runtime.cuda_program import CudaProgram
 failures: list[BaseException] = []
 """Errors of the emulation itself, which a driver has nobody to tell."""
 _frames: dict[int, tuple[CudaProgram, Frame]] = {}
-_Launcher = ctypes.CFUNCTYPE(
-    None, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint
-)
+_Launcher = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint)
 
 
 def _memory(address: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

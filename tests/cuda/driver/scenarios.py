@@ -163,7 +163,7 @@ def errors() -> None:
 
 def no_recording() -> None:
     """Kernel by kernel: since the driver does not record, which is said once, or because it was asked for."""
-    (step, w), (here, v) = linear(), linear(target="cpu")
+    (step, _), (here, _) = linear(), linear(target="cpu")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for x in batches(4):
