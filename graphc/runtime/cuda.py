@@ -74,6 +74,7 @@ def missing() -> tuple[str, str, str] | None:
     return "nvvm and the CUDA runtime", "a device, without them", INSTALL
 
 
+@functools.cache
 def simulated() -> bool:
     """Whether numba's simulator stands for a device."""
     import numba
@@ -115,13 +116,14 @@ def _steady_simulator() -> None:
     setattr(FakeCUDAShared, "array", array)  # noqa: B010 - a method, replaced
 
 
-@contextlib.contextmanager
-def running() -> Iterator[None]:
+def running() -> contextlib.AbstractContextManager[Any]:
     """What stands around launches: one program at a time."""
+    return _simulating() if simulated() else lock
+
+
+@contextlib.contextmanager
+def _simulating() -> Iterator[None]:
     with lock:
-        if not simulated():
-            yield
-            return
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
         try:

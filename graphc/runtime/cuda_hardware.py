@@ -8,9 +8,8 @@ under way forbids others the legacy stream only where it is of a blocking one.
 
 from __future__ import annotations
 
-import contextlib
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -110,6 +109,25 @@ class HardwareRecording:
         ask(self.device.driver.cuGraphLaunch, self.whole, self.device.work)
 
 
+class _Here:
+    """A thread works on a device: its context is the current one. Written out, for every call goes through it."""
+
+    __slots__ = ("device", "pushed")
+
+    def __init__(self, device: Hardware):
+        self.device = device
+
+    def __enter__(self) -> None:
+        device = self.device
+        self.pushed = int(ask(device.driver.cuCtxGetCurrent)) != device.handle_of_context
+        if self.pushed:
+            ask(device.driver.cuCtxPushCurrent, device.context.handle)
+
+    def __exit__(self, *failure: object) -> None:
+        if self.pushed:
+            ask(self.device.driver.cuCtxPopCurrent)
+
+
 class Hardware:
     """One GPU."""
 
@@ -130,17 +148,8 @@ class Hardware:
         self.handle: int | None = int(self.work)
         self.streams = {int(stream): numba.external_stream(int(stream)) for stream in (self.work, self.tape)}
 
-    @contextlib.contextmanager
-    def here(self) -> Iterator[None]:
-        driver = self.driver
-        if int(ask(driver.cuCtxGetCurrent)) == self.handle_of_context:
-            yield
-            return
-        ask(driver.cuCtxPushCurrent, self.context.handle)
-        try:
-            yield
-        finally:
-            ask(driver.cuCtxPopCurrent)
+    def here(self) -> _Here:
+        return _Here(self)
 
     def allocate(self, nbytes: int) -> HardwareMemory:
         return HardwareMemory(self.context.memalloc(max(nbytes, 1)), nbytes)

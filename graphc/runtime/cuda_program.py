@@ -124,18 +124,18 @@ class CudaCaller(Caller):
             return as_given(self.inputs, values, self.device)
 
     def careful(self, values: Sequence[Any]) -> Any:
-        given = self.prepare(values)
-        landing = self.prefetched(values, given) if self.ahead else None
-        hot, frame = self.take(given)  # type: ignore[arg-type]
-        try:
-            return self.step(frame, given, landing)  # type: ignore[arg-type]
-        finally:
-            hot.append(frame)
+        with self.device.here():
+            given = as_given(self.inputs, values, self.device)
+            landing = self.prefetched(values, given) if self.ahead else None
+            hot, frame = self.take(given)  # type: ignore[arg-type]
+            try:
+                return self.step(frame, given, landing)  # type: ignore[arg-type]
+            finally:
+                hot.append(frame)
 
     def step(self, frame: Frame, given: Sequence[Given], landing: Landing | None = None) -> Any:
-        """One step in `frame`."""
-        with self.device.here():
-            outputs = frame.fresh(self.on_device)
+        """One step in `frame`; the thread works on the device."""
+        outputs = frame.fresh(self.on_device)
         code = self.guarded(frame, self.program.run, frame, given, landing, outputs, self.on_device)
         if code:
             raise self.failed(frame, code, given)

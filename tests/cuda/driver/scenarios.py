@@ -15,7 +15,7 @@ import emulate
 import numpy as np
 
 import graphc as gc
-from graphc.runtime import dlpack
+from graphc.runtime import compilers, dlpack
 from graphc.runtime.cuda_arrays import KEPT
 
 
@@ -169,14 +169,7 @@ def no_recording() -> None:
         for x in batches(4):
             same(step(x), here(x))
     said = [str(w.message) for w in caught if issubclass(w.category, gc.GraphcWarning)]
-    function = os.environ.get("FAKE_CUDA_FAIL")
-    text = (
-        "the step 'step' is launched kernel by kernel on cuda:0: got CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED of "
-        f"{function}, expected a recording of it, as a CUDA graph\n"
-        "  hint: it computes the same, and takes longer to launch; GRAPHC_CUDA_GRAPHS=0 asks for that"
-    )
-    expected = [] if function is None else [text]
-    assert said == expected, said
+    mark(" | ".join(said))
 
 
 def refused_launch() -> None:
@@ -187,9 +180,20 @@ def refused_launch() -> None:
     try:
         step(x)
     except gc.GraphcError as error:
-        assert str(error).startswith("the CUDA driver failed in cuGraphLaunch: got "), error
+        mark(str(error))
     else:
         raise AssertionError("nothing was raised")
+
+
+def many_kernels() -> None:
+    """A file that is long enough for other processes to help with, were it for the CPU."""
+    shapes = [gc.input(f"x{k}", ("n", 2 + k)) for k in range(6)]
+    outputs = [gc.softmax(gc.cumulative_sum(gc.exp(x), axis=1), axis=1) + gc.sum(x, axis=0) for x in shapes]
+    step = gc.compile(shapes, outputs, target="cuda")
+    lines = sum(map(len, (text.split("\n") for text in step.text.source.split("@kernel")[1:])))
+    assert lines > 2 * compilers.WORTH, lines
+    data = [np.random.default_rng(k).normal(size=(3, 2 + k)) for k in range(6)]
+    same(step(*data), gc.compile(shapes, outputs)(*data))
 
 
 def devices() -> None:
@@ -322,7 +326,19 @@ def at_once() -> None:
 
 SCENARIOS: dict[str, Callable[[], None]] = {
     f.__name__: f
-    for f in (calls, outputs_stay, prefetched, run, errors, no_recording, refused_launch, devices, foreign, at_once)
+    for f in (
+        calls,
+        outputs_stay,
+        prefetched,
+        run,
+        errors,
+        no_recording,
+        refused_launch,
+        many_kernels,
+        devices,
+        foreign,
+        at_once,
+    )
 }
 
 if __name__ == "__main__":

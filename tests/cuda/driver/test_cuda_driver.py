@@ -101,14 +101,26 @@ def test_threads_at_once(scenario: Scenario) -> None:
 def test_a_driver_that_does_not_record(scenario: Scenario, function: str) -> None:
     calls = scenario("no_recording", FAKE_CUDA_FAIL=function)
     assert not some(calls, "graph") and len(some(calls, "begin recording")) == 1
+    assert calls[-2:] == [
+        "# the step 'step' is launched kernel by kernel on cuda:0: got CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED of "
+        f"{function}, expected a recording of it, as a CUDA graph",
+        "  hint: it computes the same, and takes longer to launch; GRAPHC_CUDA_GRAPHS=0 asks for that",
+    ], "said once"
 
 
 def test_recording_turned_off(scenario: Scenario) -> None:
-    assert not some(scenario("no_recording", GRAPHC_CUDA_GRAPHS="0"), "graph", "begin")
+    calls = scenario("no_recording", GRAPHC_CUDA_GRAPHS="0")
+    assert not some(calls, "graph", "begin") and calls[-1] == "# ", "and nothing is said"
 
 
 def test_a_launch_that_is_refused(scenario: Scenario) -> None:
-    assert some(scenario("refused_launch", FAKE_CUDA_FAIL="cuGraphLaunch"), "instantiate")
+    assert scenario("refused_launch", FAKE_CUDA_FAIL="cuGraphLaunch")[-1] == (
+        "# the CUDA driver failed in cuGraphLaunch: got CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, expected CUDA_SUCCESS"
+    )
+
+
+def test_many_kernels_are_compiled_in_one_process(scenario: Scenario) -> None:
+    assert scenario("many_kernels", GRAPHC_COMPILERS="4")
 
 
 def test_several_devices(scenario: Scenario) -> None:
