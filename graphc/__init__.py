@@ -88,6 +88,7 @@ from .api import (  # noqa: E402 - gc.trace is not numpy's
     vmap,
 )
 from .contrast import contrast  # noqa: E402
+from .runtime.cuda_arrays import DeviceArray, to_device  # noqa: E402
 from .sympy_io import from_sympy, to_sympy  # noqa: E402
 from .verify.certificate import Certificate, VerificationError  # noqa: E402
 from .verify.entry import verify  # noqa: E402 - the function; the package of that name stays importable
@@ -98,6 +99,7 @@ __all__ = [
     "CompileError",
     "DTypeError",
     "DataError",
+    "DeviceArray",
     "FileError",
     "GradientError",
     "Graph",
@@ -129,6 +131,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "param",
+    "to_device",
     "to_sympy",
     "trace",
     "value_and_grad",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import DTypeError, InputError, ShapeError, message, shown, user_line, warn
+from .errors import CompileError, DTypeError, InputError, ShapeError, message, shown, user_line, warn
 from .ir import dims
 from .ir.apply import SYMBOLIC, is_tensor, lift
 from .ir.graph import Graph
@@ -26,7 +26,8 @@ def compile_graph(
     name: str | None,
     threads: int | None = None,
     check: str | None = None,
-    target: str = "cpu",
+    target: str | None = None,
+    device_outputs: bool = False,
 ) -> Step:
     in_tree, in_leaves = flatten([] if inputs is None else inputs)
     if in_tree.kind is None:
@@ -48,7 +49,25 @@ def compile_graph(
         )
     graph = Graph(in_leaves, results, pairs, name or "step")
     _warn_of_state(graph)
-    return Step(graph, in_tree, out_tree, name or "step", threads, check, target)
+    where = _place(graph) if target is None else target
+    return Step(graph, in_tree, out_tree, name or "step", threads, check, where, device_outputs)
+
+
+def _place(graph: Graph) -> str:
+    """The target for a graph whose user names none: the device that params have been put on, if any have."""
+    places = {param.state.place: param.name for param in reversed(graph.params) if param.state.place != "cpu"}
+    if len(places) > 1:
+        raise CompileError(
+            message(
+                "params of one step have been put on several devices",
+                got=", ".join(f"{name!r} on {place}" for place, name in sorted(places.items())),
+                expected="one device, or target=",
+                at=user_line(),
+                created=False,
+                hint="target= says where a step runs, whatever its params say",
+            )
+        )
+    return next(iter(places), "cpu")
 
 
 def _warn_of_state(graph: Graph) -> None:

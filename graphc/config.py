@@ -28,6 +28,11 @@ def jit_disabled() -> bool:
     return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
+def cuda_graphs() -> bool:
+    """Whether a step on a CUDA device is recorded and launched as one (``GRAPHC_CUDA_GRAPHS=0``: kernel by kernel)."""
+    return os.environ.get("GRAPHC_CUDA_GRAPHS", "1") not in ("", "0")
+
+
 def cores() -> int:
     """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

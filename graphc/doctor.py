@@ -134,3 +134,9 @@ def _device() -> Iterator[Finding]:
     yield Finding("target='cuda'", "numba's simulator, for tests" if cuda.simulated() else "yes")
     for line in cuda.devices():
         yield Finding("device", line)
+    if cuda.simulated():
+        yield Finding("CUDA graphs", "none: the simulator runs kernel by kernel")
+    elif config.cuda_graphs():
+        yield Finding("CUDA graphs", "on: a step is recorded at its second call, and one launch from then on")
+    else:
+        yield Finding("CUDA graphs", "off: steps are launched kernel by kernel", "unset GRAPHC_CUDA_GRAPHS")

@@ -17,7 +17,7 @@ from .arguments import whole
 from .codegen.cpu import print_program
 from .codegen.cuda import print_cuda
 from .codegen.statements import Printed
-from .errors import CompileError, InputError, count, message, shown, user_line
+from .errors import CompileError, InputError, count, message, user_line
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
@@ -30,11 +30,10 @@ from .ir.traversal import depends_on, topological
 from .ir.tree import Tree, flatten
 from .ops.hints import missing_member
 from .passes.pipeline import optimise
-from .runtime import loop
+from .runtime import cuda_devices, loop
 from .runtime.arguments import bind_arguments
 from .runtime.batches import cut
 from .runtime.calls import Bound, Caller
-from .runtime.inputs import as_inputs
 from .runtime.program import Program
 from .schedule.plan import Plan, make_plan
 from .schedule.policy import CUDA
@@ -58,38 +57,54 @@ _INSTEAD = {
 Compiled = tuple[Plan, Printed, Caller]
 
 
-def _for_cpu(graph: Graph, outputs: Tree, check: str | None, threads: int | None) -> Compiled:
+def _for_cpu(
+    graph: Graph, outputs: Tree, check: str | None, threads: int | None, index: int = 0, device_outputs: bool = False
+) -> Compiled:
+    if device_outputs:
+        raise CompileError(
+            message(
+                "outputs cannot stay on a device",
+                got="device_outputs=True with target='cpu'",
+                expected="target='cuda'",
+                at=user_line(),
+                created=False,
+            )
+        )
     plan = make_plan(graph, check)
     text = print_program(plan)
     return plan, text, Caller(Program(plan, text, threads), outputs)
 
 
-def _for_cuda(graph: Graph, outputs: Tree, check: str | None, threads: int | None) -> Compiled:
-    from .runtime.cuda_program import CudaCaller, CudaProgram  # which imports numba.cuda
+def _for_cuda(
+    graph: Graph, outputs: Tree, check: str | None, threads: int | None, index: int = 0, device_outputs: bool = False
+) -> Compiled:
+    from .runtime.cuda_program import CudaCaller, CudaProgram  # only where it is asked for
 
+    device = cuda_devices.device(index)
     plan = make_plan(graph, check, CUDA)
     text = print_cuda(plan)
-    return plan, text, CudaCaller(CudaProgram(plan, text), outputs)
+    return plan, text, CudaCaller(CudaProgram(plan, text, device), outputs, device_outputs)
 
 
-TARGETS: Mapping[str, Callable[[Graph, Tree, str | None, int | None], Compiled]] = MappingProxyType(
-    {"cpu": _for_cpu, "cuda": _for_cuda}
-)
+TARGETS: Mapping[str, Callable[..., Compiled]] = MappingProxyType({"cpu": _for_cpu, "cuda": _for_cuda})
 """How a graph becomes a plan, a text, and what runs it."""
 
 
-def check_target(target: object) -> None:
-    """Raise `CompileError` unless there is such a target."""
-    if not (isinstance(target, str) and target in TARGETS):
-        known = " or ".join(map(repr, TARGETS))
-        raise CompileError(message("unknown target", got=shown(target), expected=known, at=user_line(), created=False))
+def compiled(
+    graph: Graph, outputs: Tree, check: str | None, threads: int | None, target: str, device_outputs: bool
+) -> Compiled:
+    """`graph` for a target: "cpu", or "cuda" or "cuda:1", the number of a device."""
+    index = cuda_devices.parse(target)
+    if index is None:
+        return TARGETS["cpu"](graph, outputs, check, threads, 0, device_outputs)
+    return TARGETS["cuda"](graph, outputs, check, threads, index, device_outputs)
 
 
 class Step:
     """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
 
     Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`, `check`,
-    `target`, `certificate` (of the last `verify`; None before).
+    `target`, `device_outputs`, `certificate` (of the last `verify`; None before).
 
     A step pickles as graph and values of its params (while no other thread runs it) and finds its code in the cache.
     What comes back has params of its own, as ``copy.deepcopy(step)`` has; steps pickled together go on sharing theirs.
@@ -110,12 +125,15 @@ class Step:
         threads: int | None = None,
         check: str | None = None,
         target: str = "cpu",
+        device_outputs: bool = False,
     ):
         self.name, self.threads, self.check, self.target = name, threads, check, target
+        self.device_outputs = device_outputs
         self.traced = mark_updates(graph)
         self._in, self._out = inputs, outputs
         self.graph, self.passes = optimise(self.traced)
-        self.plan, self.text, self._caller = TARGETS[target](self.graph, outputs, check, threads)
+        found = compiled(self.graph, outputs, check, threads, target, device_outputs)
+        self.plan, self.text, self._caller = found
         self.certificate: Certificate | None = None
         self._restored = False
         self._count = len(inputs.children) if all(c.kind is None for c in inputs.children) else -1
@@ -151,6 +169,8 @@ class Step:
         The arrays are kept alive. They must be C-contiguous and of their input's exact dtype, for a converted copy
         would not follow what is written into them; `InputError` otherwise. Python numbers stay what they are.
 
+        Of a step on a device: arrays there are read where they are, and those here are copied at each call.
+
         >>> import graphc as gc
         >>> x = gc.input("x", ("n",))
         >>> data = np.ones(3)
@@ -159,7 +179,30 @@ class Step:
         >>> total()
         np.float64(7.0)
         """
-        return Bound(self._caller, bind_arguments(self._in, self.graph.inputs, args, named))
+        return self._caller.bind(bind_arguments(self._in, self.graph.inputs, args, named))
+
+    def prefetch(self, *args: Any, **named: Any) -> None:
+        """Copy the arrays of a coming call to the step's device, beside a step that is running there.
+
+        The call with the same arrays then finds them there. Two calls' are kept; a third takes the place of the
+        oldest. Arrays may be changed in between, and other arrays called with first: the call compares them with what
+        was copied, and copies anew what is no longer the same. Arrays that are on the device are left where they are,
+        and so is everything by a step on the CPU, which reads arrays where they are.
+
+        Raises as the call would for arrays that do not fit.
+
+        >>> import graphc as gc
+        >>> x = gc.input("x", ("n",))
+        >>> step, data = gc.compile([x], gc.sum(x)), [np.ones(3), np.ones(4)]
+        >>> step.prefetch(data[0])
+        >>> for k, now in enumerate(data):
+        ...     if k + 1 < len(data):
+        ...         step.prefetch(data[k + 1])
+        ...     print(step(now))
+        3.0
+        4.0
+        """
+        self._caller.prefetch(bind_arguments(self._in, self.graph.inputs, args, named))
 
     def run(
         self,
@@ -200,6 +243,10 @@ class Step:
         Each step is as one call of the step: other threads may read and change params between two of them, and an
         error at step k, or Ctrl-C, which is seen to at least every second or after the step under way, leaves the
         params of the last whole step. Raises as a call does, before the first step where the arrays do not fit.
+
+        On a device, the steps are launched from here, one by one, and each batch is copied there while the step before
+        it runs; arrays that all steps read whole are copied once, and datasets that are on the device already are read
+        there (unshuffled). The outputs come back as NumPy arrays, also of a step with ``device_outputs=True``.
 
         >>> import graphc as gc
         >>> x, w = gc.input("x", ("n",)), gc.param(0.0)
@@ -245,7 +292,7 @@ class Step:
                     created=False,
                 )
             )
-        data = as_inputs(self.graph.inputs, arrays)
+        data = self._caller.prepare(arrays)
         drawn = secrets.randbits(64) if seed is None else whole("step.run", "seed", seed, 0)
         plan = cut(
             self.graph.inputs,
@@ -258,8 +305,10 @@ class Step:
         )
         return self._out.build(loop.over(self._caller, data, plan, every, report))
 
-    def to(self, target: str) -> Step:
-        """The same graph compiled for another target, "cpu" or "cuda"; the step itself where it is compiled for that.
+    def to(self, target: str, device_outputs: bool | None = None) -> Step:
+        """The same graph compiled for another target, "cpu", "cuda" or "cuda:1"; the step itself if it is for that.
+
+        device_outputs  as in `gc.compile`; None: as it is, on a device
 
         Both share their params: each sees what the other has changed. Raises as `gc.compile` does.
 
@@ -268,10 +317,11 @@ class Step:
         >>> step.to("cpu") is step
         True
         """
-        if target == self.target:
+        index = cuda_devices.parse(target)
+        stay = (self.device_outputs and index is not None) if device_outputs is None else bool(device_outputs)
+        if index == cuda_devices.parse(self.target) and stay == self.device_outputs:
             return self
-        check_target(target)
-        step = Step(self.traced, self._in, self._out, self.name, self.threads, self.check, target)
+        step = Step(self.traced, self._in, self._out, self.name, self.threads, self.check, target, stay)
         step._restored = self._restored
         return step
 
@@ -347,7 +397,8 @@ class Step:
             twin = copy.deepcopy(self)
             if self.check is not None:  # random points may well give nan, which is compared like any value
                 twin = Step(twin.traced, twin._in, twin._out, self.name, self.threads, None, self.target)
-            return flatten(twin._caller(list(arrays)))[1], [p.value for p, _ in twin.graph.updates]
+            found = [np.asarray(value) for value in flatten(twin._caller(list(arrays)))[1]]
+            return found, [p.value for p, _ in twin.graph.updates]
 
         self.certificate = verify_step(self.traced, run, self.name, values, seconds, terms, self._restored)
         return self.certificate
@@ -357,8 +408,8 @@ class Step:
         pairs = [t for pair in graph.updates for t in pair]
         packed = pack([*graph.inputs, *graph.outputs, *pairs], graph.origin)
         counts = (len(graph.inputs), len(graph.outputs))
-        found = self.certificate
-        return _restore, (packed, counts, self._in, self._out, self.name, self.threads, self.check, found, self.target)
+        how = (self.name, self.threads, self.check, self.certificate, self.target, self.device_outputs)
+        return _restore, (packed, counts, self._in, self._out, *how)
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
@@ -375,6 +426,7 @@ def _restore(
     check: str | None = None,
     certificate: Certificate | None = None,
     target: str = "cpu",
+    device_outputs: bool = False,
 ) -> Step:
     """The step that was pickled."""
     origins: dict[Tensor, Origin] = {}
@@ -382,7 +434,7 @@ def _restore(
     first, last = counts[0], sum(counts)
     pairs = zip(roots[last::2], roots[last + 1 :: 2], strict=True)
     graph = Graph(roots[:first], roots[first:last], list(pairs), name, origins)
-    step = Step(graph, inputs, outputs, name, threads, check, target)
+    step = Step(graph, inputs, outputs, name, threads, check, target, device_outputs)
     step.certificate, step._restored = certificate, True
     return step
 

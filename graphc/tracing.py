@@ -61,10 +61,12 @@ class Traced:
         name: str | None = None,
         threads: int | None = None,
         check: str | None = None,
-        target: str = "cpu",
+        target: str | None = None,
+        device_outputs: bool = False,
     ):
         functools.update_wrapper(self, function)
         self.function, self.threads, self.check, self.target = function, threads, check, target
+        self.device_outputs = device_outputs
         self.name = name or getattr(function, "__name__", "step")
         self.steps: dict[Any, Step] = {}
         self._fixed: dict[Any, tuple[str, ...]] = {}  # for a kind of arguments, the dims whose size is fixed
@@ -100,7 +102,7 @@ class Traced:
                 known = self._fixed.get(kind, ())
                 inputs, outputs, self._fixed[kind] = traced(self.function, tree, arrays, shapes, known, self._draws)
                 step = self.steps[key()] = compile_graph(
-                    inputs, outputs, None, self.name, self.threads, self.check, self.target
+                    inputs, outputs, None, self.name, self.threads, self.check, self.target, self.device_outputs
                 )
         return step
 
@@ -118,7 +120,7 @@ class Traced:
         found = getattr(sys.modules.get(self.__module__), getattr(self, "__qualname__", ""), None)
         if found is self:
             return self.__qualname__
-        return Traced, (self.function, self.name, self.threads, self.check, self.target)
+        return Traced, (self.function, self.name, self.threads, self.check, self.target, self.device_outputs)
 
     def __repr__(self) -> str:
         return f"<Traced {self.name}, {count(len(self.steps), 'step')}>"

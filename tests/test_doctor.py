@@ -37,6 +37,18 @@ def test_what_is_missing_comes_with_a_command(monkeypatch: pytest.MonkeyPatch) -
     assert doctor.report([gap]).split("\n")[1].strip() == "-> pip install 'graphc[cuda]'"
 
 
+@pytest.mark.parametrize("chosen", ["1", "0"])
+def test_whether_steps_are_recorded(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    monkeypatch.setattr(cuda, "missing", lambda: None)
+    monkeypatch.setattr(cuda, "simulated", lambda: False)
+    monkeypatch.setattr(cuda, "devices", lambda: ["0: a device"])
+    monkeypatch.setenv("GRAPHC_CUDA_GRAPHS", chosen)
+    assert found()["device"].found == "0: a device"
+    on = ("on: a step is recorded at its second call, and one launch from then on", "")
+    off = ("off: steps are launched kernel by kernel", "unset GRAPHC_CUDA_GRAPHS")
+    assert (found()["CUDA graphs"].found, found()["CUDA graphs"].fix) == (on if chosen == "1" else off)
+
+
 @pytest.mark.parametrize("place", ["file", "file/below"])
 def test_a_folder_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str) -> None:
     (tmp_path / "file").touch()

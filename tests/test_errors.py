@@ -420,7 +420,7 @@ COMPILING: dict[str, Case] = {
     ),
     "target": (
         lambda: gc.compile([S], S, target="gpu"), gc.CompileError,
-        "unknown target: got 'gpu', expected 'cpu' or 'cuda'\n  at LINE",
+        "unknown target: got 'gpu', expected 'cpu', 'cuda', or 'cuda:1' and so on\n  at LINE",
     ),
     "name": (
         lambda: gc.compile([S], S, name=3), gc.CompileError,

@@ -500,7 +500,9 @@ def test_layers_of_weights_by_position() -> None:
 
 # names of arguments
 
-OF_COMPILE = "inputs=None, outputs=None, updates=None, target='cpu', threads=None, check=None, name=None"
+OF_COMPILE = (
+    "inputs=None, outputs=None, updates=None, target=None, threads=None, check=None, name=None, device_outputs=False"
+)
 REDUCTION = "axis=None, *, dtype=None, keepdims=False"
 MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
     "torch": (

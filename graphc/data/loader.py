@@ -12,6 +12,7 @@ import numpy as np
 from ..arguments import bad_argument, whole
 from ..errors import DataError, InputError, message, user_line
 from ..runtime.batches import permutation
+from ..step import Step
 from .dataset import BatchDataset, ItemError, batch_of, never
 from .prefetch import ordered
 
@@ -30,6 +31,9 @@ class DataLoader:
                      not depend on their number, if an item depends on nothing but its index
     prefetch_factor  batches that each thread may be ahead
     collate_fn       makes a batch of a list of items; None: `collate`, and whole batches at once of a `BatchDataset`
+    step             a compiled step that the batches are for: each is copied to its device (`Step.prefetch`) before the
+                     loop gets the batch before, so beside the step that runs on that. None: nothing is copied ahead.
+                     A batch that is a dict has the inputs by name; its order, and what the loop gets, stay the same
 
     `epoch` is the number of the next epoch; with `seed` it is what ``state_dict()`` holds, so that a loader restored
     between two epochs goes on with the same orders. (One restored inside an epoch begins the next.)
@@ -54,6 +58,7 @@ class DataLoader:
         num_workers: int = 0,
         prefetch_factor: int = 2,
         collate_fn: Callable[[list[Any]], Any] | None = None,
+        step: Step | None = None,
     ):
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise InputError(
@@ -74,6 +79,9 @@ class DataLoader:
         self.num_workers = whole("DataLoader", "num_workers", num_workers, 0)
         self.prefetch_factor = whole("DataLoader", "prefetch_factor", prefetch_factor, 1)
         self.collate_fn = collate_fn
+        if step is not None and not isinstance(step, Step):
+            raise bad_argument("DataLoader", "step", step, "a compiled step, or None")
+        self.step = step
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -83,7 +91,8 @@ class DataLoader:
 
     def __iter__(self) -> Iterator[Any]:
         epoch, self.epoch = self.epoch, self.epoch + 1
-        return self._batches(self.order(epoch))
+        batches = self._batches(self.order(epoch))
+        return batches if self.step is None else _ahead(batches, self.step)
 
     def order(self, epoch: int) -> np.ndarray:
         """Numbers of the items in the order in which epoch `epoch` takes them: int64[n]."""
@@ -158,6 +167,36 @@ class DataLoader:
             return self._prepare(job)
         except ItemError as failed:
             raise _data_error(failed) from failed.__cause__
+
+
+def _ahead(batches: Iterator[Any], step: Step) -> Iterator[Any]:
+    """The batches, each given when the one behind it is on its way to the step's device."""
+    with contextlib.closing(batches):  # type: ignore[type-var]
+        ready: list[Any] = []
+        while True:
+            try:
+                batch = next(batches, _END)
+                if batch is not _END:
+                    _prefetch(step, batch)
+            except Exception:
+                yield from ready  # the loop gets those before it first
+                raise
+            yield from ready
+            if batch is _END:
+                return
+            ready = [batch]
+
+
+_END = object()
+
+
+def _prefetch(step: Step, batch: Any) -> None:
+    if isinstance(batch, Mapping):
+        step.prefetch(**batch)
+    elif isinstance(batch, (tuple, list)):
+        step.prefetch(*batch)
+    else:
+        step.prefetch(batch)
 
 
 def _data_error(failed: ItemError) -> DataError:

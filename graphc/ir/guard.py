@@ -25,7 +25,9 @@ _PAUSES = (2e-5, 1e-3)
 
 
 class Away(Protocol):
-    """Values of a param that are newer elsewhere."""
+    """Values of a param that are newer elsewhere; `place` says where."""
+
+    place: str
 
     def come_home(self) -> None:
         """Copy them into the host's memory."""
@@ -57,32 +59,33 @@ class Guard:
         with _registry:
             _guards.add(self)
 
-    def drain(self, home: bool = True) -> None:
+    def drain(self, place: str | None = None) -> None:
         """Wait until no other thread reads; the caller holds `turn`, so nobody new gets in.
 
         Readers leave without a lock and wake nobody, so this looks again after short pauses: what it waits for are
-        calls already running, and only when readers and writers meet. Then, if `home`, values that are newer elsewhere
-        are in the host's memory, too.
+        calls already running, and only when readers and writers meet. Then values that are newer elsewhere are in the
+        host's memory, too; those that are newer at `place`, where they are to be used, stay there.
         """
         me = threading.get_ident()
         pause, longest = _PAUSES
         while any(thread not in (me, _AWAY) for thread in list(self.readers.values())):
             time.sleep(pause)
             pause = min(2 * pause, longest)
-        if home and self.away:
-            self.bring_home()
+        if self.away:
+            self.bring_home(place)
 
     def leave(self, values: Away) -> None:
         """Note that `values` are newer elsewhere; the caller holds `turn`."""
         self.away[values] = None
         self.readers[values] = _AWAY
 
-    def bring_home(self) -> None:
-        """Bring all values that are newer elsewhere into the host's memory; the caller holds `turn`."""
+    def bring_home(self, place: str | None = None) -> None:
+        """Bring values that are newer elsewhere, but for `place`, into the host's memory; the caller holds `turn`."""
         for values in list(self.away):
-            values.come_home()
-            self.readers.pop(values, None)
-            self.away.pop(values, None)
+            if values.place != place:
+                values.come_home()
+                self.readers.pop(values, None)
+                self.away.pop(values, None)
 
     def give_way(self) -> None:
         """Let those who wait take their turn, before this thread asks again; at most for some milliseconds."""
@@ -91,16 +94,16 @@ class Guard:
             time.sleep(pause)
             pause *= 2
 
-    def enter(self, token: object, home: bool = True) -> None:
+    def enter(self, token: object, place: str | None = None) -> None:
         """Begin to read; ``readers.pop(token, None)`` ends it, and is due even if this was interrupted.
 
-        If `home`, what is read is the host's memory.
+        What is read is the host's memory, or, where values are newer there, that of `place`.
         """
         self.waiting[token] = None
         try:
             with self.turn:
-                if home and self.away:
-                    self.bring_home()
+                if self.away:
+                    self.bring_home(place)
                 self.readers[token] = threading.get_ident()
         finally:
             self.waiting.pop(token, None)

@@ -61,12 +61,23 @@ class ParamState:
     leaf     what stands for it among eager tensors, see `eager.params`; None until then
     since    writes that were not those of steps under the present `guard`, see `version`
     set      how often the value was set, to the one it had before or another
+    place    "cpu", or the device that steps are compiled for where nothing else is said, see `nn.Module.to`
     """
 
-    __slots__ = ("__weakref__", "array", "guard", "intern_key", "label", "leaf", "role", "set", "since", "trainable")
+    __slots__ = (
+        *("__weakref__", "array", "guard", "intern_key", "label", "leaf"),
+        *("place", "role", "set", "since", "trainable"),
+    )
 
-    def __init__(self, array: np.ndarray, trainable: bool, role: Role | None = None, label: str | None = None):
-        self.array = array
+    def __init__(
+        self,
+        array: np.ndarray,
+        trainable: bool,
+        role: Role | None = None,
+        label: str | None = None,
+        place: str = "cpu",
+    ):
+        self.array, self.place = array, place
         self.trainable = trainable
         self.role, self.label = role, label
         self.leaf: Any = None
@@ -112,7 +123,7 @@ class ParamState:
                     return
 
     def __reduce__(self) -> Any:
-        return ParamState, (self.read(), self.trainable, self.role, self.label)
+        return ParamState, (self.read(), self.trainable, self.role, self.label, self.place)
 
 
 class ArrayData:
@@ -226,8 +237,22 @@ class Param(Tensor):
 
     @value.setter
     def value(self, new: Any) -> None:
-        array = np.asarray(new)
         state = self.state
+        try:
+            array = np.asarray(new)
+        except Exception as error:
+            if not hasattr(type(new), "__cuda_array_interface__"):
+                raise
+            raise InputError(
+                message(
+                    f"cannot set param {self.name!r}",
+                    got=f"a {type(new).__name__} on a device",
+                    expected=f"{state.array.dtype}{list(state.array.shape)} in the host's memory",
+                    at=user_line(),
+                    created=False,
+                    hint="a.cpu() or a.get() copies it here",
+                )
+            ) from error
         want = Aval(state.array.shape, state.array.dtype)
         given = f"{array.dtype}{list(array.shape)}"
         if array.shape != want.shape:

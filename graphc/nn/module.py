@@ -7,12 +7,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from ..errors import ArgumentError, UnsupportedError, message, shown, user_line
+from ..errors import ArgumentError, CompileError, UnsupportedError, message, shown, user_line
 from ..ir.apply import is_tensor
 from ..ir.dtypes import as_dtype
 from ..ir.leaves import Param, param
 from ..ops.calls import refuse_misfit
 from ..ops.common import describe
+from ..runtime import cuda_devices
 from . import naming, printing, state
 from .forwarding import called
 from .parameter import TRANSIENT, Buffer, is_buffer
@@ -265,30 +266,34 @@ class Module:
         return ((name, own) for name, own in self._all_leaves() if own.state.role is not TRANSIENT)
 
     def to(self: M, target: Any) -> M:
-        """A copy of the model whose float params are of another dtype: ``model = model.to("float64")``.
+        """The model on a device, or a copy of it whose float params are of another dtype.
 
-        The model itself, and steps that were compiled from it, stay as they are. ``to("cpu")`` is the model itself:
-        there is no other device for it. `UnsupportedError` for any other.
+        ``model.to("cuda")``, ``model.to("cuda:1")``, ``model.to("cpu")`` choose, for the model itself, the device that
+        its steps are compiled for where `gc.compile` is given no ``target=``. On a GPU, the values of the params go
+        there with the first step, and come back wherever they are read here: by ``param.value``, by ``state_dict``, and
+        by eager tensors, which compute on the CPU. Steps that were compiled before stay as they are, and go on sharing
+        the params; ``step.to`` compiles them anew. Raises `UnsupportedError` where there is no such device.
+
+        ``model = model.to("float64")`` makes a copy; the model, and steps that were compiled from it, stay as they are.
+
+        >>> import graphc as gc
+        >>> from graphc import nn
+        >>> net = nn.Linear(2, 1)
+        >>> net.to("cpu") is net, net.to("float64").weight.dtype
+        (True, dtype('float64'))
         """
         if isinstance(target, str) and target.split(":")[0] in ("cpu", "cuda", "mps", "xpu"):
-            if target == "cpu":
-                return self
-            raise UnsupportedError(
-                message(
-                    f"{type(self).__name__} cannot be moved",
-                    got=f"device {target!r}",
-                    expected="'cpu', or a dtype",
-                    at=user_line(),
-                    created=False,
-                    hint="a model stays; gc.compile(..., target='cuda') compiles its steps for an NVIDIA GPU",
-                )
-            )
+            index = _device(type(self).__name__, target)
+            for _, own in self._all_leaves():
+                own.state.place = "cpu" if index is None else f"cuda:{index}"
+            return self
         dtype = as_dtype(target)
         memo: dict[int, Any] = {}
         for name, own in self._all_leaves():
             if own.dtype.kind == "f" and id(own) not in memo:
                 made = param(own.value.astype(dtype), own.attrs["name"], own.trainable, role=own.state.role)
                 made.state.label = name if own.state.label else None
+                made.state.place = own.state.place
                 memo[id(own)] = made
         return copy.deepcopy(self, memo)
 
@@ -316,6 +321,25 @@ class Module:
 
     def __repr__(self) -> str:
         return printing.module_text(self)
+
+
+def _device(module: str, target: str) -> int | None:
+    """The number of a device there is; None for the CPU."""
+    try:
+        index = cuda_devices.parse(target)
+    except CompileError:
+        raise UnsupportedError(
+            message(
+                f"{module} cannot be moved",
+                got=f"device {target!r}",
+                expected="'cpu', 'cuda', 'cuda:1' and so on, or a dtype",
+                at=user_line(),
+                created=False,
+            )
+        ) from None
+    if index is not None:
+        cuda_devices.device(index)
+    return index
 
 
 def _blank(cls: type[Module]) -> Any:

@@ -41,10 +41,10 @@ class Caller:
            so that a step that nobody holds any more is free at once, with its arena.)
     hot    free frames for the sizes last used
     sizes  of the named dims, last used
-    home   whether the program works on params in the host's memory
+    place  the device on which the program works on params; None: the host's memory
     """
 
-    home = True
+    place: str | None = None
 
     def __init__(self, program: Runnable, tree: Tree):
         self.program, self.tree = program, tree
@@ -78,6 +78,18 @@ class Caller:
         names = {"run": run, "build": self.tree.build, **scalar_names(inputs)}
         return stub(text, {**names, **guard_names(self.guards[0][0])} if guards else names)
 
+    def prepare(self, values: Sequence[Any]) -> list[Any]:
+        """The arguments as arrays the program can read."""
+        return as_inputs(self.inputs, values)
+
+    def bind(self, values: Sequence[Any]) -> Bound:
+        """See `Step.bind`."""
+        return Bound(self, values)
+
+    def prefetch(self, values: Sequence[Any]) -> None:
+        """See `Step.prefetch`: arrays here are read where they are, so there is nothing to do but to look at them."""
+        self.prepare(values)
+
     def careful(self, values: Sequence[Any]) -> Any:
         """A call on anything that can be made to fit, or the error that says why it does not."""
         arrays = as_inputs(self.inputs, values)
@@ -109,12 +121,12 @@ class Caller:
         guard, writes = self.guards[first]
         if not writes:
             try:
-                guard.enter(token, self.home)
+                guard.enter(token, self.place)
                 return self.guarded(token, function, *arguments, first=first + 1)
             finally:
                 guard.readers.pop(token, None)
         with guard.turn:
-            guard.drain(self.home)
+            guard.drain(self.place)
             guard.writes[0] += 1
             result = self.guarded(token, function, *arguments, first=first + 1)
         guard.give_way()

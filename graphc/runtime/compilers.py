@@ -38,10 +38,11 @@ class Parts:
         kernels = [s for s in body if isinstance(s, ast.FunctionDef) and _is_kernel(s)]
         self.kernels = sorted(kernels, key=_lines, reverse=True)
         self.others = [s for s in body if s not in kernels]
+        self.for_device = any(isinstance(s, ast.ImportFrom) and _names(s) == ("numba", "cuda") for s in body)
 
     def helpers(self) -> int:
-        """How many processes should help."""
-        if config.jit_disabled():
+        """How many processes should help: none with kernels for a device, which are not cached."""
+        if config.jit_disabled() or self.for_device:
             return 0
         most = min(config.compilers() - 1, len(self.kernels) - 1, sum(map(_lines, self.kernels)) // WORTH)
         return max(most, 0) if _is_python(sys.executable) else 0
@@ -135,6 +136,10 @@ def _claim(path: Path) -> bool:
 
 def _is_kernel(function: ast.FunctionDef) -> bool:
     return any(isinstance(d, ast.Name) and d.id == "kernel" for d in function.decorator_list)
+
+
+def _names(statement: ast.ImportFrom) -> tuple[str, ...]:
+    return (statement.module or "", *[alias.name for alias in statement.names])
 
 
 def _lines(statement: ast.stmt) -> int:

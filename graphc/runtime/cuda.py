@@ -1,4 +1,6 @@
-"""CUDA devices as numba-cuda shows them: the only importer of `numba.cuda`, when a step for one is compiled.
+"""What of numba-cuda there is here: the only importer of `numba.cuda`, when a step for a device is compiled.
+
+Memory, streams and recordings of a device are in `cuda_devices`.
 
 With ``NUMBA_ENABLE_CUDASIM=1``, set before Python starts, numba's simulator stands for a device: kernels run as plain
 Python, a thread for each of theirs. That proves what they compute; it is for tests.
@@ -11,11 +13,9 @@ import functools
 import importlib.util
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType, SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
@@ -74,6 +74,7 @@ def missing() -> tuple[str, str, str] | None:
     return "nvvm and the CUDA runtime", "a device, without them", INSTALL
 
 
+@functools.cache
 def simulated() -> bool:
     """Whether numba's simulator stands for a device."""
     import numba
@@ -81,12 +82,22 @@ def simulated() -> bool:
     return bool(getattr(numba.config, "ENABLE_CUDASIM", False))
 
 
+def bindings() -> Any:
+    """The functions of the CUDA driver, as the package cuda-bindings has them; numba-cuda is built on it."""
+    from cuda.bindings import driver
+
+    return driver
+
+
 def devices() -> list[str]:
-    """What devices there are: number, name, compute capability."""
+    """What devices there are: number, name, compute capability. None in the simulator."""
     if simulated():
         return []
-    found = toolkit().list_devices()
-    return [f"{d.id}: {d.name.decode()}, compute capability {'.'.join(map(str, d.compute_capability))}" for d in found]
+    found = []
+    for device in toolkit().gpus:
+        name = device.name.decode() if isinstance(device.name, bytes) else device.name
+        found.append(f"{device.id}: {name}, compute capability {'.'.join(map(str, device.compute_capability))}")
+    return found
 
 
 def _steady_simulator() -> None:
@@ -105,66 +116,14 @@ def _steady_simulator() -> None:
     setattr(FakeCUDAShared, "array", array)  # noqa: B010 - a method, replaced
 
 
-class Memory:
-    """Bytes on the device."""
-
-    def __init__(self, nbytes: int):
-        self.array = toolkit().device_array(max(nbytes, 1), np.uint8)
-        self.nbytes = nbytes
-
-    def view(self, start: int, nbytes: int, dtype: np.dtype) -> Any:
-        """A part of it as kernels know it: its address; in the simulator, an array."""
-        if simulated():
-            return self.array._ary[start : start + nbytes].view(dtype)
-        return self.array.device_ctypes_pointer.value + start
-
-    def write(self, start: int, values: np.ndarray) -> None:
-        """Copy an array in C order to `start`."""
-        if values.nbytes:
-            source = values.reshape(-1).view(np.uint8)
-            self.array[start : start + values.nbytes].copy_to_device(source)
-
-    def read(self, start: int, values: np.ndarray) -> None:
-        """Fill an array in C order from `start`."""
-        if values.nbytes:
-            self.array[start : start + values.nbytes].copy_to_host(values.reshape(-1).view(np.uint8))
-
-
-class Table:
-    """The table of a program's frame: an error cell, then sizes, addresses, error codes.
-
-    where  what kernels are passed: its address; in the simulator, a list
-    """
-
-    def __init__(self, entries: Sequence[Any]):
-        self.cell = np.zeros(1, np.int64)
-        if simulated():
-            self.where: Any = [self.cell, *entries[1:]]
-        else:
-            self.memory = Memory(8 * len(entries))
-            self.memory.write(0, np.array(entries, np.int64))
-            self.where = self.memory.view(0, 8, self.cell.dtype)
-
-    def clear(self) -> None:
-        """No error is flagged."""
-        self.cell[0] = 0
-        if not simulated():
-            self.memory.write(0, self.cell)
-
-    def flagged(self) -> int:
-        """The error cell."""
-        if not simulated():
-            self.memory.read(0, self.cell)
-        return int(self.cell[0])
+def running() -> contextlib.AbstractContextManager[Any]:
+    """What stands around launches: one program at a time."""
+    return _simulating() if simulated() else lock
 
 
 @contextlib.contextmanager
-def running() -> Iterator[None]:
-    """What stands around launches: one program at a time."""
+def _simulating() -> Iterator[None]:
     with lock:
-        if not simulated():
-            yield
-            return
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
         try:
@@ -173,18 +132,15 @@ def running() -> Iterator[None]:
             sys.setswitchinterval(before)
 
 
-def seconds(run: Callable[[], None]) -> float:
-    """How long the device takes for what `run` launches, by its own events; in the simulator, by the clock."""
-    if simulated():
-        start = time.perf_counter()
-        run()
-        return time.perf_counter() - start
-    first, last = (toolkit().event(timing=True) for _ in range(2))
-    first.record()
-    run()
-    last.record()
-    last.synchronize()
-    return toolkit().event_elapsed_time(first, last) / 1e3
+@contextlib.contextmanager
+def _replaced(module: Any, name: str, value: Any) -> Iterator[None]:
+    """A name of a module means something else inside the block."""
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
 
 
 @contextlib.contextmanager
@@ -199,7 +155,7 @@ def exact() -> Iterator[None]:
     from numba.cuda.cudadrv import nvvm
 
     original = nvvm.compile_ir
-    with lock, mock.patch.object(nvvm, "compile_ir", lambda ir, **options: original(ir, **{"fma": False, **options})):
+    with lock, _replaced(nvvm, "compile_ir", lambda ir, **options: original(ir, **{"fma": False, **options})):
         yield
 
 
@@ -214,8 +170,8 @@ def ptx(source: str, names: Sequence[str], cc: tuple[int, int]) -> dict[str, str
     module = ModuleType("graphc_ptx")
     device = SimpleNamespace(compute_capability=cc)
     signature: Any = "void(int64, int64)"
-    with exact(), mock.patch.object(dispatcher, "get_current_device", lambda: device):
-        with mock.patch.object(cuda, "jit", _uncompiled(cuda.jit)):
+    with exact(), _replaced(dispatcher, "get_current_device", lambda: device):
+        with _replaced(cuda, "jit", _uncompiled(cuda.jit)):
             exec(compile(source, "<generated>", "exec"), module.__dict__)
         return {name: cuda.compile_ptx(getattr(module, name), signature, cc=cc)[0] for name in names}
 

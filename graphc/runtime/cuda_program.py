@@ -1,216 +1,207 @@
-"""Programs for CUDA devices: memory of a call on the device, copies in and out, launches; params that live there.
-
-A `CudaProgram` is to a `Caller` what a `Program` is. Its table holds the error code, the arrays of a call, and last
-what it keeps on the device.
-"""
+"""Programs for CUDA devices, and calls of them: what `program` and `calls` are to the CPU."""
 
 from __future__ import annotations
 
-import functools
-import weakref
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import config
 from ..codegen.cuda import CudaText
-from ..ir import dims
-from ..ir.leaves import CONSTANT, ParamState
-from ..schedule import launches
-from ..schedule.memory import ALIGNMENT, Buffer, place
+from ..ir.evaluate import bind_dims, check_sizes
+from ..ir.leaves import CONSTANT
+from ..ir.tree import Tree
 from ..schedule.plan import Plan
 from . import cuda, files
-from .calls import Call, Caller
-from .program import Frame
-from .supply import Supply
+from .calls import Bound, Caller
+from .cuda_devices import Device, Memory
+from .cuda_frames import Frame
+from .cuda_inputs import Given, Held, as_given
+from .cuda_residents import resident
+from .cuda_staging import Dock, Landing
+from .failures import failure
+from .inputs import in_place
 
-FIRST_CODE = 1 << 30
-"""An error code k is flagged as FIRST_CODE - k, see `codegen.cuda_prelude`."""
-
-
-class Resident:
-    """The value of a param on the device.
-
-    version  of the value in the host's memory that it is, if it is not newer
-    newer    whether steps have changed it since
-    """
-
-    def __init__(self, state: ParamState):
-        self.state = weakref.ref(state)
-        self.memory = cuda.Memory(state.array.nbytes)
-        self.version = -1
-        self.newer = False
-
-    def arrive(self) -> None:
-        """Be the present value; the caller holds the state's guard."""
-        state = self.state()
-        assert state is not None
-        if not self.newer and self.version != state.version:
-            self.memory.write(0, state.array)
-            self.version = state.version
-
-    def changed(self) -> None:
-        """A step has changed the value; the caller holds the state's guard."""
-        state = self.state()
-        assert state is not None
-        self.newer = True
-        state.guard.leave(self)
-
-    def come_home(self) -> None:
-        """Bring the value into the host's memory; the caller holds the state's guard."""
-        state = self.state()
-        if state is not None and self.newer:
-            with cuda.lock:
-                self.memory.read(0, state.array)
-            self.newer, self.version = False, state.version
-
-
-_residents: weakref.WeakKeyDictionary[ParamState, Resident] = weakref.WeakKeyDictionary()
-
-
-def resident(state: ParamState) -> Resident:
-    """Where a param's value stands on the device, for all programs."""
-    with cuda.lock:
-        if state not in _residents:
-            _residents[state] = Resident(state)
-        return _residents[state]
-
-
-class OnDevice:
-    """What a frame keeps on the device: the arena with inputs and outputs behind it, and the table.
-
-    inputs, outputs  offsets in `memory`, by position
-    grids            how many blocks each launch has
-    """
-
-    def __init__(self, program: CudaProgram, env: Mapping[str, int]):
-        plan, text = program.plan, program.text
-        offsets, total = place(plan.buffers, env)
-        self.inputs: dict[int, int] = {}
-        self.outputs: dict[int, int] = {}
-        for buffer in plan.buffers:
-            if buffer.kind in ("input", "output"):
-                (self.inputs if buffer.kind == "input" else self.outputs)[buffer.position] = total
-                total += -(-max(buffer.nbytes(env), 1) // ALIGNMENT) * ALIGNMENT
-        self.memory = cuda.Memory(total)
-
-        def where(buffer: Buffer) -> Any:
-            nbytes = buffer.nbytes(env)
-            if buffer.kind == "param":
-                return program.params[buffer.position].memory.view(0, nbytes, buffer.dtype)
-            if buffer.kind == "constant":
-                return program.constants[buffer.position].view(0, nbytes, buffer.dtype)
-            if buffer.kind == "temp":
-                return self.memory.view(offsets.get(buffer.number, 0), nbytes, buffer.dtype)
-            start = (self.inputs if buffer.kind == "input" else self.outputs)[buffer.position]
-            return self.memory.view(start, nbytes, buffer.dtype)
-
-        entries: list[Any] = []
-        for kind, what in text.entries:
-            if kind == "dim":
-                entries.append(dims.evaluate(what, env))
-            else:
-                entries.append(where(plan.buffers[what]) if kind == "buffer" else what)
-        self.table = cuda.Table(entries)
-        self.grids = [min(dims.evaluate(call.blocks, env), launches.MOST_BLOCKS) for call in text.calls]
-
-    def launch(self, kernel: Any, row: int, number: int, threads: int) -> None:
-        """One launch of the step, see `codegen.cuda`."""
-        if self.grids[number]:
-            kernel[self.grids[number], threads](self.table.where, row)
+AHEAD = 2
+"""How many calls' arrays may be on the device before they are called with."""
 
 
 class CudaProgram:
-    """Compiled code for one plan on a device; what a `Caller` asks of a program."""
+    """Compiled code for one plan on one device.
 
-    plain = True  # frames hold arrays, and steps are run one by one
+    checks   whether a step may flag an error: only then is it waited for before it counts
+    records  whether the launches of a step are recorded as one
+    dock     where arrays from here land
+    """
 
-    def __init__(self, plan: Plan, text: CudaText):
-        cuda.toolkit()
-        self.plan, self.text, self.graph = plan, text, plan.graph
-        with cuda.lock, cuda.exact():
+    plain = True  # to `loop`: steps are run one by one
+
+    def __init__(self, plan: Plan, text: CudaText, device: Device):
+        self.plan, self.text, self.graph, self.device = plan, text, plan.graph, device
+        self.checks = bool(text.errors)
+        self.dock = Dock(device)
+        self.records = device.records and config.cuda_graphs()
+        with cuda.lock, cuda.exact(), device.here():
             self.module = files.load(text.source)
-        self.first_input = 1
-        self.first_output = 1 + len(self.graph.inputs)
-        self.params = [resident(p.state) for p in self.graph.params]
+        self.params = [resident(p.state, device) for p in self.graph.params]
         updated = {p.state for p, value in self.graph.updates if value is not p}
         self.updated = [r for r, p in zip(self.params, self.graph.params, strict=True) if p.state in updated]
-        self.constants: list[cuda.Memory] = []
-        for node in self.graph.nodes:
-            if node.op is CONSTANT and node.shape != ():
-                data = np.ascontiguousarray(node.attrs["data"].array)
-                self.constants.append(cuda.Memory(data.nbytes))
-                self.constants[-1].write(0, data)
+        self.constants: list[Memory] = []
+        with cuda.lock, device.here():
+            for node in self.graph.nodes:
+                if node.op is CONSTANT and node.shape != ():
+                    data = np.ascontiguousarray(node.attrs["data"].array)
+                    self.constants.append(device.allocate(data.nbytes))
+                    device.upload(self.constants[-1], 0, data, device.work)
+            device.finish(device.work)
 
     def frame(self, env: Mapping[str, int]) -> Frame:
         """A new frame for these sizes."""
-        with cuda.lock:
-            device = OnDevice(self, env)
-        graph = self.graph
-        m: list[Any] = [0, *[None] * (len(graph.inputs) + len(graph.outputs)), device]
-        frame = Frame(m, dict(env), device.memory)
-        frame.scalars = {k: np.zeros(1, n.dtype) for k, n in enumerate(graph.inputs) if not n.shape}
-        for k, array in frame.scalars.items():
-            m[self.first_input + k] = array
-        for k, node in enumerate(graph.outputs):
-            if node.shape:
-                frame.supplies.append(Supply([dims.evaluate(d, env) for d in node.shape], node.dtype))
-            else:
-                frame.reads.append(np.zeros(1, node.dtype))
-                m[self.first_output + k] = frame.reads[-1]
-        return frame
+        with cuda.lock, self.device.here():
+            return Frame(self, env)
 
-    def call(self, with_inputs: bool = True) -> Callable[..., int]:
-        """The function ``call(m, *arrays)`` that runs one step on input and output arrays.
+    def run(
+        self,
+        frame: Frame,
+        given: Sequence[Given],
+        landing: Landing | None,
+        outputs: Sequence[Any],
+        on_device: bool,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> int:
+        """One step, see `Frame`; 0, or an error code, and then nothing has changed. The params' guards are held.
 
-        Without inputs, these must stand in `m` already.
+        meanwhile  what to do while the device works
         """
-        return functools.partial(self._call, with_inputs)
+        with self.device.here():
+            with cuda.running():
+                frame.begin(given, landing, outputs, on_device)
+            if meanwhile is not None:
+                meanwhile()
+            return frame.finish(given, outputs, on_device)
 
-    def seconds(self, m: list[Any], repeats: int) -> float:
+    def seconds(self, frame: Frame, repeats: int) -> float:
         """The time of a step's launches alone on the device, the shortest of some; params change as in a step.
 
-        Its inputs are those of the last call in that frame.
+        Its inputs are those of the last call in that frame, whose outputs must not be in use.
         """
-        device: OnDevice = m[-1]
-        with cuda.running():
-            return min(cuda.seconds(lambda: self.module.step(device.launch)) for _ in range(repeats))
+        on_device = frame.reply is None
+        with cuda.running(), self.device.here():
+            return min(self.device.seconds(lambda: frame._go(on_device)) for _ in range(repeats))
 
-    def _call(self, with_inputs: bool, m: list[Any], *arrays: np.ndarray) -> int:
-        given = iter(arrays)
-        for k, node in enumerate(self.graph.inputs if with_inputs else ()):
-            if node.shape:
-                m[self.first_input + k] = next(given)
-        for k, node in enumerate(self.graph.outputs):
-            if node.shape:
-                m[self.first_output + k] = next(given)
-        with cuda.running():
-            m[0] = self._run(m[-1], m[self.first_input : self.first_output], m[self.first_output : -1])
-        return m[0]
 
-    def _run(self, device: OnDevice, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> int:
-        """One step: copies in, launches, copies out; 0, or the error code, and then nothing has changed."""
-        for param in self.params:
-            param.arrive()
-        for k, array in enumerate(inputs):
-            device.memory.write(device.inputs[k], array)
-        device.table.clear()
-        self.module.step(device.launch)
-        flagged = device.table.flagged()
-        if flagged:
-            return FIRST_CODE - flagged
-        for param in self.updated:
-            param.changed()
-        for k, array in enumerate(outputs):
-            device.memory.read(device.outputs[k], array)
-        return 0
+class Ahead(NamedTuple):
+    """Arrays that were copied to the device ahead of a call."""
+
+    values: tuple[Any, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    landing: Landing
+
+    def of(self, values: Sequence[Any]) -> bool:
+        """Whether a call has these arguments: the same objects, whatever is in them now; of numbers, equal ones."""
+        pairs = zip(self.values, values, strict=True)
+        return all(a is b or (isinstance(a, (int, float)) and type(a) is type(b) and a == b) for a, b in pairs)
 
 
 class CudaCaller(Caller):
-    """Calls of a program on a device: params stay there."""
+    """Calls of a program on a device, from any number of threads: params stay there.
 
-    home = False
+    on_device  whether outputs stay there, too
+    """
 
-    def quick(self, run: Callable[..., int], with_inputs: bool = True) -> Call:
-        """There is one way: what a call costs on the device is more than what Python's care does."""
-        return lambda owner, values: owner.careful(values)
+    program: CudaProgram  # type: ignore[assignment]
+
+    def __init__(self, program: CudaProgram, tree: Tree, on_device: bool = False):
+        super().__init__(program, tree)  # type: ignore[arg-type]
+        self.on_device, self.device, self.place = on_device, program.device, program.device.name
+        self.ahead: deque[Ahead] = deque()
+        self.call = CudaCaller.careful
+
+    def prepare(self, values: Sequence[Any]) -> list[Given]:
+        with self.device.here():
+            return as_given(self.inputs, values, self.device)
+
+    def careful(self, values: Sequence[Any]) -> Any:
+        with self.device.here():
+            given = as_given(self.inputs, values, self.device)
+            landing = self.prefetched(values, given) if self.ahead else None
+            hot, frame = self.take(given)  # type: ignore[arg-type]
+            try:
+                return self.step(frame, given, landing)  # type: ignore[arg-type]
+            finally:
+                hot.append(frame)
+
+    def step(self, frame: Frame, given: Sequence[Given], landing: Landing | None = None) -> Any:
+        """One step in `frame`; the thread works on the device."""
+        outputs = frame.fresh(self.on_device)
+        code = self.guarded(frame, self.program.run, frame, given, landing, outputs, self.on_device)
+        if code:
+            raise self.failed(frame, code, given)
+        return self.tree.build(frame.results(outputs, self.on_device))
+
+    def host(self, given: Sequence[Given]) -> list[np.ndarray]:
+        """The arrays, here."""
+        return [g.host(self.device) if isinstance(g, Held) else g for g in given]
+
+    def failed(self, frame: Any, code: int, values: Sequence[Any]) -> Exception:
+        return failure(self.program.graph, self.program.text, code, self.host(values), frame.env)
+
+    def bind(self, values: Sequence[Any]) -> Bound:
+        return CudaBound(self, values)
+
+    # ahead of calls
+
+    def prefetch(self, values: Sequence[Any]) -> None:
+        """See `Step.prefetch`."""
+        given = self.prepare(values)
+        if not any(isinstance(g, np.ndarray) for g in given):
+            return
+        check_sizes(self.program.plan.checks, bind_dims(self.inputs, given), self.inputs)  # type: ignore[arg-type]
+        with self.device.here():
+            landing = self.program.dock.take(given)
+            landing.bring(given, self.device.ahead, always=True)
+        with self.lock:
+            self.ahead.append(Ahead(tuple(values), tuple([g.shape for g in given]), landing))
+            dropped = self.ahead.popleft() if len(self.ahead) > AHEAD else None
+        if dropped is not None:
+            self.leave(dropped.landing)
+
+    def prefetched(self, values: Sequence[Any], given: Sequence[Given]) -> Landing | None:
+        """Where these arguments have been copied to ahead; None where they were not, or have changed since."""
+        with self.lock:
+            found = next((entry for entry in self.ahead if entry.of(values)), None)
+            if found is None:
+                return None
+            self.ahead.remove(found)
+        if found.shapes == tuple([g.shape for g in given]) and found.landing.holds(given):
+            return found.landing
+        self.leave(found.landing)
+        return None
+
+    def leave(self, landing: Landing) -> None:
+        """No call will read what was copied there."""
+        with self.device.here():
+            self.program.dock.give_back(landing)
+
+    def forget(self, nbytes: int) -> None:
+        with self.device.here():  # what goes may be in use there
+            self.device.finish(self.device.work)
+        super().forget(nbytes)
+
+
+class CudaBound(Bound):
+    """A step bound to arrays: those that are here are copied at each call, those on the device read where they are."""
+
+    def __init__(self, caller: CudaCaller, values: Sequence[Any]):
+        arrays = caller.prepare(values)
+        self.values = [
+            value if isinstance(array, Held) else in_place(node, value)
+            for node, value, array in zip(caller.inputs, values, arrays, strict=True)
+        ]
+        self.arrays, self.caller = arrays, caller  # type: ignore[assignment]
+        check_sizes(caller.program.plan.checks, bind_dims(caller.inputs, self.arrays), caller.inputs)
+
+    def __call__(self) -> Any:
+        return self.caller.careful(self.values)

@@ -58,6 +58,25 @@ def in_place(node: Tensor, value: Any) -> np.ndarray:
     return array
 
 
+def is_on_device(value: Any) -> bool:
+    """Whether an array is in the memory of a CUDA device: by its interface for that, or as DLPack says."""
+    if isinstance(value, (np.ndarray, np.generic, *_WEAK)):
+        return False
+    kind = type(value)
+    if hasattr(kind, "__cuda_ndarray__") or hasattr(kind, "__cuda_array_interface__"):
+        try:  # of a tensor that may be anywhere, it is a property that fails on the host
+            return hasattr(value, "__cuda_ndarray__") or value.__cuda_array_interface__ is not None
+        except AttributeError:
+            return False
+        except Exception:  # it is there, and cannot be had: of a tensor that wants a gradient, say
+            return True
+    return hasattr(kind, "__dlpack_device__") and int(value.__dlpack_device__()[0]) in _DEVICES
+
+
+_DEVICES = (2, 13)
+"""DLPack's numbers for the memory of CUDA devices, and for that which they share with the host."""
+
+
 def _as_array(node: Tensor, value: Any) -> np.ndarray:
     if isinstance(value, Tensor):
         raise InputError(
@@ -83,6 +102,17 @@ def _as_array(node: Tensor, value: Any) -> np.ndarray:
                 )
             )
         value = value.data
+    if type(value) is not np.ndarray and is_on_device(value):
+        raise InputError(
+            message(
+                f"input {node.name!r} is on a device",
+                got=f"a {type(value).__name__}",
+                expected=f"{node.aval} in the host's memory, for this step runs on the CPU",
+                at=user_line(),
+                created=False,
+                hint="step.to('cuda') runs there; a.copy_to_host(), a.cpu() or a.get() copies it here",
+            )
+        )
     try:
         array = np.asarray(value)
     except Exception as error:

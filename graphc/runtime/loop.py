@@ -20,7 +20,6 @@ from .blame import Rows
 from .calls import Caller
 from .failures import failure
 from .history import History
-from .inputs import as_inputs
 from .program import Frame
 from .supply import address
 
@@ -32,11 +31,11 @@ Progress = bool | Callable[[int, list[np.ndarray]], Any]
 
 def repeat(caller: Caller, values: Sequence[Any], steps: int, every: int, progress: Progress) -> list[Any]:
     """`steps` steps on the same arrays; the outputs of every `every`-th, stacked."""
-    arrays = as_inputs(caller.inputs, values)
+    arrays = caller.prepare(values)
     env = bind_dims(caller.inputs, arrays)
     check_sizes(caller.program.plan.checks, env, caller.inputs)
     history = History(caller.outputs, env, every, [(steps, None)], None)
-    return Run(caller, arrays, None, history, steps).all([Segment(steps)], progress)
+    return _kind(caller)(caller, arrays, None, history, steps).all([Segment(steps)], progress)
 
 
 def over(caller: Caller, arrays: Sequence[np.ndarray], batches: Batches, every: int, progress: Progress) -> list[Any]:
@@ -50,7 +49,17 @@ def over(caller: Caller, arrays: Sequence[np.ndarray], batches: Batches, every: 
     for env in envs if counts else []:
         check_sizes(caller.program.plan.checks, env, caller.inputs)
     history = History(caller.outputs, envs[0], every, counts, dim)
-    return Run(caller, arrays, dim, history, batches.epochs * batches.per_epoch).all(batches.segments(), progress)
+    total = batches.epochs * batches.per_epoch
+    return _kind(caller)(caller, arrays, dim, history, total).all(batches.segments(), progress)
+
+
+def _kind(caller: Caller) -> type[Run]:
+    """How a caller's runs go."""
+    if caller.place is None:
+        return Run
+    from .cuda_loop import DeviceRun  # only where there is a device
+
+    return DeviceRun
 
 
 def _env(caller: Caller, arrays: Sequence[np.ndarray], dim: DimLike, rows: int) -> dict[str, int]:
@@ -67,7 +76,8 @@ class Run:
 
     def __init__(self, caller: Caller, arrays: Sequence[np.ndarray], dim: DimLike | None, history: History, total: int):
         self.caller, self.program = caller, caller.program
-        self.arrays, self.history, self.total = arrays, history, total
+        self.arrays: Sequence[Any] = arrays
+        self.history, self.total = history, total
         self.datasets = [dim is not None and is_dataset(n, dim) for n in caller.inputs]
         self.staging: dict[int, np.ndarray] = {}
         self.stretch = 1
@@ -96,7 +106,7 @@ class Run:
                 self.history.advance(ran, segment.rows)
                 report(self.history)
                 if ran < count:
-                    self.fail(frame, segment, done + ran)
+                    self.fail(frame, segment, done + ran, int(frame.m[0]))
                 done += ran
         finally:
             frame.m[:] = home
@@ -127,11 +137,11 @@ class Run:
         if steps == self.stretch or seconds > STRETCH:
             self.stretch = max(1, min(8 * steps, int(steps * STRETCH / max(seconds, 1e-9))))
 
-    def fail(self, frame: Frame, segment: Segment, step: int) -> None:
+    def fail(self, frame: Any, segment: Segment, step: int, code: int) -> None:
         """Raise the error of a step that did not finish; the params are those of the step before."""
         where = f" at step {self.history.steps + 1} of {self.total}"
         arrays, rows = self.batch(segment, step), self.rows(segment, step)
-        raise failure(self.program.graph, self.program.text, int(frame.m[0]), arrays, frame.env, where, rows)
+        raise failure(self.program.graph, self.program.text, code, arrays, frame.env, where, rows)
 
     def compiled_stretch(self, segment: Segment, frame: Frame) -> Any:
         """The function that runs `count` steps from number `done` of the segment on; returns how many were done."""

@@ -6,7 +6,8 @@
 Each workload is compiled for the CPU and for the device and must give the same, within the rounding of its dtype. Then
 its launches are timed by the device's events, without copies to and from the host. The yardstick is a copy on the same
 device: what a workload has to read and write, over its time, as a part of the copy's rate. torch (eager, and compiled
-with mode="reduce-overhead") stands beside it where it is installed and finds the device.
+with mode="reduce-overhead") stands beside it where it is installed and finds the device. At last whole training steps
+by the clock, one launch each, beside torch and JAX: see `device_steps`.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import platform
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import graphc as gc
-from graphc.runtime import cuda
+from graphc.runtime import cuda, cuda_devices
 from graphc.testing.ways import small_launches
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is run by itself, and the suite is a package
+from benchmarks import device_steps
 
 REPEATS = 30
 TOLERANCE = 2e-4
@@ -98,11 +104,7 @@ def workloads(small: bool) -> list[Workload]:
 
 def compiled(workload: Workload, target: str) -> gc.Step:
     """The workload's step; its first size is a runtime dim."""
-    shapes = [
-        (f"n{k}" if workload.name == "matrix product" else "n", *a.shape[1:]) for k, a in enumerate(workload.arrays)
-    ]
-    if workload.name == "matrix product":
-        product = workload.name == "matrix product"
+    product = workload.name == "matrix product"
     shapes = [("m", "k"), ("k", "n")] if product else [("n", *a.shape[1:]) for a in workload.arrays]
     inputs = [gc.input(f"x{k}", s, a.dtype) for k, (s, a) in enumerate(zip(shapes, workload.arrays, strict=True))]
     return gc.compile(inputs, workload.outputs(*inputs), target=target, name=workload.name)
@@ -122,8 +124,8 @@ def _listed(value: Any) -> list[Any]:
 def on_device(workload: Workload, step: gc.Step) -> float:
     """Seconds of the step's launches."""
     program: Any = step._caller.program
-    frames = next(iter(step._caller.frames.values()))
-    return program.seconds(frames[0].m, REPEATS)
+    frames: Any = next(iter(step._caller.frames.values()))
+    return program.seconds(frames[0], REPEATS)
 
 
 def by_torch(workload: Workload) -> list[float | None]:
@@ -156,8 +158,16 @@ def _torch_seconds(function: Callable[..., Any], tensors: Sequence[Any]) -> floa
 
 def copy_rate(nbytes: int) -> float:
     """Bytes per second that a copy on the device reads and writes."""
-    source, target = cuda.Memory(nbytes), cuda.Memory(nbytes)
-    return 2 * nbytes / min(cuda.seconds(lambda: target.array.copy_to_device(source.array)) for _ in range(REPEATS))
+    device = cuda_devices.device(0)
+    numba = cuda.toolkit()
+    source, target = (numba.device_array(nbytes, np.uint8) for _ in range(2))
+    stream = numba.external_stream(device.handle)
+    with device.here():
+        return (
+            2
+            * nbytes
+            / min(device.seconds(lambda: target.copy_to_device(source, stream=stream)) for _ in range(REPEATS))
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -170,6 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for workload in workloads(True):
                 correct(workload, compiled(workload, "cuda"))
                 print(f"{workload.name}: the device gives what the CPU gives")
+            for row in device_steps.rows(True):
+                device_steps.correct(row)
+                print(f"{row.title}: the device gives what the reference gives")
         return 0
     rate = copy_rate(1 << 29)
     print(f"{'; '.join(cuda.devices())}; copy {rate / 1e9:.0f} GB/s; Python {platform.python_version()}")
@@ -181,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         part = f"{100 * workload.moved / taken / rate:.0f} %" if workload.moved else "-"
         others = [f"{t * 1e3:.3f} ms" if t is not None else "-" for t in by_torch(workload)]
         print(f"| {workload.name} | {taken * 1e3:.3f} ms | {part} | {' | '.join(others)} |", flush=True)
+    device_steps.table()
     return 0
 
 

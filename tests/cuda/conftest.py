@@ -2,6 +2,7 @@
 
 NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/cuda/simulated      what kernels compute, in numba's simulator
 python -m pytest tests/cuda/compiled                              what they compile to; needs no device either
+python -m pytest tests/cuda/driver                                what the driver is asked for, with a stand-in for it
 """
 
 from __future__ import annotations
