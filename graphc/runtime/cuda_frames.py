@@ -23,7 +23,7 @@ from .cuda_arrays import DeviceArray, Pool
 from .cuda_devices import Recording, UnrecordedError
 from .cuda_inputs import Given, Held
 from .cuda_staging import STAGED, Landing
-from .supply import Supply
+from .supply import supply
 
 if TYPE_CHECKING:
     from .cuda_program import CudaProgram
@@ -86,7 +86,7 @@ class Frame:
         self.inputs: list[list[int]] = [[] for _ in graph.inputs]
         self.outputs: list[list[int]] = [[] for _ in graph.outputs]
         self.reply: Reply | None = None
-        self.supplies = [Supply(shape, d) for shape, d in zip(self.shapes, self.result_dtypes, strict=True)]
+        self.supplies = [supply(shape, d) for shape, d in zip(self.shapes, self.result_dtypes, strict=True)]
         self.pools = [Pool(device, nbytes) for nbytes in self.result_sizes]
         self.recordings: dict[bool, Recording] = {}
         self.runs: Counter[bool] = Counter()
