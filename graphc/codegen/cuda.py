@@ -20,6 +20,7 @@ from . import cuda_prelude, intmath, vecmath
 from .cuda_blocks import block_function
 from .cuda_kernel import LaunchPrinter
 from .cuda_products import product_function
+from .cuda_vectors import LANES
 from .prelude import HELPERS
 from .statements import KernelText, Printed
 
@@ -115,7 +116,7 @@ def _helper(name: str) -> str:
         return f"TILE, PADDED, SIDE, PER, DEPTH = {', '.join(map(str, numbers))}\n"
     if name.startswith("product_"):
         return product_function(name.removeprefix("product_"))
-    return cuda_prelude.ARGSORT if name == "argsort" else HELPERS[name]
+    return {"argsort": cuda_prelude.ARGSORT, "lanes": LANES}.get(name) or HELPERS[name]
 
 
 def _step(calls: list[Call]) -> str:

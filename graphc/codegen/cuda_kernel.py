@@ -31,12 +31,13 @@ from ..schedule.launches import Launch
 from ..schedule.parallel import Accesses, accumulators, scanned
 from .cuda_blocks import type_name
 from .cuda_products import CudaProducts
+from .cuda_vectors import CudaVectors
 from .statements import KernelText, StatementPrinter
 
 BARRIER = "cuda.syncthreads()"
 
 
-class LaunchPrinter(StatementPrinter, CudaProducts):
+class LaunchPrinter(StatementPrinter, CudaProducts, CudaVectors):
     """Prints one launch of a kernel; `guarded`: it does nothing once an error is flagged."""
 
     def __init__(self, kernel: Kernel, launch: Launch, guarded: bool):
@@ -81,9 +82,16 @@ class LaunchPrinter(StatementPrinter, CudaProducts):
         if launch.kind in ("threads", "blocks"):
             who = "thread" if launch.kind == "threads" else "block"
             first, step = f"first_{who}()", f"all_{who}s()"
+            if launch.width(launch.loops) > 1:
+                self.alone = True
+                self._vectors(launch.loops[0], first, step, 1)
+                return
             depth = self._loop(launch.loops, first, step, 1)
         self.alone = launch.kind == "threads" or launch.threads == 1
         self.block(launch.body, depth)
+
+    def _vectors(self, loop: For, first: str, step: str, depth: int) -> None:
+        self.vector_loop(loop, self.launch.vectors[id(loop)], first, step, depth)
 
     def _loop(self, loops: list[For], first: str, step: str, depth: int) -> int:
         """Loops as one, from `first` on in steps of `step`; the depth of what is inside."""
@@ -166,8 +174,11 @@ class LaunchPrinter(StatementPrinter, CudaProducts):
         elif together is not None:
             self._apart([s], depth, before=True)
             self.alone = True
-            inside = self._loop(together, "cuda.threadIdx.x", str(self.launch.threads), depth)
-            self.block(together[-1].body, inside)
+            if self.launch.width(together) > 1:
+                self._vectors(s, "cuda.threadIdx.x", str(self.launch.threads), depth)
+            else:
+                inside = self._loop(together, "cuda.threadIdx.x", str(self.launch.threads), depth)
+                self.block(together[-1].body, inside)
             self.alone = False
             self._apart([s], depth)
         elif self._by_all(s):

@@ -15,6 +15,7 @@ from ..ir.dims import DimLike
 from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, walk
 from .collapse import collapsed
 from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
+from .vectors import Vectors, vectors_of
 
 BLOCK = 256
 """Threads of a block, at most."""
@@ -44,6 +45,8 @@ class Tiling:
 PRODUCT = Tiling(16, 4, 16)
 FEW = 4096
 """Results up to which there is a block for each, if it is a long sum."""
+LEAST_VECTORS = 1 << 15
+"""Threads that a grid must have, as far as is known, for each of them to have a vector: enough for every processor."""
 
 
 @dataclass
@@ -60,6 +63,7 @@ class Launch:
     spread   loops in `body` that the threads of a block share, with the loops in them that go with them; by id
     flat     arrays that are seen with one axis, see `collapse`
     scans    running combinations that they compute together, a piece as long as the block at a time; by id
+    vectors  loops that go through memory vector by vector; by id
     """
 
     kind: Literal["threads", "blocks", "chunks", "one", "whole"]
@@ -71,11 +75,19 @@ class Launch:
     spread: dict[int, list[For]] = field(default_factory=dict)
     scans: set[int] = field(default_factory=set)
     flat: set[str] = field(default_factory=set)
+    vectors: dict[int, Vectors] = field(default_factory=dict)
 
     @property
     def blocks(self) -> DimLike:
         """How many blocks have something to do."""
-        return dims.ceildiv(self.count, self.threads) if self.kind == "threads" else self.count
+        if self.kind != "threads":
+            return self.count
+        return dims.ceildiv(self.count, self.threads * self.width(self.loops))
+
+    def width(self, loops: list[For]) -> int:
+        """How many iterations a thread has at a time."""
+        found = self.vectors.get(id(loops[0])) if len(loops) == 1 else None
+        return found.width if found else 1
 
 
 class Launcher:
@@ -163,10 +175,19 @@ class Launcher:
         arrays = {a.name: a for a in self.kernel.arrays}
         indexed = {load.array for s in self.kernel.body if isinstance(s, Let) for load in loads(s)}
         found = collapsed(loops, arrays, indexed) if len(loops) > 1 else None
+        flat: set[str] = set()
         if found is not None:
             loop, flat = found
-            return Launch("threads", [], loop.body, [loop], count, BLOCK, flat=flat)
-        return Launch("threads", [], body, loops, count, BLOCK)
+            loops, body = [loop], loop.body
+        launch = Launch("threads", [], body, loops, count, BLOCK, flat=flat)
+        if len(loops) == 1:
+            self._go_by_vectors(loops[0], launch, LEAST_VECTORS)
+        return launch
+
+    def _go_by_vectors(self, loop: For, launch: Launch, least: int) -> None:
+        vectors = vectors_of(loop, {a.name: a for a in self.kernel.arrays}, launch.flat, least)
+        if vectors is not None:
+            launch.vectors[id(loop)] = vectors
 
     def _inner(self, body: list[Statement], scans: bool = False) -> list[For]:
         """The loops in a body that the threads of a block could share, with running combinations if `scans`."""
@@ -210,6 +231,8 @@ class Launcher:
                     break
                 together.append(loop)
             launch.spread[id(s)] = together
+            if len(together) == 1:
+                self._go_by_vectors(s, launch, WARP)
 
 
 def _is_better(inner: For, outer: For) -> bool:
@@ -224,6 +247,7 @@ def _threads(launch: Launch) -> int:
         count = dims.product([loop.extent for loop in loops])
         if not isinstance(count, int) or any(loop.chunked for loop in loops):
             return BLOCK
+        count //= launch.width(loops)
         while most < min(count, BLOCK):
             most *= 2
     return min(most, BLOCK)

@@ -76,6 +76,30 @@ def test_scalar_arithmetic_is_not_contracted(device: tuple[int, int], tmp_path: 
     assert "ld.global.f32" in code and "st.global.f32" in code  # not by generic addresses
 
 
+@pytest.mark.parametrize(("dtype", "vector"), [("float32", "v4.f32"), ("float64", "v2.f64"), ("int32", "v4.u32")])
+@pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
+def test_memory_moves_by_vectors(device: tuple[int, int], dtype: str, vector: str, tmp_path: Path) -> None:
+    x, y = gc.input("x", ("n",), dtype), gc.input("y", ("n",), dtype)
+    (code,) = examined(printed([x, y], [x * y + y, x - y]), device, tmp_path).values()
+    assert code.count(f"ld.global.{vector}") >= 2 and code.count(f"st.global.{vector}") >= 2
+    assert "__local_depot" not in code
+
+
+def test_much_work_stays_in_registers(tmp_path: Path) -> None:
+    x = gc.input("x", ("n",), "float32")
+    y = gc.sum(gc.tanh(x) * gc.sigmoid(x) + gc.exp(-x * x))
+    (code,) = examined(printed([x], gc.grad(y, [x])), (9, 0), tmp_path).values()
+    assert "ld.global.v4.f32" in code and "__local_depot" not in code
+
+
+def test_rows_and_sums_are_read_by_vectors(tmp_path: Path) -> None:
+    x, t = gc.input("x", ("n", 4096), "float32"), gc.input("t", ("n",), "int64")
+    loss = gc.nn.cross_entropy(x, t)
+    for outputs in ([gc.softmax(x, axis=-1)], [gc.nn.layer_norm(x, 4096)], [gc.sum(x)], [loss, gc.grad(loss, x)]):
+        found = "".join(examined(printed([x, t], outputs), (9, 0), tmp_path).values())
+        assert "ld.global.v4.f32" in found and "__local_depot" not in found
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
 def test_products_stay_in_registers(device: tuple[int, int], dtype: str, tmp_path: Path) -> None:
