@@ -29,15 +29,14 @@ from ..ir.loops import (
 )
 from ..schedule.launches import Launch
 from ..schedule.parallel import Accesses, accumulators, scanned
-from .cuda_blocks import type_name
+from .cuda_blocks import BARRIER, type_name
 from .cuda_products import CudaProducts
+from .cuda_transposes import CudaTransposes
 from .cuda_vectors import CudaVectors
 from .statements import KernelText, StatementPrinter
 
-BARRIER = "cuda.syncthreads()"
 
-
-class LaunchPrinter(StatementPrinter, CudaProducts, CudaVectors):
+class LaunchPrinter(StatementPrinter, CudaProducts, CudaVectors, CudaTransposes):
     """Prints one launch of a kernel; `guarded`: it does nothing once an error is flagged."""
 
     def __init__(self, kernel: Kernel, launch: Launch, guarded: bool):
@@ -79,6 +78,10 @@ class LaunchPrinter(StatementPrinter, CudaProducts, CudaVectors):
         for s in launch.before:
             self.print_let(s, 1)
         depth = 1
+        if launch.kind == "tiles":
+            self.alone = True
+            self.print_tiles()
+            return
         if launch.kind in ("threads", "blocks"):
             who = "thread" if launch.kind == "threads" else "block"
             first, step = f"first_{who}()", f"all_{who}s()"

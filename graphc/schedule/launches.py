@@ -15,6 +15,7 @@ from ..ir.dims import DimLike
 from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, walk
 from .collapse import collapsed
 from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
+from .transposes import Transposed, transposed_in
 from .vectors import Vectors, vectors_of
 
 BLOCK = 256
@@ -54,7 +55,8 @@ class Launch:
     """A grid of blocks.
 
     kind     what a block does: "threads", each of its threads an iteration of `loops`; "blocks", all of them together
-             one; "chunks", one chunk; "one": it is the only block; "whole": a statement on whole arrays
+             one; "chunks", one chunk; "tiles", a square of iterations of two of the loops; "one": it is the only
+             block; "whole": a statement on whole arrays
     before   values that are computed first, by each thread
     body     what is done for each iteration
     loops    the loops around it, outermost first
@@ -64,9 +66,10 @@ class Launch:
     flat     arrays that are seen with one axis, see `collapse`
     scans    running combinations that they compute together, a piece as long as the block at a time; by id
     vectors  loops that go through memory vector by vector; by id
+    transposed  what "tiles" hold
     """
 
-    kind: Literal["threads", "blocks", "chunks", "one", "whole"]
+    kind: Literal["threads", "blocks", "chunks", "tiles", "one", "whole"]
     before: list[Let]
     body: list[Statement]
     loops: list[For] = field(default_factory=list)
@@ -76,6 +79,7 @@ class Launch:
     scans: set[int] = field(default_factory=set)
     flat: set[str] = field(default_factory=set)
     vectors: dict[int, Vectors] = field(default_factory=dict)
+    transposed: Transposed | None = None
 
     @property
     def blocks(self) -> DimLike:
@@ -179,6 +183,11 @@ class Launcher:
         if found is not None:
             loop, flat = found
             loops, body = [loop], loop.body
+        across = transposed_in(loops, arrays)
+        if across is not None:
+            others = [loop.extent for loop in loops if loop not in (across.row, across.column)]
+            tiles = [dims.ceildiv(loop.extent, WARP) for loop in (across.row, across.column)]
+            return Launch("tiles", [], body, loops, dims.product([*others, *tiles]), BLOCK, transposed=across)
         launch = Launch("threads", [], body, loops, count, BLOCK, flat=flat)
         if len(loops) == 1:
             self._go_by_vectors(loops[0], launch, LEAST_VECTORS)

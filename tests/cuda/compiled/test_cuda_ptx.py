@@ -85,6 +85,15 @@ def test_memory_moves_by_vectors(device: tuple[int, int], dtype: str, vector: st
     assert "__local_depot" not in code
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transposes_go_along_memory_both_ways(dtype: str, tmp_path: Path) -> None:
+    x = gc.input("x", ("b", "n", "m"), dtype)
+    text = printed([x], [gc.permute_dims(x, (2, 0, 1)) * 2.0])
+    (code,) = examined(text, (9, 0), tmp_path).values()
+    assert f"ld.shared.f{dtype[5:]}" in code and f"st.shared.f{dtype[5:]}" in code and code.count("bar.sync") == 2
+    assert "cuda.shared.array((32, 33)" in text.source
+
+
 def test_much_work_stays_in_registers(tmp_path: Path) -> None:
     x = gc.input("x", ("n",), "float32")
     y = gc.sum(gc.tanh(x) * gc.sigmoid(x) + gc.exp(-x * x))

@@ -49,7 +49,10 @@ def conv_gradients() -> list[Any]:
         (lambda: [gc.sum(X)], ["chunks", "one"]),
         (lambda: [gc.sum(X, axis=1), gc.argmax(Y, axis=1)], ["blocks"]),
         (lambda: [gc.sum(X, axis=0)], ["chunks", "threads"]),
-        (lambda: [gc.permute_dims(X, (1, 0)) + 0], ["threads"]),
+        (lambda: [gc.permute_dims(X, (1, 0)) + 0], ["tiles"]),
+        (lambda: [gc.permute_dims(ROWS, (1, 0)) + Y[:64, :1]], ["tiles"]),
+        (lambda: [gc.permute_dims(IMAGES, (0, 3, 2, 1)) + 0], ["threads"]),
+        (lambda: [gc.permute_dims(IMAGES, (0, 1, 3, 2)) + 0], ["tiles"]),
         (lambda: [gc.einsum("nm,nk->mk", X, Y)], ["whole"]),
         (lambda: [gc.cumulative_sum(V)], ["one"]),
         (lambda: [gc.cumulative_sum(X, axis=1)], ["blocks"]),
@@ -154,6 +157,19 @@ def test_elements_one_by_one_are_those_of_a_vector(whole: bool) -> None:
     assert list(a[0]) == [0, 1, 2, 3, -1, -2, -3, -4, -5, -6, 10, 11]
     assert functions["aligned"](a, 2) and not functions["aligned"](a.reshape(-1)[1:], 2)
     assert not functions["aligned"](a.reshape(8, 3), 2)
+
+
+@pytest.mark.parametrize("axes", [(1, 0, 2), (0, 2, 1), (2, 1, 0), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("dtype", ["float32", "bool"])
+def test_transposes_go_through_tiles(axes: tuple[int, ...], dtype: str) -> None:
+    data = np.random.default_rng(3).integers(0, 2, (5, 6, 7)).astype(dtype)
+    x, y = gc.input("x", ("a", "b", "c"), dtype), gc.input("y", ("a", "b", "c"), dtype)
+    moved = gc.permute_dims(x, axes)
+    step = gc.compile([x, y], [gc.where(moved != 0, moved, gc.permute_dims(y, axes)), moved], target="cuda")
+    assert ("t0[x, k]" in step.text.source) == (axes[-1] != 2)
+    found = step(data, 1 - data if dtype == "float32" else ~data)
+    np.testing.assert_array_equal(found[0], np.ones_like(data).transpose(axes))
+    np.testing.assert_array_equal(found[1], data.transpose(axes))
 
 
 @pytest.mark.parametrize("axis", [0, 1])
