@@ -19,7 +19,7 @@ from ..schedule.plan import Plan
 from . import cuda_prelude, intmath, vecmath
 from .cuda_blocks import block_function
 from .cuda_kernel import LaunchPrinter
-from .cuda_products import product_function
+from .cuda_products import guarded_function, product_function
 from .cuda_vectors import LANES
 from .prelude import HELPERS
 from .statements import KernelText, Printed
@@ -110,12 +110,12 @@ def _helper(name: str) -> str:
     """The text of a function that kernels call."""
     if name.startswith(("block_", "scan_")):
         return block_function(name)
-    if name == "a tiling":
-        sizes = launches.PRODUCT
-        numbers = (sizes.tile, sizes.tile + 1, sizes.side, sizes.per, sizes.depth)
-        return f"TILE, PADDED, SIDE, PER, DEPTH = {', '.join(map(str, numbers))}\n"
+    if name.startswith("guarded_"):
+        return guarded_function(name.removeprefix("guarded_"))
     if name.startswith("product_"):
-        return product_function(name.removeprefix("product_"))
+        _, dtype, tile = name.split("_")
+        (tiling,) = (t for t in launches.PRODUCTS[dtype] if t.tile == int(tile))
+        return product_function(dtype, tiling)
     return {"argsort": cuda_prelude.ARGSORT, "lanes": LANES}.get(name) or HELPERS[name]
 
 

@@ -6,10 +6,11 @@ guard (see `ops.guarded`) what came out as nan is summed again: an annihilated t
 
 from __future__ import annotations
 
-from ..ir.dims import ceildiv
+from ..ir.dims import DimLike
 from ..ir.loops import Dot, Kernel
 from ..ops.guarded import sides
 from ..schedule import launches
+from ..schedule.launches import Tiling
 from .products import ProductPrinter
 
 
@@ -19,87 +20,150 @@ class CudaProducts(ProductPrinter):
     kernel: Kernel
 
     def print_dot(self, s: Dot, depth: int) -> None:
-        tile = launches.PRODUCT.tile
-        m, n, _ = s.sizes
-        tiles = ceildiv(m, tile) * ceildiv(n, tile)
+        batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
+        found = launches.tilings_for(s, batch)
+        for k, tiling in enumerate(found):
+            if len(found) > 1:
+                enough = f"if {self.printer.size(tiling.tiles(s, batch))} >= {launches.ENOUGH}:"
+                self.line(depth, enough if k == 0 else "else:")
+            self._tiles(s, tiling, batch, depth + (len(found) > 1))
+
+    def _tiles(self, s: Dot, tiling: Tiling, batch: DimLike, depth: int) -> None:
         x, y, out, c = s.x, s.y, s.out, "c"
-        batch = next(a for a in self.kernel.arrays if a.name == out).shape[0] if s.batched else 1
-        self.line(depth, f"for c in range(first_block(), {self.printer.size(tiles * batch)}, all_blocks()):")
+        self.line(depth, f"for c in range(first_block(), {self.printer.size(tiling.tiles(s, batch))}, all_blocks()):")
         if s.batched:
-            per = self.printer.size(tiles)
+            per = self.printer.size(tiling.tiles(s, 1))
             self.line(depth + 1, f"b = c // {per}")
             x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
             c = f"c % {per}"
         left, right = sides(s.guard) if s.guard else (False, False)
-        name = f"product_{s.dtype.name}"
-        self.helpers |= {"a tiling", name}
+        name = f"product_{s.dtype.name}_{tiling.tile}"
+        self.helpers |= {"lanes", f"guarded_{s.dtype.name}", name}
         arguments = [x, y, out, s.x_transposed, s.y_transposed, left, right, c]
         self.line(depth + 1, f"{name}({', '.join(map(str, arguments))})", s.node)
 
 
-def product_function(dtype: str) -> str:
-    """The text of the function for a tile of a product."""
+def guarded_function(dtype: str) -> str:
+    """The text of the function for an element of a product under a guard."""
     return f'''\
-@helper
-def term_{dtype}(x, y, x_transposed, y_transposed, i, j, q):
-    """Both factors of term q of element (i, j) of x @ y."""
-    return x[q, i] if x_transposed else x[i, q], y[j, q] if y_transposed else y[q, j]
-
-
 @helper
 def guarded_{dtype}(x, y, x_transposed, y_transposed, left, right, i, j, terms):
     """Element (i, j) of x @ y, where zeros of x, if `left`, and of y, if `right`, annihilate inf and nan."""
     total = {dtype}(0.0)
     for q in range(terms):
-        u, v = term_{dtype}(x, y, x_transposed, y_transposed, i, j, q)
+        u = x[q, i] if x_transposed else x[i, q]
+        v = y[j, q] if y_transposed else y[q, j]
         if not ((left and u == 0) or (right and v == 0)):
             total += u * v
     return total
+'''
+
+
+def product_function(dtype: str, tiling: Tiling) -> str:
+    """The text of the function for a tile of a product.
+
+    A thread has `per` by `per` results, in groups of neighbours, so that it reads a group from shared memory at once.
+    While it adds up the terms of one stage, those of the next are on their way from memory.
+    """
+    side, per, depth, tile, group = tiling.side, tiling.per, tiling.depth, tiling.tile, tiling.group
+    threads, padded = side * side, tile + group
+    loads = tile * depth // (threads * group)
+    row, column = (
+        f"{k} // {group} * {side * group} + {t} * {group} + {k} % {group}" for k, t in (("i", "i0"), ("j", "j0"))
+    )
+    return f'''\
+@helper
+def place_{dtype}_{tile}(e, along):
+    """The column of a tile and the term with which vector e starts, which goes on `along` terms, or else columns."""
+    if along:
+        return e // {depth // group}, e % {depth // group} * {group}
+    return e % {tile // group} * {group}, e // {tile // group}
 
 
 @helper
-def product_{dtype}(x, y, out, x_transposed, y_transposed, left, right, c):
+def part_{dtype}_{tile}(a, i, q, along, wide):
+    """Elements of a from row or column i, term q on, `along` terms or not; at its edges, the last ones again."""
+    rows, columns = a.shape
+    row, column = (i, q) if along else (q, i)
+    return load_lanes(a, (min(row, rows - 1), column), {group}, wide and column + {group} <= columns, columns)
+
+
+@helper
+def product_{dtype}_{tile}(x, y, out, x_transposed, y_transposed, left, right, c):
     """Tile c of out = x @ y."""
     rows, columns = out.shape
     terms = x.shape[0] if x_transposed else x.shape[1]
-    across = (columns + TILE - 1) // TILE
-    top = c // across * TILE
-    side = c % across * TILE
+    across = (columns + {tile - 1}) // {tile}
+    top = c // across * {tile}
+    side = c % across * {tile}
     thread = cuda.threadIdx.x
-    i0 = thread // SIDE
-    j0 = thread % SIDE
-    xs = cuda.shared.array((DEPTH, PADDED), {dtype})
-    ys = cuda.shared.array((DEPTH, TILE), {dtype})
-    sums = cuda.local.array((PER, PER), {dtype})
-    for i in range(PER):
-        for j in range(PER):
+    i0 = thread // {side}
+    j0 = thread % {side}
+    xs = cuda.shared.array((2, {depth}, {padded}), {dtype}, 16)
+    ys = cuda.shared.array((2, {depth}, {padded}), {dtype}, 16)
+    sums = cuda.local.array(({per}, {per}), {dtype})
+    us = cuda.local.array({per}, {dtype})
+    vs = cuda.local.array({per}, {dtype})
+    next_xs = cuda.local.array({loads * group}, {dtype})
+    next_ys = cuda.local.array({loads * group}, {dtype})
+    x_wide = aligned(x, {group})
+    y_wide = aligned(y, {group})
+    for i in range({per}):
+        for j in range({per}):
             sums[i, j] = 0.0
-    for start in range(0, terms, DEPTH):
+    stage = 1
+    cuda.syncthreads()
+    for start in range(-{depth}, terms, {depth}):
+        for g in range({loads}):  # from memory: terms of the next stage
+            i, q = place_{dtype}_{tile}(thread + g * {threads}, not x_transposed)
+            j, p = place_{dtype}_{tile}(thread + g * {threads}, y_transposed)
+            q += start + {depth}
+            p += start + {depth}
+            if terms > 0:
+                u = part_{dtype}_{tile}(x, top + i, q, not x_transposed, x_wide)
+                v = part_{dtype}_{tile}(y, side + j, p, y_transposed, y_wide)
+                for k in range({group}):
+                    inside = (q if x_transposed else q + k) < terms
+                    next_xs[g * {group} + k] = select(inside, lane(u, k), {dtype}(0.0))
+                    inside = (p + k if y_transposed else p) < terms
+                    next_ys[g * {group} + k] = select(inside, lane(v, k), {dtype}(0.0))
+        if start >= 0:
+            for q in range({depth}):
+                for g in range({per // group}):
+                    u = load_lanes(xs, (stage, q, g * {side * group} + i0 * {group}), {group}, True, 0)
+                    v = load_lanes(ys, (stage, q, g * {side * group} + j0 * {group}), {group}, True, 0)
+                    for k in range({group}):
+                        us[g * {group} + k] = lane(u, k)
+                        vs[g * {group} + k] = lane(v, k)
+                for i in range({per}):
+                    for j in range({per}):
+                        sums[i, j] = cuda.fma(us[i], vs[j], sums[i, j])
+        stage = 1 - stage
+        for g in range({loads}):
+            i, q = place_{dtype}_{tile}(thread + g * {threads}, not x_transposed)
+            j, p = place_{dtype}_{tile}(thread + g * {threads}, y_transposed)
+            for k in range({group}):
+                if x_transposed:
+                    xs[stage, q, i + k] = next_xs[g * {group} + k]
+                else:
+                    xs[stage, q + k, i] = next_xs[g * {group} + k]
+                if y_transposed:
+                    ys[stage, p + k, j] = next_ys[g * {group} + k]
+                else:
+                    ys[stage, p, j + k] = next_ys[g * {group} + k]
         cuda.syncthreads()
-        for e in range(thread, TILE * DEPTH, SIDE * SIDE):
-            i = e % TILE if x_transposed else e // DEPTH
-            q = e // TILE if x_transposed else e % DEPTH
-            inside = top + i < rows and start + q < terms
-            xs[q, i] = (x[start + q, top + i] if x_transposed else x[top + i, start + q]) if inside else {dtype}(0.0)
-            j = e // DEPTH if y_transposed else e % TILE
-            q = e % DEPTH if y_transposed else e // TILE
-            inside = side + j < columns and start + q < terms
-            ys[q, j] = (y[side + j, start + q] if y_transposed else y[start + q, side + j]) if inside else {dtype}(0.0)
-        cuda.syncthreads()
-        for q in range(DEPTH):
-            for i in range(PER):
-                for j in range(PER):
-                    sums[i, j] = cuda.fma(xs[q, i0 + i * SIDE], ys[q, j0 + j * SIDE], sums[i, j])
-    for i in range(PER):
-        for j in range(PER):
-            row = top + i0 + i * SIDE
-            column = side + j0 + j * SIDE
+    for i in range({per}):
+        for j in range({per}):
+            row = top + {row}
+            column = side + {column}
             if row < rows and column < columns:
                 out[row, column] = sums[i, j]
     if left or right:  # apart: with a call in their loop, the sums would stand in memory
-        for e in range(PER * PER):
-            row = top + i0 + e // PER * SIDE
-            column = side + j0 + e % PER * SIDE
+        for e in range({per * per}):
+            i = e // {per}
+            j = e % {per}
+            row = top + {row}
+            column = side + {column}
             if row < rows and column < columns and out[row, column] != out[row, column]:
                 total = guarded_{dtype}(x, y, x_transposed, y_transposed, left, right, row, column, terms)
                 out[row, column] = total

@@ -31,19 +31,42 @@ class Tiling:
     """How a product of matrices is cut: a block has `side` by `side` threads, each with `per` by `per` results.
 
     depth  how many terms of it pass through shared memory at a time
+    group  how many of a thread's results stand next to each other: what it reads of shared memory at once
     """
 
     side: int
     per: int
     depth: int
+    group: int
 
     @property
     def tile(self) -> int:
         """Rows and columns of a block's results."""
         return self.side * self.per
 
+    def tiles(self, s: Dot, batch: DimLike) -> DimLike:
+        """How many blocks have a tile of a product, of so many of a batch."""
+        return dims.ceildiv(s.sizes[0], self.tile) * dims.ceildiv(s.sizes[1], self.tile) * batch
 
-PRODUCT = Tiling(16, 4, 16)
+
+PRODUCTS = {"float32": (Tiling(16, 8, 8, 4), Tiling(16, 4, 16, 4)), "float64": (Tiling(16, 4, 16, 2),)}
+"""For each dtype, the largest tiles first: they read least, but a small result has too few of them."""
+ENOUGH = 132
+"""Tiles with which a device's processors are busy."""
+
+
+def tilings_for(s: Dot, batch: DimLike) -> tuple[Tiling, ...]:
+    """Which tilings a product has: the one that its sizes ask for, or all where they are not known."""
+    found = PRODUCTS[s.dtype.name]
+    for tiling in found[:-1]:
+        count = tiling.tiles(s, batch)
+        if not isinstance(count, int):
+            return found
+        if count >= ENOUGH:
+            return (tiling,)
+    return found[-1:]
+
+
 FEW = 4096
 """Results up to which there is a block for each, if it is a long sum."""
 LEAST_VECTORS = 1 << 15
@@ -153,8 +176,8 @@ class Launcher:
             return self._in_blocks("chunks", s.body, [], s.count, s)
         if isinstance(s, Dot):
             batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
-            count = dims.ceildiv(s.sizes[0], PRODUCT.tile) * dims.ceildiv(s.sizes[1], PRODUCT.tile) * batch
-            return Launch("whole", [], [s], count=count, threads=PRODUCT.side**2)
+            smallest = tilings_for(s, batch)[-1]
+            return Launch("whole", [], [s], count=smallest.tiles(s, batch), threads=smallest.side**2)
         if isinstance(s, Finite):
             array = next(a for a in self.kernel.arrays if a.name == s.array)
             count = dims.ceildiv(dims.product(array.shape), BLOCK)

@@ -68,7 +68,16 @@ _FEW_THREADS: tuple[tuple[ModuleType, str, object], ...] = (
         (launches, "FEW", 4),
         (launches, "LEAST_VECTORS", 2),
     ),
-    *((launches, "PRODUCT", launches.Tiling(2, 2, 2)), (parallel, "WIDE", 3), (products, "SMALL", 16)),
+    *(
+        (
+            launches,
+            "PRODUCTS",
+            dict.fromkeys(("float32", "float64"), (launches.Tiling(2, 4, 2, 2), launches.Tiling(2, 2, 2, 2))),
+        ),
+        (launches, "ENOUGH", 4),
+        (parallel, "WIDE", 3),
+        (products, "SMALL", 16),
+    ),
     *(
         (policy, "GRAIN", 8),
         (columns, "FEW", 8),

@@ -15,7 +15,7 @@ from graphc.codegen.cuda import CudaText, print_cuda
 from graphc.ir.graph import Graph
 from graphc.passes.pipeline import optimise
 from graphc.runtime.cuda import ptx
-from graphc.schedule.launches import PRODUCT
+from graphc.schedule.launches import PRODUCTS
 from graphc.schedule.plan import make_plan
 from graphc.schedule.policy import CUDA
 
@@ -109,12 +109,17 @@ def test_rows_and_sums_are_read_by_vectors(tmp_path: Path) -> None:
         assert "ld.global.v4.f32" in found and "__local_depot" not in found
 
 
+@pytest.mark.parametrize("spec", ["mk,kn->mn", "km,kn->mn", "mk,nk->mn", "km,nk->mn"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
-def test_products_stay_in_registers(device: tuple[int, int], dtype: str, tmp_path: Path) -> None:
-    x, y = gc.input("x", ("m", "k"), dtype), gc.input("y", ("k", "n"), dtype)
-    (code,) = examined(printed([x, y], [x @ y]), device, tmp_path).values()
-    assert code.count(f"fma.rn.f{dtype[5:]}") >= PRODUCT.per**2 and "ld.shared" in code
+def test_products_stay_in_registers(device: tuple[int, int], dtype: str, spec: str, tmp_path: Path) -> None:
+    sizes = [tuple(operand) for operand in spec.split("->")[0].split(",")]
+    x, y = gc.input("x", sizes[0], dtype), gc.input("y", sizes[1], dtype)
+    (code,) = examined(printed([x, y], [gc.einsum(spec, x, y)]), device, tmp_path).values()
+    vector = "v4.f32" if dtype == "float32" else "v2.f64"
+    assert code.count(f"fma.rn.f{dtype[5:]}") >= max(t.per for t in PRODUCTS[dtype]) ** 2
+    assert f"ld.shared.{vector}" in code and f"ld.global.{vector}" in code
+    assert "__local_depot" not in code and ".minnctapersm 2" in code
 
 
 def test_warps_exchange_and_rows_have_blocks(tmp_path: Path) -> None:
