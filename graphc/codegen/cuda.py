@@ -19,7 +19,7 @@ from ..schedule.plan import Plan
 from . import cuda_prelude, intmath, vecmath
 from .cuda_blocks import block_function
 from .cuda_kernel import LaunchPrinter
-from .cuda_products import guarded_function, product_function
+from .cuda_products import mended_function, product_function
 from .cuda_vectors import LANES
 from .prelude import HELPERS
 from .statements import KernelText, Printed
@@ -66,8 +66,9 @@ def print_cuda(plan: Plan) -> CudaText:
     for number, kernel in enumerate(plan.kernels):
         codes: dict[Tensor, int] = {}
         first = len(printed)
+        private = {b.number for b in plan.buffers if b.kind == "temp" and b.first == b.last == number}
         for launch in launches.launches_of(kernel):
-            text = LaunchPrinter(kernel, launch, number >= plan.commit).print()
+            text = LaunchPrinter(kernel, launch, number >= plan.commit, private).print()
             printed.append(text)
             if text.text not in names:
                 names[text.text] = f"k{len(names)}"
@@ -110,12 +111,10 @@ def _helper(name: str) -> str:
     """The text of a function that kernels call."""
     if name.startswith(("block_", "scan_")):
         return block_function(name)
-    if name.startswith("guarded_"):
-        return guarded_function(name.removeprefix("guarded_"))
-    if name.startswith("product_"):
-        _, dtype, tile = name.split("_")
+    if name.startswith(("product_", "mended_")):
+        kind, dtype, tile = name.split("_")
         (tiling,) = (t for t in launches.PRODUCTS[dtype] if t.tile == int(tile))
-        return product_function(dtype, tiling)
+        return (product_function if kind == "product" else mended_function)(dtype, tiling)
     return {"argsort": cuda_prelude.ARGSORT, "lanes": LANES}.get(name) or HELPERS[name]
 
 

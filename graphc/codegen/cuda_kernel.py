@@ -9,7 +9,7 @@ around what writes memory that something else in the launch reads or writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..ir.dims import DimLike, product
 from ..ir.dtypes import DType
@@ -37,10 +37,15 @@ from .statements import KernelText, StatementPrinter
 
 
 class LaunchPrinter(StatementPrinter, CudaProducts, CudaVectors, CudaTransposes):
-    """Prints one launch of a kernel; `guarded`: it does nothing once an error is flagged."""
+    """Prints one launch of a kernel.
 
-    def __init__(self, kernel: Kernel, launch: Launch, guarded: bool):
+    guarded  it does nothing once an error is flagged
+    private  memory that no other kernel reads
+    """
+
+    def __init__(self, kernel: Kernel, launch: Launch, guarded: bool, private: Collection[int] = ()):
         super().__init__()
+        self.private = private
         self.kernel, self.launch, self.guarded = kernel, launch, guarded
         self.accesses = Accesses({a.name: a.buffer for a in kernel.arrays})
         self.mentioned = self.accesses.counted([*launch.before, *launch.body])
@@ -50,7 +55,7 @@ class LaunchPrinter(StatementPrinter, CudaProducts, CudaVectors, CudaTransposes)
     def print(self) -> KernelText:
         """The kernel's text, and what it must be passed."""
         if self.launch.kind == "whole":
-            self.block(self.launch.body, 1)
+            self.block(self.launch.body[:1], 1)
         else:
             self._iterations()
         text, marks = self.finish()

@@ -6,18 +6,28 @@ guard (see `ops.guarded`) what came out as nan is summed again: an annihilated t
 
 from __future__ import annotations
 
-from ..ir.dims import DimLike
-from ..ir.loops import Dot, Kernel
+from collections.abc import Collection
+
+from ..ir.dims import DimLike, ceildiv
+from ..ir.expr import Load, Var
+from ..ir.loops import Dot, For, Kernel, Statement
 from ..ops.guarded import sides
 from ..schedule import launches
-from ..schedule.launches import Tiling
+from ..schedule.launches import Launch, Tiling
+from ..schedule.parallel import nest_of
 from .products import ProductPrinter
 
 
 class CudaProducts(ProductPrinter):
-    """Prints `Dot`; mixed into the printer of launches."""
+    """Prints `Dot`, and the loop behind it that goes over its results; mixed into the printer of launches."""
 
     kernel: Kernel
+    launch: Launch
+    private: Collection[int]
+    alone: bool
+
+    def block(self, body: list[Statement], depth: int) -> None:
+        raise NotImplementedError
 
     def print_dot(self, s: Dot, depth: int) -> None:
         batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
@@ -29,33 +39,89 @@ class CudaProducts(ProductPrinter):
             self._tiles(s, tiling, batch, depth + (len(found) > 1))
 
     def _tiles(self, s: Dot, tiling: Tiling, batch: DimLike, depth: int) -> None:
+        """A tile for each block: the sums of each thread, then what becomes of them."""
+        size, tile, per = self.printer.size, tiling.tile, tiling.per
         x, y, out, c = s.x, s.y, s.out, "c"
-        self.line(depth, f"for c in range(first_block(), {self.printer.size(tiling.tiles(s, batch))}, all_blocks()):")
+        across = ceildiv(s.sizes[1], tile)
+        self.line(depth, f"for c in range(first_block(), {size(tiling.tiles(s, batch))}, all_blocks()):")
         if s.batched:
-            per = self.printer.size(tiling.tiles(s, 1))
-            self.line(depth + 1, f"b = c // {per}")
+            each = size(tiling.tiles(s, 1))
+            self.line(depth + 1, f"b = c // {each}")
             x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
-            c = f"c % {per}"
-        left, right = sides(s.guard) if s.guard else (False, False)
-        name = f"product_{s.dtype.name}_{tiling.tile}"
-        self.helpers |= {"lanes", f"guarded_{s.dtype.name}", name}
-        arguments = [x, y, out, s.x_transposed, s.y_transposed, left, right, c]
-        self.line(depth + 1, f"{name}({', '.join(map(str, arguments))})", s.node)
+            c = f"c % {each}"
+        self.line(depth + 1, f"top = {c} // {size(across)} * {tile}")
+        self.line(depth + 1, f"side = {c} % {size(across)} * {tile}")
+        self.line(depth + 1, f"sums = cuda.local.array(({per}, {per}), {s.dtype.name})")
+        name = f"product_{s.dtype.name}_{tile}"
+        self.helpers |= {"lanes", name}
+        arguments = f"{x}, {y}, {s.x_transposed}, {s.y_transposed}, top, side"
+        self.line(depth + 1, f"{name}(sums, {arguments})", s.node)
+        self._results(s, tiling, depth + 1)
+        if s.guard:
+            mended = f"mended_{s.dtype.name}_{tile}"
+            self.helpers.add(mended)
+            left, right = sides(s.guard)
+            self.line(depth + 1, f"{mended}({out}, {arguments}, {left}, {right})", s.node)
+
+    def _results(self, s: Dot, tiling: Tiling, depth: int) -> None:
+        """The results of a thread, one by one, into memory, and through the loop behind the product."""
+        behind = [nest_of(t) for t in self.launch.body if isinstance(t, For)]
+        row, column = (loop.var for loop in behind[0][-2:]) if behind else ("i0", "i1")
+        self.line(depth, f"for i in range({tiling.per}):")
+        self.line(depth + 1, f"for j in range({tiling.per}):")
+        self.line(depth + 2, f"{row} = top + {_place('i', f'cuda.threadIdx.x // {tiling.side}', tiling)}")
+        self.line(depth + 2, f"{column} = side + {_place('j', f'cuda.threadIdx.x % {tiling.side}', tiling)}")
+        m, n = (self.printer.size(size) for size in s.sizes[:2])
+        self.line(depth + 2, f"if {row} < {m} and {column} < {n}:")
+        out = next(a for a in self.kernel.arrays if a.name == s.out)
+        lead = "b, " if s.batched else ""
+        if not behind or out.buffer not in self.private:
+            self.line(depth + 3, f"{s.out}[{lead}{row}, {column}] = sums[i, j]")
+        for loops in behind:
+            if s.batched:
+                self.line(depth + 3, f"{loops[0].var} = b")
+            own = Load(s.out, tuple(Var(loop.var) for loop in loops), out.dtype)
+            self.printer.elements = {own: "sums[i, j]"}
+            before, self.alone = self.alone, True
+            self.block(loops[-1].body, depth + 3)
+            self.alone = before
+            self.printer.elements = {}
 
 
-def guarded_function(dtype: str) -> str:
-    """The text of the function for an element of a product under a guard."""
+def _place(k: str, thread: str, tiling: Tiling) -> str:
+    """Where result k of a thread stands in the tile."""
+    group = tiling.group
+    if tiling.per == group:
+        return f"{thread} * {group} + {k}"
+    return f"{k} // {group} * {tiling.side * group} + {thread} * {group} + {k} % {group}"
+
+
+def mended_function(dtype: str, tiling: Tiling) -> str:
+    """The text of the function that sums again, under a guard, what is nan in a tile."""
+    side, per, tile = tiling.side, tiling.per, tiling.tile
     return f'''\
 @helper
-def guarded_{dtype}(x, y, x_transposed, y_transposed, left, right, i, j, terms):
+def guarded_{dtype}_{tile}(x, y, x_transposed, y_transposed, left, right, i, j):
     """Element (i, j) of x @ y, where zeros of x, if `left`, and of y, if `right`, annihilate inf and nan."""
     total = {dtype}(0.0)
-    for q in range(terms):
+    for q in range(x.shape[0] if x_transposed else x.shape[1]):
         u = x[q, i] if x_transposed else x[i, q]
         v = y[j, q] if y_transposed else y[q, j]
         if not ((left and u == 0) or (right and v == 0)):
             total += u * v
     return total
+
+
+@helper
+def mended_{dtype}_{tile}(out, x, y, x_transposed, y_transposed, top, side, left, right):
+    """A thread's results of a tile, summed again where they are nan: an annihilated term is nan without a guard."""
+    for e in range({per * per}):
+        i = e // {per}
+        j = e % {per}
+        row = top + {_place("i", f"cuda.threadIdx.x // {side}", tiling)}
+        column = side + {_place("j", f"cuda.threadIdx.x % {side}", tiling)}
+        if row < out.shape[0] and column < out.shape[1] and out[row, column] != out[row, column]:
+            out[row, column] = guarded_{dtype}_{tile}(x, y, x_transposed, y_transposed, left, right, row, column)
 '''
 
 
@@ -68,9 +134,6 @@ def product_function(dtype: str, tiling: Tiling) -> str:
     side, per, depth, tile, group = tiling.side, tiling.per, tiling.depth, tiling.tile, tiling.group
     threads, padded = side * side, tile + group
     loads = tile * depth // (threads * group)
-    row, column = (
-        f"{k} // {group} * {side * group} + {t} * {group} + {k} % {group}" for k, t in (("i", "i0"), ("j", "j0"))
-    )
     return f'''\
 @helper
 def place_{dtype}_{tile}(e, along):
@@ -89,19 +152,14 @@ def part_{dtype}_{tile}(a, i, q, along, wide):
 
 
 @helper
-def product_{dtype}_{tile}(x, y, out, x_transposed, y_transposed, left, right, c):
-    """Tile c of out = x @ y."""
-    rows, columns = out.shape
+def product_{dtype}_{tile}(sums, x, y, x_transposed, y_transposed, top, side):
+    """Sums of a thread in a tile of x @ y: of its rows from `top` on, and its columns from `side` on."""
     terms = x.shape[0] if x_transposed else x.shape[1]
-    across = (columns + {tile - 1}) // {tile}
-    top = c // across * {tile}
-    side = c % across * {tile}
     thread = cuda.threadIdx.x
     i0 = thread // {side}
     j0 = thread % {side}
     xs = cuda.shared.array((2, {depth}, {padded}), {dtype}, 16)
     ys = cuda.shared.array((2, {depth}, {padded}), {dtype}, 16)
-    sums = cuda.local.array(({per}, {per}), {dtype})
     us = cuda.local.array({per}, {dtype})
     vs = cuda.local.array({per}, {dtype})
     next_xs = cuda.local.array({loads * group}, {dtype})
@@ -152,19 +210,4 @@ def product_{dtype}_{tile}(x, y, out, x_transposed, y_transposed, left, right, c
                 else:
                     ys[stage, p, j + k] = next_ys[g * {group} + k]
         cuda.syncthreads()
-    for i in range({per}):
-        for j in range({per}):
-            row = top + {row}
-            column = side + {column}
-            if row < rows and column < columns:
-                out[row, column] = sums[i, j]
-    if left or right:  # apart: with a call in their loop, the sums would stand in memory
-        for e in range({per * per}):
-            i = e // {per}
-            j = e % {per}
-            row = top + {row}
-            column = side + {column}
-            if row < rows and column < columns and out[row, column] != out[row, column]:
-                total = guarded_{dtype}(x, y, x_transposed, y_transposed, left, right, row, column, terms)
-                out[row, column] = total
 '''

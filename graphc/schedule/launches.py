@@ -12,11 +12,12 @@ from typing import Literal
 
 from ..ir import dims
 from ..ir.dims import DimLike
-from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, walk
+from ..ir.expr import Var
+from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, Store, walk
 from .collapse import collapsed
 from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
 from .transposes import Transposed, transposed_in
-from .vectors import Vectors, vectors_of
+from .vectors import Vectors, vectors_of, work_of
 
 BLOCK = 256
 """Threads of a block, at most."""
@@ -55,9 +56,16 @@ ENOUGH = 132
 """Tiles with which a device's processors are busy."""
 
 
+MOST_WORK = 16
+"""Work of an epilogue, see `vectors.work_of`, up to which it is written out for each of a thread's results."""
+
+
 def tilings_for(s: Dot, batch: DimLike) -> tuple[Tiling, ...]:
-    """Which tilings a product has: the one that its sizes ask for, or all where they are not known."""
-    found = PRODUCTS[s.dtype.name]
+    """Which tilings a product has: the one that its sizes ask for, or all where they are not known.
+
+    Where both factors are transposed, large tiles would not fit into the registers of old devices.
+    """
+    found = PRODUCTS[s.dtype.name][-1 if s.x_transposed and s.y_transposed else 0 :]
     for tiling in found[:-1]:
         count = tiling.tiles(s, batch)
         if not isinstance(count, int):
@@ -79,7 +87,7 @@ class Launch:
 
     kind     what a block does: "threads", each of its threads an iteration of `loops`; "blocks", all of them together
              one; "chunks", one chunk; "tiles", a square of iterations of two of the loops; "one": it is the only
-             block; "whole": a statement on whole arrays
+             block; "whole": a statement on whole arrays, a product of matrices with the loop behind it over its results
     before   values that are computed first, by each thread
     body     what is done for each iteration
     loops    the loops around it, outermost first
@@ -123,6 +131,8 @@ class Launcher:
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
         self.accesses = Accesses({a.name: a.buffer for a in kernel.arrays})
+        pairs = zip(kernel.body, kernel.body[1:], strict=False)
+        self.epilogues = {id(s): t for s, t in pairs if isinstance(s, Dot) and self._is_epilogue(s, t)}
 
     def launches(self) -> list[Launch]:
         """In order; what a launch reads, earlier ones have written."""
@@ -130,7 +140,8 @@ class Launcher:
         lets: dict[str, Let] = {}
         together: list[Statement] = []  # what goes to one block
         written: set[int] = set()
-        for s in [*self.kernel.body, None]:
+        joined = {id(loop) for loop in self.epilogues.values()}
+        for s in [*(s for s in self.kernel.body if id(s) not in joined), None]:
             launch = None if s is None or self._continues(together, s) else self._grid(s)
             if s is not None and launch is None:
                 together.append(s)
@@ -145,6 +156,23 @@ class Launcher:
                 written |= self.accesses.written(one.body)
             together = []
         return found
+
+    def _is_epilogue(self, dot: Dot, s: Statement) -> bool:
+        """Whether a loop goes over the results of a product, each iteration with one of them, and changes no factor."""
+        if not isinstance(s, For) or dot.guard:
+            return False
+        arrays = {a.name: a for a in self.kernel.arrays}
+        out, loops = arrays[dot.out], nest_of(s)
+        body, own = loops[-1].body, tuple(Var(loop.var) for loop in loops)
+        if tuple(loop.extent for loop in loops) != out.shape or any(loop.reverse or loop.chunked for loop in loops):
+            return False
+        if not all(isinstance(t, (Let, Store)) for t in body) or work_of(body) > MOST_WORK:
+            return False
+        factors = {arrays[name].buffer for name in (dot.x, dot.y, dot.out)}
+        if factors & self.accesses.written(body) or any(self.accesses.shared(loop) != set() for loop in loops):
+            return False
+        mine = [load for t in body for load in loads(t) if arrays[load.array].buffer == out.buffer]
+        return all((load.array, load.index) == (dot.out, own) for load in mine)
 
     def _continues(self, together: list[Statement], s: Statement) -> bool:
         """Whether a statement combines into, or reads, what started in the block before it."""
@@ -177,7 +205,8 @@ class Launcher:
         if isinstance(s, Dot):
             batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
             smallest = tilings_for(s, batch)[-1]
-            return Launch("whole", [], [s], count=smallest.tiles(s, batch), threads=smallest.side**2)
+            joint: list[Statement] = [s, self.epilogues[id(s)]] if id(s) in self.epilogues else [s]
+            return Launch("whole", [], joint, count=smallest.tiles(s, batch), threads=smallest.side**2)
         if isinstance(s, Finite):
             array = next(a for a in self.kernel.arrays if a.name == s.array)
             count = dims.ceildiv(dims.product(array.shape), BLOCK)

@@ -17,7 +17,7 @@ from .parallel import expressions, loads
 BYTES = 16
 """What a thread reads or writes at once, at most."""
 MOST_WORK = 48
-"""Work of an iteration, see `_work`, up to which compilers write out those of a group, which then stay in registers.
+"""Work of an iteration, see `work_of`, up to which compilers write out those of a group, which then stay in registers.
 Where there is more, arithmetic is what takes the time, and not memory."""
 _SIMPLE = frozenset(
     {"add", "sub", "mul", "neg", "select", "cast", "ct_mul", "zero_mul", "maximum", "minimum", "abs", "eq", "ne"}
@@ -54,7 +54,7 @@ def vectors_of(loop: For, arrays: Mapping[str, ArrayArg], flat: set[str], least:
     """
     if loop.reverse or loop.kind == "scan" or not all(isinstance(s, (Let, Store, Combine)) for s in loop.body):
         return None
-    if _work(loop.body) > MOST_WORK:
+    if work_of(loop.body) > MOST_WORK:
         return None
     places = list(_places(loop.body))
     loaded = tuple(dict.fromkeys(at for at, written in places if not written and _moves(at, loop.var)))
@@ -82,7 +82,7 @@ def _places(body: list[Statement]) -> Iterator[tuple[Load, bool]]:
             yield Load(s.array, s.index, s.expr.dtype), True
 
 
-def _work(body: list[Statement]) -> int:
+def work_of(body: list[Statement]) -> int:
     """About how many instructions an iteration takes, in units of a few."""
     found = 0
     stack = [e for s in body for e in expressions(s)]

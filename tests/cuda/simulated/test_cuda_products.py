@@ -65,6 +65,38 @@ def test_batches(spec: str) -> None:
     np.testing.assert_allclose(product(x, y, spec), np.einsum(spec, x, y), rtol=1e-13)
 
 
+@pytest.mark.parametrize("batch", [(), (3,)])
+@pytest.mark.parametrize("rows", [1, 5, 18])
+def test_epilogues(rows: int, batch: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(rows)
+    a, w = rng.normal(size=(*batch, rows, 6)), rng.normal(size=(*batch, 6, 9))
+    c, r = rng.normal(size=9), rng.normal(size=(*batch, rows, 9))
+    lead = tuple(f"b{k}" for k in range(len(batch)))
+    x, y = gc.input("x", (*lead, "n", 6)), gc.input("y", (*lead, 6, 9))
+    bias, residual = gc.input("bias", (9,)), gc.input("residual", (*lead, "n", 9))
+    h = x @ y + bias
+    outputs = [gc.nn.relu(h) + residual, h > 0]
+    step = gc.compile([x, y, bias, residual], outputs, target="cuda")
+    kernel = step.text.source[step.text.source.index("def k0(") :]
+    assert "sums[i, j] + " in kernel and "sums[i, j]\n" not in kernel  # results of the product go nowhere else
+    found = step(a, w, c, r)
+    want = a @ w + c
+    np.testing.assert_allclose(found[0], np.maximum(want, 0) + r, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal(found[1], want > 0)
+    assert "product" in str(step.kernels) and "relu" in step.source
+
+
+def test_what_others_read_of_a_product_is_stored() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(9, 6)), rng.normal(size=(6, 9))
+    x, y = gc.input("x", ("n", 6)), gc.input("y", (6, 9))
+    z = x @ y
+    step = gc.compile([x, y], [z * 2.0, gc.flip(z, axis=1), gc.permute_dims(z, (1, 0)) + z.shape[0]], target="cuda")
+    found = step(a, b)
+    for one, want in zip(found, [a @ b * 2, (a @ b)[:, ::-1], (a @ b).T + 9], strict=True):
+        np.testing.assert_allclose(one, want, rtol=1e-13)
+
+
 def test_zeros_of_a_cotangent_annihilate() -> None:
     x, w = gc.input("x", ("n", 20), "float64"), gc.input("w", (20, 30), "float64")
     y = x @ w
