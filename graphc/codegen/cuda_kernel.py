@@ -36,7 +36,7 @@ from .cuda_vectors import CudaVectors
 from .statements import KernelText, StatementPrinter
 
 
-class LaunchPrinter(StatementPrinter, CudaProducts, CudaVectors, CudaTransposes):
+class LaunchPrinter(StatementPrinter, CudaVectors, CudaProducts, CudaTransposes):
     """Prints one launch of a kernel.
 
     guarded  it does nothing once an error is flagged

@@ -7,14 +7,18 @@ guard (see `ops.guarded`) what came out as nan is summed again: an annihilated t
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
-from ..ir.dims import DimLike, ceildiv
-from ..ir.expr import Load, Var
-from ..ir.loops import Dot, For, Kernel, Statement
+import numpy as np
+
+from ..ir.dims import ceildiv
+from ..ir.expr import Call, Expr, Load, Var
+from ..ir.loops import Dot, For, Kernel, Statement, Store
 from ..ops.guarded import sides
-from ..schedule import launches
+from ..schedule.collapse import changed
 from ..schedule.launches import Launch, Tiling
 from ..schedule.parallel import nest_of
+from ..schedule.vectors import Vectors, vectors_of
 from .products import ProductPrinter
 
 
@@ -29,17 +33,17 @@ class CudaProducts(ProductPrinter):
     def block(self, body: list[Statement], depth: int) -> None:
         raise NotImplementedError
 
-    def print_dot(self, s: Dot, depth: int) -> None:
-        batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
-        found = launches.tilings_for(s, batch)
-        for k, tiling in enumerate(found):
-            if len(found) > 1:
-                enough = f"if {self.printer.size(tiling.tiles(s, batch))} >= {launches.ENOUGH}:"
-                self.line(depth, enough if k == 0 else "else:")
-            self._tiles(s, tiling, batch, depth + (len(found) > 1))
+    def print_wide(self, vectors: Vectors, depth: int, condition: str = "") -> None:
+        raise NotImplementedError
 
-    def _tiles(self, s: Dot, tiling: Tiling, batch: DimLike, depth: int) -> None:
+    def print_group(self, loop: For, vectors: Vectors, stop: str, depth: int) -> None:
+        raise NotImplementedError
+
+    def print_dot(self, s: Dot, depth: int) -> None:
         """A tile for each block: the sums of each thread, then what becomes of them."""
+        batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
+        tiling = self.launch.tiling
+        assert tiling is not None
         size, tile, per = self.printer.size, tiling.tile, tiling.per
         x, y, out, c = s.x, s.y, s.out, "c"
         across = ceildiv(s.sizes[1], tile)
@@ -64,41 +68,61 @@ class CudaProducts(ProductPrinter):
             self.line(depth + 1, f"{mended}({out}, {arguments}, {left}, {right})", s.node)
 
     def _results(self, s: Dot, tiling: Tiling, depth: int) -> None:
-        """The results of a thread, one by one, into memory, and through the loop behind the product."""
-        behind = [nest_of(t) for t in self.launch.body if isinstance(t, For)]
-        row, column = (loop.var for loop in behind[0][-2:]) if behind else ("i0", "i1")
-        self.line(depth, f"for i in range({tiling.per}):")
-        self.line(depth + 1, f"for j in range({tiling.per}):")
-        self.line(depth + 2, f"{row} = top + {_place('i', f'cuda.threadIdx.x // {tiling.side}', tiling)}")
-        self.line(depth + 2, f"{column} = side + {_place('j', f'cuda.threadIdx.x % {tiling.side}', tiling)}")
-        m, n = (self.printer.size(size) for size in s.sizes[:2])
-        self.line(depth + 2, f"if {row} < {m} and {column} < {n}:")
+        """The results of a thread, group by group, into memory, and through the loop behind the product."""
+        size, per, group = self.printer.size, tiling.per, tiling.group
         out = next(a for a in self.kernel.arrays if a.name == s.out)
-        lead = "b, " if s.batched else ""
-        if not behind or out.buffer not in self.private:
-            self.line(depth + 3, f"{s.out}[{lead}{row}, {column}] = sums[i, j]")
-        for loops in behind:
-            if s.batched:
-                self.line(depth + 3, f"{loops[0].var} = b")
-            own = Load(s.out, tuple(Var(loop.var) for loop in loops), out.dtype)
-            self.printer.elements = {own: "sums[i, j]"}
-            before, self.alone = self.alone, True
-            self.block(loops[-1].body, depth + 3)
-            self.alone = before
-            self.printer.elements = {}
+        loops = next((nest_of(t) for t in self.launch.body if isinstance(t, For)), None) or [
+            For(f"i{k}", extent, "map") for k, extent in enumerate(out.shape)
+        ]
+        own = Load(s.out, tuple(Var(loop.var) for loop in loops), out.dtype)
+        mine = Var(f"pick(sums, {per}, i, {f'{group} * g + k' if per > group else 'k'})", out.dtype)
+        body = [changed(t, lambda e: _replaced(e, own, mine)) for t in loops[-1].body]
+        if not body or out.buffer not in self.private:
+            body.insert(0, Store(s.out, own.index, mine))
+        along = replace(loops[-1], body=body)
+        row, column, stop = loops[-2].var, along.var, size(along.extent)
+        vectors = vectors_of(along, {a.name: a for a in self.kernel.arrays}, set(), 0)
+        by_vectors = vectors is not None and vectors.width >= group
+        if vectors is not None and by_vectors:
+            vectors = replace(vectors, width=group)
+            self.print_wide(vectors, depth)
+        self.line(depth, f"top += cuda.threadIdx.x // {tiling.side} * {group}")
+        self.line(depth, f"side += cuda.threadIdx.x % {tiling.side} * {group}")
+        if s.batched:
+            self.line(depth, f"{loops[0].var} = b")
+        self.line(depth, f"for i in range({per}):")
+        self.line(depth + 1, f"{row} = top + {_place('i', tiling)}")
+        self.line(depth + 1, f"for g in range({per // group}):")
+        self.line(depth + 2, f"j = side + g * {tiling.side * group}")
+        self.line(depth + 2, f"if {row} < {size(loops[-2].extent)} and j < {stop}:")
+        before, self.alone = self.alone, True
+        if vectors is not None and by_vectors:
+            self.print_group(along, vectors, stop, depth + 3)
+        else:
+            self.line(depth + 3, f"for k in range({group}):")
+            self.line(depth + 4, f"{column} = j + k")
+            self.line(depth + 4, f"if {column} < {stop}:")
+            self.block(body, depth + 5)
+        self.alone = before
 
 
-def _place(k: str, thread: str, tiling: Tiling) -> str:
-    """Where result k of a thread stands in the tile."""
+def _replaced(e: Expr, old: Expr, new: Expr) -> Expr:
+    if e == old:
+        return new
+    if isinstance(e, Call):
+        return Call(e.fn, tuple(_replaced(a, old, new) for a in e.args), e.dtype)
+    return e
+
+
+def _place(k: str, tiling: Tiling) -> str:
+    """How far behind a thread's first result its result k stands in the tile."""
     group = tiling.group
-    if tiling.per == group:
-        return f"{thread} * {group} + {k}"
-    return f"{k} // {group} * {tiling.side * group} + {thread} * {group} + {k} % {group}"
+    return k if tiling.per == group else f"{k} // {group} * {tiling.side * group} + {k} % {group}"
 
 
 def mended_function(dtype: str, tiling: Tiling) -> str:
     """The text of the function that sums again, under a guard, what is nan in a tile."""
-    side, per, tile = tiling.side, tiling.per, tiling.tile
+    per, tile = tiling.per, tiling.tile
     return f'''\
 @helper
 def guarded_{dtype}_{tile}(x, y, x_transposed, y_transposed, left, right, i, j):
@@ -114,12 +138,12 @@ def guarded_{dtype}_{tile}(x, y, x_transposed, y_transposed, left, right, i, j):
 
 @helper
 def mended_{dtype}_{tile}(out, x, y, x_transposed, y_transposed, top, side, left, right):
-    """A thread's results of a tile, summed again where they are nan: an annihilated term is nan without a guard."""
+    """A thread's results from (top, side) on, summed again where they are nan: without a guard, 0 * inf is one."""
     for e in range({per * per}):
         i = e // {per}
         j = e % {per}
-        row = top + {_place("i", f"cuda.threadIdx.x // {side}", tiling)}
-        column = side + {_place("j", f"cuda.threadIdx.x % {side}", tiling)}
+        row = top + {_place("i", tiling)}
+        column = side + {_place("j", tiling)}
         if row < out.shape[0] and column < out.shape[1] and out[row, column] != out[row, column]:
             out[row, column] = guarded_{dtype}_{tile}(x, y, x_transposed, y_transposed, left, right, row, column)
 '''
@@ -132,7 +156,7 @@ def product_function(dtype: str, tiling: Tiling) -> str:
     While it adds up the terms of one stage, those of the next are on their way from memory.
     """
     side, per, depth, tile, group = tiling.side, tiling.per, tiling.depth, tiling.tile, tiling.group
-    threads, padded = side * side, tile + group
+    threads, padded, width = side * side, tile + group, group * np.dtype(dtype).itemsize
     loads = tile * depth // (threads * group)
     return f'''\
 @helper
@@ -145,10 +169,10 @@ def place_{dtype}_{tile}(e, along):
 
 @helper
 def part_{dtype}_{tile}(a, i, q, along, wide):
-    """Elements of a from row or column i, term q on, `along` terms or not; at its edges, the last ones again."""
-    rows, columns = a.shape
+    """Elements of a from row or column i, term q on, `along` terms or not; zeros beyond its edges."""
     row, column = (i, q) if along else (q, i)
-    return load_lanes(a, (min(row, rows - 1), column), {group}, wide and column + {group} <= columns, columns)
+    stop = a.shape[1] if row < a.shape[0] else 0
+    return load_lanes(a, (row, column), {group}, wide and column + {group} <= stop, stop)
 
 
 @helper
@@ -158,8 +182,8 @@ def product_{dtype}_{tile}(sums, x, y, x_transposed, y_transposed, top, side):
     thread = cuda.threadIdx.x
     i0 = thread // {side}
     j0 = thread % {side}
-    xs = cuda.shared.array((2, {depth}, {padded}), {dtype}, 16)
-    ys = cuda.shared.array((2, {depth}, {padded}), {dtype}, 16)
+    xs = cuda.shared.array((2, {depth}, {padded}), {dtype}, {width})
+    ys = cuda.shared.array((2, {depth}, {padded}), {dtype}, {width})
     us = cuda.local.array({per}, {dtype})
     vs = cuda.local.array({per}, {dtype})
     next_xs = cuda.local.array({loads * group}, {dtype})
@@ -177,14 +201,11 @@ def product_{dtype}_{tile}(sums, x, y, x_transposed, y_transposed, top, side):
             j, p = place_{dtype}_{tile}(thread + g * {threads}, y_transposed)
             q += start + {depth}
             p += start + {depth}
-            if terms > 0:
-                u = part_{dtype}_{tile}(x, top + i, q, not x_transposed, x_wide)
-                v = part_{dtype}_{tile}(y, side + j, p, y_transposed, y_wide)
-                for k in range({group}):
-                    inside = (q if x_transposed else q + k) < terms
-                    next_xs[g * {group} + k] = select(inside, lane(u, k), {dtype}(0.0))
-                    inside = (p + k if y_transposed else p) < terms
-                    next_ys[g * {group} + k] = select(inside, lane(v, k), {dtype}(0.0))
+            u = part_{dtype}_{tile}(x, top + i, q, not x_transposed, x_wide)
+            v = part_{dtype}_{tile}(y, side + j, p, y_transposed, y_wide)
+            for k in range({group}):
+                next_xs[g * {group} + k] = lane(u, k)
+                next_ys[g * {group} + k] = lane(v, k)
         if start >= 0:
             for q in range({depth}):
                 for g in range({per // group}):

@@ -32,15 +32,23 @@ class CudaVectors:
 
     def vector_loop(self, loop: For, vectors: Vectors, first: str, step: str, depth: int) -> None:
         """A loop from `first` on in steps of `step`, both counted in groups; j is the first iteration of a group."""
-        self.helpers.add("lanes")
         width, size = vectors.width, self.printer.size(loop.extent)
         start, stop = ("start + ", "stop") if loop.chunked else ("", size)
-        even = not loop.chunked and isinstance(loop.extent, int) and loop.extent % width == 0
-        conditions = [f"aligned({name}, {width})" for name in vectors.arrays]
-        self.line(depth, f"wide = {' and '.join([*conditions, *([f'start % {width} == 0'] if loop.chunked else [])])}")
+        self.print_wide(vectors, depth, f"start % {width} == 0" if loop.chunked else "")
         steps = str(width * int(step)) if step.isdigit() else f"{width} * {step}"
         self.line(depth, f"for j in range({start}{width} * {first}, {stop}, {steps}):")
-        depth += 1
+        self.print_group(loop, vectors, stop, depth + 1)
+
+    def print_wide(self, vectors: Vectors, depth: int, condition: str = "") -> None:
+        """Whether vectors may stand where groups of the loop do."""
+        self.helpers.add("lanes")
+        conditions = [f"aligned({name}, {vectors.width})" for name in vectors.arrays]
+        self.line(depth, f"wide = {' and '.join([*conditions, *([condition] if condition else [])])}")
+
+    def print_group(self, loop: For, vectors: Vectors, stop: str, depth: int) -> None:
+        """The iterations from j on: what they read, each of them, what they write."""
+        width = vectors.width
+        even = not loop.chunked and isinstance(loop.extent, int) and loop.extent % width == 0
         self.line(depth, "whole = wide" if even else f"whole = wide and j + {width} <= {stop}")
         loaded = {place: f"x{k}" for k, place in enumerate(vectors.loaded)}
         stored = {place: f"y{k}" for k, place in enumerate(vectors.stored)}
@@ -84,7 +92,7 @@ if cuda.config.ENABLE_CUDASIM:
         *row, j = at
         if whole:
             return tuple(a[(*row, slice(j, j + width))])
-        return tuple(a[(*row, min(j + k, stop - 1))] for k in range(width))
+        return tuple(a[(*row, j + k)] if j + k < stop else a.dtype.type(0) for k in range(width))
 
     def store_lanes(a, at, width, whole, stop, y):
         *row, j = at
@@ -93,6 +101,9 @@ if cuda.config.ENABLE_CUDASIM:
 
     def lane(x, k):
         return x[k]
+
+    def pick(a, side, i, j):
+        return a[i, j]
 else:
 
     def place_of(context, builder, kind, array, at):
@@ -120,7 +131,7 @@ else:
 
     @intrinsic
     def load_lanes(typingctx, a, at, width, whole, stop):
-        """So many elements from `at` on: by one load, if `whole`; else one by one, the last one before `stop` again."""
+        """So many elements from `at` on: by one load, if `whole`; else one by one, and zeros from `stop` on."""
         count = getattr(width, "literal_value", 0)
         result = types.UniTuple(a.dtype, count)
 
@@ -136,12 +147,16 @@ else:
                     fast = [builder.extract_element(vector, ir.IntType(32)(k)) for k in range(count)]
                     first = builder.block
                 with otherwise:
-                    last = builder.sub(args[4], args[4].type(1))
                     slow = []
                     for k in range(count):
-                        here = builder.add(row[-1], row[-1].type(k))
-                        here = builder.select(builder.icmp_signed("<", here, last), here, last)
-                        slow.append(builder.load(place_of(context, builder, a, args[0], [*row[:-1], here])))
+                        before = builder.block
+                        inside = builder.icmp_signed("<", builder.add(row[-1], row[-1].type(k)), args[4])
+                        with builder.if_then(inside):
+                            value = builder.load(builder.gep(start, [ir.IntType(32)(k)]))
+                            there = builder.block
+                        slow.append(builder.phi(element))
+                        slow[-1].add_incoming(ir.Constant(element, None), before)
+                        slow[-1].add_incoming(value, there)
                     second = builder.block
             values = []
             for x, y in zip(fast, slow):
@@ -174,9 +189,9 @@ else:
                     builder.store(vector, pointer, align=count * context.get_abi_sizeof(element))
                 with otherwise:
                     for k, value in enumerate(values):
-                        here = builder.add(row[-1], row[-1].type(k))
-                        with builder.if_then(builder.icmp_signed("<", here, args[4])):
-                            builder.store(value, place_of(context, builder, a, args[0], [*row[:-1], here]))
+                        inside = builder.icmp_signed("<", builder.add(row[-1], row[-1].type(k)), args[4])
+                        with builder.if_then(inside):
+                            builder.store(value, builder.gep(start, [ir.IntType(32)(k)]))
             return context.get_dummy_value()
 
         return (types.void(a, at, width, whole, stop, y), codegen) if count else None
@@ -193,5 +208,25 @@ else:
             return value
 
         return x.dtype(x, k), codegen
+
+    @intrinsic
+    def pick(typingctx, a, side, i, j):
+        """Element (i, j) of a local array, `side` by `side`, chosen in the same way."""
+        count = getattr(side, "literal_value", 0)
+
+        def codegen(context, builder, signature, args):
+            data = context.make_array(a)(context, builder, args[0]).data
+            rows = [builder.icmp_signed("==", args[2], args[2].type(n)) for n in range(count)]
+            columns = [builder.icmp_signed("==", args[3], args[3].type(n)) for n in range(count)]
+            chosen = None
+            for column, here in enumerate(columns):
+                value = None
+                for row, there in enumerate(rows):
+                    element = builder.load(builder.gep(data, [ir.IntType(32)(row * count + column)]))
+                    value = element if value is None else builder.select(there, element, value)
+                chosen = value if chosen is None else builder.select(here, value, chosen)
+            return chosen
+
+        return (a.dtype(a, side, i, j), codegen) if count else None
 '''
 """Each function has two bodies: plain Python for the simulator, and an intrinsic, on registers, for a device."""

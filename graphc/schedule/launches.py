@@ -7,7 +7,7 @@ an earlier launch. What fits none of this runs in one block.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..ir import dims
@@ -17,7 +17,7 @@ from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kern
 from .collapse import collapsed
 from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
 from .transposes import Transposed, transposed_in
-from .vectors import Vectors, vectors_of, work_of
+from .vectors import MOST_WORK, Vectors, vectors_of, work_of
 
 BLOCK = 256
 """Threads of a block, at most."""
@@ -50,22 +50,15 @@ class Tiling:
         return dims.ceildiv(s.sizes[0], self.tile) * dims.ceildiv(s.sizes[1], self.tile) * batch
 
 
-PRODUCTS = {"float32": (Tiling(16, 8, 8, 4), Tiling(16, 4, 16, 4)), "float64": (Tiling(16, 4, 16, 2),)}
+PRODUCTS = {"float32": (Tiling(16, 8, 8, 4), Tiling(16, 4, 16, 4)), "float64": (Tiling(16, 4, 16, 4),)}
 """For each dtype, the largest tiles first: they read least, but a small result has too few of them."""
 ENOUGH = 132
 """Tiles with which a device's processors are busy."""
 
 
-MOST_WORK = 16
-"""Work of an epilogue, see `vectors.work_of`, up to which it is written out for each of a thread's results."""
-
-
 def tilings_for(s: Dot, batch: DimLike) -> tuple[Tiling, ...]:
-    """Which tilings a product has: the one that its sizes ask for, or all where they are not known.
-
-    Where both factors are transposed, large tiles would not fit into the registers of old devices.
-    """
-    found = PRODUCTS[s.dtype.name][-1 if s.x_transposed and s.y_transposed else 0 :]
+    """Which tilings a product has: the one that its sizes ask for, or all where they are not known."""
+    found = PRODUCTS[s.dtype.name]
     for tiling in found[:-1]:
         count = tiling.tiles(s, batch)
         if not isinstance(count, int):
@@ -98,6 +91,7 @@ class Launch:
     scans    running combinations that they compute together, a piece as long as the block at a time; by id
     vectors  loops that go through memory vector by vector; by id
     transposed  what "tiles" hold
+    tiling   how a product of matrices is cut
     """
 
     kind: Literal["threads", "blocks", "chunks", "tiles", "one", "whole"]
@@ -111,6 +105,7 @@ class Launch:
     flat: set[str] = field(default_factory=set)
     vectors: dict[int, Vectors] = field(default_factory=dict)
     transposed: Transposed | None = None
+    tiling: Tiling | None = None
 
     @property
     def blocks(self) -> DimLike:
@@ -152,7 +147,7 @@ class Launcher:
             for one in [*block, *([launch] if launch else [])]:
                 if not self._complete(one, lets, written):
                     return [self._one(self.kernel.body)]
-                found.append(one)
+                found += self._by_size(one)
                 written |= self.accesses.written(one.body)
             together = []
         return found
@@ -203,10 +198,7 @@ class Launcher:
         if isinstance(s, Chunks):
             return self._in_blocks("chunks", s.body, [], s.count, s)
         if isinstance(s, Dot):
-            batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
-            smallest = tilings_for(s, batch)[-1]
-            joint: list[Statement] = [s, self.epilogues[id(s)]] if id(s) in self.epilogues else [s]
-            return Launch("whole", [], joint, count=smallest.tiles(s, batch), threads=smallest.side**2)
+            return Launch("whole", [], [s, self.epilogues[id(s)]] if id(s) in self.epilogues else [s])
         if isinstance(s, Finite):
             array = next(a for a in self.kernel.arrays if a.name == s.array)
             count = dims.ceildiv(dims.product(array.shape), BLOCK)
@@ -249,6 +241,22 @@ class Launcher:
         vectors = vectors_of(loop, {a.name: a for a in self.kernel.arrays}, launch.flat, least)
         if vectors is not None:
             launch.vectors[id(loop)] = vectors
+
+    def _by_size(self, launch: Launch) -> list[Launch]:
+        """A launch, or one for each tiling of its product: all but one of these have no blocks, as sizes will show."""
+        s = launch.body[0]
+        if not isinstance(s, Dot):
+            return [launch]
+        batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
+        found: list[Launch] = []
+        rest: DimLike = 1  # whether none of the tilings before has enough tiles: 1, or 0
+        for tiling in (tilings := tilings_for(s, batch)):
+            tiles = tiling.tiles(s, batch)
+            enough = dims.smaller(tiles // ENOUGH, 1) if tiling is not tilings[-1] else 1
+            count = tiles * enough * rest
+            found.append(replace(launch, tiling=tiling, count=count, threads=tiling.side**2))
+            rest = rest * (1 - enough)
+        return found
 
     def _inner(self, body: list[Statement], scans: bool = False) -> list[For]:
         """The loops in a body that the threads of a block could share, with running combinations if `scans`."""
