@@ -98,11 +98,7 @@ def workloads(small: bool) -> list[Workload]:
 
 def compiled(workload: Workload, target: str) -> gc.Step:
     """The workload's step; its first size is a runtime dim."""
-    shapes = [
-        (f"n{k}" if workload.name == "matrix product" else "n", *a.shape[1:]) for k, a in enumerate(workload.arrays)
-    ]
-    if workload.name == "matrix product":
-        product = workload.name == "matrix product"
+    product = workload.name == "matrix product"
     shapes = [("m", "k"), ("k", "n")] if product else [("n", *a.shape[1:]) for a in workload.arrays]
     inputs = [gc.input(f"x{k}", s, a.dtype) for k, (s, a) in enumerate(zip(shapes, workload.arrays, strict=True))]
     return gc.compile(inputs, workload.outputs(*inputs), target=target, name=workload.name)
