@@ -19,7 +19,8 @@ from ..schedule.plan import Plan
 from . import cuda_prelude, intmath, vecmath
 from .cuda_blocks import block_function
 from .cuda_kernel import LaunchPrinter
-from .cuda_products import product_function
+from .cuda_products import mended_function, product_function
+from .cuda_vectors import LANES
 from .prelude import HELPERS
 from .statements import KernelText, Printed
 
@@ -65,8 +66,9 @@ def print_cuda(plan: Plan) -> CudaText:
     for number, kernel in enumerate(plan.kernels):
         codes: dict[Tensor, int] = {}
         first = len(printed)
+        private = {b.number for b in plan.buffers if b.kind == "temp" and b.first == b.last == number}
         for launch in launches.launches_of(kernel):
-            text = LaunchPrinter(kernel, launch, number >= plan.commit).print()
+            text = LaunchPrinter(kernel, launch, number >= plan.commit, private).print()
             printed.append(text)
             if text.text not in names:
                 names[text.text] = f"k{len(names)}"
@@ -109,13 +111,11 @@ def _helper(name: str) -> str:
     """The text of a function that kernels call."""
     if name.startswith(("block_", "scan_")):
         return block_function(name)
-    if name == "a tiling":
-        sizes = launches.PRODUCT
-        numbers = (sizes.tile, sizes.tile + 1, sizes.side, sizes.per, sizes.depth)
-        return f"TILE, PADDED, SIDE, PER, DEPTH = {', '.join(map(str, numbers))}\n"
-    if name.startswith("product_"):
-        return product_function(name.removeprefix("product_"))
-    return cuda_prelude.ARGSORT if name == "argsort" else HELPERS[name]
+    if name.startswith(("product_", "mended_")):
+        kind, dtype, tile = name.split("_")
+        (tiling,) = (t for t in launches.PRODUCTS[dtype] if t.tile == int(tile))
+        return (product_function if kind == "product" else mended_function)(dtype, tiling)
+    return {"argsort": cuda_prelude.ARGSORT, "lanes": LANES}.get(name) or HELPERS[name]
 
 
 def _step(calls: list[Call]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..ir.dtypes import BOOL, DType
 
+BARRIER = "cuda.syncthreads()"
 _CARRIERS = {**dict.fromkeys(("bool_", "int8", "int16", "uint8", "uint16", "uint32"), "int32"), "uint64": "int64"}
 """What a value travels as between lanes: these move 32 and 64 bits, of integers and floats."""
 

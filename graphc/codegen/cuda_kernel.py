@@ -9,7 +9,7 @@ around what writes memory that something else in the launch reads or writes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from ..ir.dims import DimLike, product
 from ..ir.dtypes import DType
@@ -29,18 +29,23 @@ from ..ir.loops import (
 )
 from ..schedule.launches import Launch
 from ..schedule.parallel import Accesses, accumulators, scanned
-from .cuda_blocks import type_name
+from .cuda_blocks import BARRIER, type_name
 from .cuda_products import CudaProducts
+from .cuda_transposes import CudaTransposes
+from .cuda_vectors import CudaVectors
 from .statements import KernelText, StatementPrinter
 
-BARRIER = "cuda.syncthreads()"
 
+class LaunchPrinter(StatementPrinter, CudaVectors, CudaProducts, CudaTransposes):
+    """Prints one launch of a kernel.
 
-class LaunchPrinter(StatementPrinter, CudaProducts):
-    """Prints one launch of a kernel; `guarded`: it does nothing once an error is flagged."""
+    guarded  it does nothing once an error is flagged
+    private  memory that no other kernel reads
+    """
 
-    def __init__(self, kernel: Kernel, launch: Launch, guarded: bool):
+    def __init__(self, kernel: Kernel, launch: Launch, guarded: bool, private: Collection[int] = ()):
         super().__init__()
+        self.private = private
         self.kernel, self.launch, self.guarded = kernel, launch, guarded
         self.accesses = Accesses({a.name: a.buffer for a in kernel.arrays})
         self.mentioned = self.accesses.counted([*launch.before, *launch.body])
@@ -50,7 +55,7 @@ class LaunchPrinter(StatementPrinter, CudaProducts):
     def print(self) -> KernelText:
         """The kernel's text, and what it must be passed."""
         if self.launch.kind == "whole":
-            self.block(self.launch.body, 1)
+            self.block(self.launch.body[:1], 1)
         else:
             self._iterations()
         text, marks = self.finish()
@@ -78,12 +83,23 @@ class LaunchPrinter(StatementPrinter, CudaProducts):
         for s in launch.before:
             self.print_let(s, 1)
         depth = 1
+        if launch.kind == "tiles":
+            self.alone = True
+            self.print_tiles()
+            return
         if launch.kind in ("threads", "blocks"):
             who = "thread" if launch.kind == "threads" else "block"
             first, step = f"first_{who}()", f"all_{who}s()"
+            if launch.width(launch.loops) > 1:
+                self.alone = True
+                self._vectors(launch.loops[0], first, step, 1)
+                return
             depth = self._loop(launch.loops, first, step, 1)
         self.alone = launch.kind == "threads" or launch.threads == 1
         self.block(launch.body, depth)
+
+    def _vectors(self, loop: For, first: str, step: str, depth: int) -> None:
+        self.vector_loop(loop, self.launch.vectors[id(loop)], first, step, depth)
 
     def _loop(self, loops: list[For], first: str, step: str, depth: int) -> int:
         """Loops as one, from `first` on in steps of `step`; the depth of what is inside."""
@@ -166,8 +182,11 @@ class LaunchPrinter(StatementPrinter, CudaProducts):
         elif together is not None:
             self._apart([s], depth, before=True)
             self.alone = True
-            inside = self._loop(together, "cuda.threadIdx.x", str(self.launch.threads), depth)
-            self.block(together[-1].body, inside)
+            if self.launch.width(together) > 1:
+                self._vectors(s, "cuda.threadIdx.x", str(self.launch.threads), depth)
+            else:
+                inside = self._loop(together, "cuda.threadIdx.x", str(self.launch.threads), depth)
+                self.block(together[-1].body, inside)
             self.alone = False
             self._apart([s], depth)
         elif self._by_all(s):

@@ -21,6 +21,7 @@ from numba import cuda
 from numpy import bool_, float32, float64, inf, int8, int16, int32, int64, nan, uint8, uint16, uint32, uint64
 
 BLOCK, WARP = {block}, {warp}
+BOUNDS = BLOCK, 2  # threads of a block, at most, and blocks that a processor has registers for, at least
 FIRST_CODE = 1 << 30  # of two error codes, the cell keeps the lower one: that of the kernel that comes first
 
 if cuda.config.ENABLE_CUDASIM:  # plain Python: `m` is a list with arrays where the table has their addresses
@@ -152,7 +153,7 @@ _THREADS = '''
     sqrt, rint, floor, ceil, trunc = map(unary, ("sqrt", "rint", "floor", "ceil", "trunc"))
     copysign, fmod = map(binary, ("copysign", "fmod"))
     helper = cuda.jit(device=True)
-    kernel = cuda.jit("void(int64, int64)")
+    kernel = cuda.jit("void(int64, int64)", launch_bounds=BOUNDS)
 
     @helper
     def exchanged(x, step):

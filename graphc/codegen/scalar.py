@@ -34,11 +34,13 @@ class Printer:
     dim_name    the local name of a runtime dim, given by the kernel's printer
     named       whether known sizes have such names, too
     functions   helpers used so far, keys into the function tables
+    elements    what stands for elements of arrays that have been read already
     """
 
     def __init__(self, dim_name: Callable[[DimLike], str], named: bool = False):
         self.dim_name, self.named = dim_name, named
         self.functions: dict[FunctionKey, str] = {}
+        self.elements: dict[Load, str] = {}
 
     def text(self, e: Expr, minimum: int = 0) -> str:
         """`e` as Python, in parentheses if it binds less tightly than `minimum`."""
@@ -68,7 +70,7 @@ class Printer:
         if isinstance(e, Size):
             return self.size(e.dim), _ATOM
         if isinstance(e, Load):
-            return f"{e.array}[{self.index(e.index)}]", _ATOM
+            return self.elements.get(e) or f"{e.array}[{self.index(e.index)}]", _ATOM
         assert isinstance(e, Call)
         return self._call(e)
 

@@ -173,7 +173,9 @@ def ptx(source: str, names: Sequence[str], cc: tuple[int, int]) -> dict[str, str
     with exact(), _replaced(dispatcher, "get_current_device", lambda: device):
         with _replaced(cuda, "jit", _uncompiled(cuda.jit)):
             exec(compile(source, "<generated>", "exec"), module.__dict__)
-        return {name: cuda.compile_ptx(getattr(module, name), signature, cc=cc)[0] for name in names}
+        compiled: Any = cuda.compile_ptx
+        options = {"cc": cc, "launch_bounds": module.__dict__["BOUNDS"]}
+        return {name: compiled(getattr(module, name), signature, **options)[0] for name in names}
 
 
 def _uncompiled(jit: Any) -> Any:

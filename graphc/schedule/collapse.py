@@ -36,7 +36,7 @@ def collapsed(loops: list[For], arrays: Mapping[str, ArrayArg], indexed: Iterabl
             (flat if at == own and arrays[name].shape == extents else others).add(name)
             if name in others and any(variables(e) & names for e in at):
                 return None
-    found = [_changed(s, lambda e: _flattened(e, flat)) for s in body]
+    found = [changed(s, lambda e: _flattened(e, flat)) for s in body]
     if not flat or flat & others or any(names & variables(e) for s in walk(found) for e in expressions(s)):
         return None
     return For(FLAT.name, dims.product(extents), "map", found), flat
@@ -50,13 +50,13 @@ def _flattened(e: Expr, flat: set[str]) -> Expr:
     return e
 
 
-def _changed(s: Statement, change: Change) -> Statement:
-    """A statement with its expressions changed; elements it stores stand where a load of them would."""
+def changed(s: Statement, change: Change) -> Statement:
+    """A map's statement with its expressions changed; elements it stores stand where a load of them would."""
     if isinstance(s, (Store, StoreCombine)):
         place = change(Load(s.array, s.index, s.expr.dtype))
         assert isinstance(place, Load)
         return replace(s, index=place.index, expr=change(s.expr))
     if isinstance(s, If):
-        return If(change(s.condition), [_changed(inner, change) for inner in s.body])
+        return If(change(s.condition), [changed(inner, change) for inner in s.body])
     assert isinstance(s, (Let, Init, Combine))
     return replace(s, expr=change(s.expr))

@@ -7,14 +7,17 @@ an earlier launch. What fits none of this runs in one block.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..ir import dims
 from ..ir.dims import DimLike
-from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, walk
+from ..ir.expr import Var
+from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, Store, walk
 from .collapse import collapsed
 from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
+from .transposes import Transposed, transposed_in
+from .vectors import MOST_WORK, Vectors, vectors_of, work_of
 
 BLOCK = 256
 """Threads of a block, at most."""
@@ -29,21 +32,46 @@ class Tiling:
     """How a product of matrices is cut: a block has `side` by `side` threads, each with `per` by `per` results.
 
     depth  how many terms of it pass through shared memory at a time
+    group  how many of a thread's results stand next to each other: what it reads of shared memory at once
     """
 
     side: int
     per: int
     depth: int
+    group: int
 
     @property
     def tile(self) -> int:
         """Rows and columns of a block's results."""
         return self.side * self.per
 
+    def tiles(self, s: Dot, batch: DimLike) -> DimLike:
+        """How many blocks have a tile of a product, of so many of a batch."""
+        return dims.ceildiv(s.sizes[0], self.tile) * dims.ceildiv(s.sizes[1], self.tile) * batch
 
-PRODUCT = Tiling(16, 4, 16)
+
+PRODUCTS = {"float32": (Tiling(16, 8, 8, 4), Tiling(16, 4, 16, 4)), "float64": (Tiling(16, 4, 16, 4),)}
+"""For each dtype, the largest tiles first: they read least, but a small result has too few of them."""
+ENOUGH = 132
+"""Tiles with which a device's processors are busy."""
+
+
+def tilings_for(s: Dot, batch: DimLike) -> tuple[Tiling, ...]:
+    """Which tilings a product has: the one that its sizes ask for, or all where they are not known."""
+    found = PRODUCTS[s.dtype.name]
+    for tiling in found[:-1]:
+        count = tiling.tiles(s, batch)
+        if not isinstance(count, int):
+            return found
+        if count >= ENOUGH:
+            return (tiling,)
+    return found[-1:]
+
+
 FEW = 4096
 """Results up to which there is a block for each, if it is a long sum."""
+LEAST_VECTORS = 1 << 15
+"""Threads that a grid must have, as far as is known, for each of them to have a vector: enough for every processor."""
 
 
 @dataclass
@@ -51,7 +79,8 @@ class Launch:
     """A grid of blocks.
 
     kind     what a block does: "threads", each of its threads an iteration of `loops`; "blocks", all of them together
-             one; "chunks", one chunk; "one": it is the only block; "whole": a statement on whole arrays
+             one; "chunks", one chunk; "tiles", a square of iterations of two of the loops; "one": it is the only
+             block; "whole": a statement on whole arrays, a product of matrices with the loop behind it over its results
     before   values that are computed first, by each thread
     body     what is done for each iteration
     loops    the loops around it, outermost first
@@ -60,9 +89,12 @@ class Launch:
     spread   loops in `body` that the threads of a block share, with the loops in them that go with them; by id
     flat     arrays that are seen with one axis, see `collapse`
     scans    running combinations that they compute together, a piece as long as the block at a time; by id
+    vectors  loops that go through memory vector by vector; by id
+    transposed  what "tiles" hold
+    tiling   how a product of matrices is cut
     """
 
-    kind: Literal["threads", "blocks", "chunks", "one", "whole"]
+    kind: Literal["threads", "blocks", "chunks", "tiles", "one", "whole"]
     before: list[Let]
     body: list[Statement]
     loops: list[For] = field(default_factory=list)
@@ -71,11 +103,21 @@ class Launch:
     spread: dict[int, list[For]] = field(default_factory=dict)
     scans: set[int] = field(default_factory=set)
     flat: set[str] = field(default_factory=set)
+    vectors: dict[int, Vectors] = field(default_factory=dict)
+    transposed: Transposed | None = None
+    tiling: Tiling | None = None
 
     @property
     def blocks(self) -> DimLike:
         """How many blocks have something to do."""
-        return dims.ceildiv(self.count, self.threads) if self.kind == "threads" else self.count
+        if self.kind != "threads":
+            return self.count
+        return dims.ceildiv(self.count, self.threads * self.width(self.loops))
+
+    def width(self, loops: list[For]) -> int:
+        """How many iterations a thread has at a time."""
+        found = self.vectors.get(id(loops[0])) if len(loops) == 1 else None
+        return found.width if found else 1
 
 
 class Launcher:
@@ -84,6 +126,8 @@ class Launcher:
     def __init__(self, kernel: Kernel):
         self.kernel = kernel
         self.accesses = Accesses({a.name: a.buffer for a in kernel.arrays})
+        pairs = zip(kernel.body, kernel.body[1:], strict=False)
+        self.epilogues = {id(s): t for s, t in pairs if isinstance(s, Dot) and self._is_epilogue(s, t)}
 
     def launches(self) -> list[Launch]:
         """In order; what a launch reads, earlier ones have written."""
@@ -91,7 +135,8 @@ class Launcher:
         lets: dict[str, Let] = {}
         together: list[Statement] = []  # what goes to one block
         written: set[int] = set()
-        for s in [*self.kernel.body, None]:
+        joined = {id(loop) for loop in self.epilogues.values()}
+        for s in [*(s for s in self.kernel.body if id(s) not in joined), None]:
             launch = None if s is None or self._continues(together, s) else self._grid(s)
             if s is not None and launch is None:
                 together.append(s)
@@ -102,10 +147,27 @@ class Launcher:
             for one in [*block, *([launch] if launch else [])]:
                 if not self._complete(one, lets, written):
                     return [self._one(self.kernel.body)]
-                found.append(one)
+                found += self._by_size(one)
                 written |= self.accesses.written(one.body)
             together = []
         return found
+
+    def _is_epilogue(self, dot: Dot, s: Statement) -> bool:
+        """Whether a loop goes over the results of a product, each iteration with one of them, and changes no factor."""
+        if not isinstance(s, For) or dot.guard:
+            return False
+        arrays = {a.name: a for a in self.kernel.arrays}
+        out, loops = arrays[dot.out], nest_of(s)
+        body, own = loops[-1].body, tuple(Var(loop.var) for loop in loops)
+        if tuple(loop.extent for loop in loops) != out.shape or any(loop.reverse or loop.chunked for loop in loops):
+            return False
+        if not all(isinstance(t, (Let, Store)) for t in body) or work_of(body) > MOST_WORK:
+            return False
+        factors = {arrays[name].buffer for name in (dot.x, dot.y, dot.out)}
+        if factors & self.accesses.written(body) or any(self.accesses.shared(loop) != set() for loop in loops):
+            return False
+        mine = [load for t in body for load in loads(t) if arrays[load.array].buffer == out.buffer]
+        return all((load.array, load.index) == (dot.out, own) for load in mine)
 
     def _continues(self, together: list[Statement], s: Statement) -> bool:
         """Whether a statement combines into, or reads, what started in the block before it."""
@@ -136,9 +198,7 @@ class Launcher:
         if isinstance(s, Chunks):
             return self._in_blocks("chunks", s.body, [], s.count, s)
         if isinstance(s, Dot):
-            batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
-            count = dims.ceildiv(s.sizes[0], PRODUCT.tile) * dims.ceildiv(s.sizes[1], PRODUCT.tile) * batch
-            return Launch("whole", [], [s], count=count, threads=PRODUCT.side**2)
+            return Launch("whole", [], [s, self.epilogues[id(s)]] if id(s) in self.epilogues else [s])
         if isinstance(s, Finite):
             array = next(a for a in self.kernel.arrays if a.name == s.array)
             count = dims.ceildiv(dims.product(array.shape), BLOCK)
@@ -163,10 +223,40 @@ class Launcher:
         arrays = {a.name: a for a in self.kernel.arrays}
         indexed = {load.array for s in self.kernel.body if isinstance(s, Let) for load in loads(s)}
         found = collapsed(loops, arrays, indexed) if len(loops) > 1 else None
+        flat: set[str] = set()
         if found is not None:
             loop, flat = found
-            return Launch("threads", [], loop.body, [loop], count, BLOCK, flat=flat)
-        return Launch("threads", [], body, loops, count, BLOCK)
+            loops, body = [loop], loop.body
+        across = transposed_in(loops, arrays)
+        if across is not None:
+            others = [loop.extent for loop in loops if loop not in (across.row, across.column)]
+            tiles = [dims.ceildiv(loop.extent, WARP) for loop in (across.row, across.column)]
+            return Launch("tiles", [], body, loops, dims.product([*others, *tiles]), BLOCK, transposed=across)
+        launch = Launch("threads", [], body, loops, count, BLOCK, flat=flat)
+        if len(loops) == 1:
+            self._go_by_vectors(loops[0], launch, LEAST_VECTORS)
+        return launch
+
+    def _go_by_vectors(self, loop: For, launch: Launch, least: int) -> None:
+        vectors = vectors_of(loop, {a.name: a for a in self.kernel.arrays}, launch.flat, least)
+        if vectors is not None:
+            launch.vectors[id(loop)] = vectors
+
+    def _by_size(self, launch: Launch) -> list[Launch]:
+        """A launch, or one for each tiling of its product: all but one of these have no blocks, as sizes will show."""
+        s = launch.body[0]
+        if not isinstance(s, Dot):
+            return [launch]
+        batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
+        found: list[Launch] = []
+        rest: DimLike = 1  # whether none of the tilings before has enough tiles: 1, or 0
+        for tiling in (tilings := tilings_for(s, batch)):
+            tiles = tiling.tiles(s, batch)
+            enough = dims.smaller(tiles // ENOUGH, 1) if tiling is not tilings[-1] else 1
+            count = tiles * enough * rest
+            found.append(replace(launch, tiling=tiling, count=count, threads=tiling.side**2))
+            rest = rest * (1 - enough)
+        return found
 
     def _inner(self, body: list[Statement], scans: bool = False) -> list[For]:
         """The loops in a body that the threads of a block could share, with running combinations if `scans`."""
@@ -210,6 +300,8 @@ class Launcher:
                     break
                 together.append(loop)
             launch.spread[id(s)] = together
+            if len(together) == 1:
+                self._go_by_vectors(s, launch, WARP)
 
 
 def _is_better(inner: For, outer: For) -> bool:
@@ -224,6 +316,7 @@ def _threads(launch: Launch) -> int:
         count = dims.product([loop.extent for loop in loops])
         if not isinstance(count, int) or any(loop.chunked for loop in loops):
             return BLOCK
+        count //= launch.width(loops)
         while most < min(count, BLOCK):
             most *= 2
     return min(most, BLOCK)

@@ -17,6 +17,7 @@ from ..ir.op import Check
 from ..ir.tensor import Tensor
 from ..ir.traversal import users
 from .cluster import cluster
+from .epilogues import with_epilogues
 from .fuse import Fuser, Group, fuse, group_depth, in_row, local_in, stage_levels
 from .lower import lower
 from .memory import Buffer
@@ -119,7 +120,8 @@ class Planner:
         groups = self.fuser.groups
         self.find_kept([*groups, *self.commits])
         normal = sorted((g for g in groups if g not in commit_groups), key=lambda g: (g.level, g.number))
-        normal = [*(cluster(normal) if self.policy.clusters else normal), *self.checks()]
+        normal = cluster(normal) if self.policy.clusters else normal
+        normal = [*(with_epilogues(normal) if self.policy.epilogues else normal), *self.checks()]
         ordered = [*normal, *commit_groups, *self.commits]
         kernels = [self.lower(g, True) for g in ordered]
         changed = [bool(k.chunks) | (self.policy.merged and merge_loops(k)) for k in kernels]

@@ -16,6 +16,7 @@ class Policy:
               of its own, with what it keeps outside; a scatter goes by owners; rows are sorted all at once
     recompute a value that several read is computed by each, unless that is much work: memory is what is slow
     direct    convolutions, and windows added up, are the sums that define their elements, one by one
+    epilogues what is computed element by element of a product of matrices joins its kernel
     partial   only what combines along the outermost loop is cut into chunks; else every kernel that is large enough is
     """
 
@@ -25,13 +26,16 @@ class Policy:
     columns: bool = False
     recompute: bool = False
     direct: bool = False
+    epilogues: bool = False
     partial: bool = False
 
 
 CPU = Policy()
 """Few threads, each of which goes over the rows of a chunk and keeps them in its cache."""
 
-CUDA = Policy(clusters=False, merged=False, rows=False, columns=True, recompute=True, direct=True, partial=True)
+CUDA = Policy(
+    clusters=False, merged=False, rows=False, columns=True, recompute=True, direct=True, epilogues=True, partial=True
+)
 """Thousands of threads, for each of which there is an element, or for a block of which there is a row or a chunk."""
 RECOMPUTED = 32
 """Work below which values are computed again, see `storage`: some functions such as exp."""

@@ -61,8 +61,23 @@ _SMALL: tuple[tuple[ModuleType, str, int], ...] = (
 """Limits of the schedule, set low: what large graphs do, done by small ones."""
 
 _FEW_THREADS: tuple[tuple[ModuleType, str, object], ...] = (
-    *((launches, "BLOCK", 4), (launches, "WARP", 2), (launches, "MOST_BLOCKS", 3), (launches, "FEW", 4)),
-    *((launches, "PRODUCT", launches.Tiling(2, 2, 2)), (parallel, "WIDE", 3), (products, "SMALL", 16)),
+    *(
+        (launches, "BLOCK", 4),
+        (launches, "WARP", 2),
+        (launches, "MOST_BLOCKS", 3),
+        (launches, "FEW", 4),
+        (launches, "LEAST_VECTORS", 2),
+    ),
+    *(
+        (
+            launches,
+            "PRODUCTS",
+            dict.fromkeys(("float32", "float64"), (launches.Tiling(2, 4, 2, 2), launches.Tiling(2, 2, 2, 2))),
+        ),
+        (launches, "ENOUGH", 4),
+        (parallel, "WIDE", 3),
+        (products, "SMALL", 16),
+    ),
     *(
         (policy, "GRAIN", 8),
         (columns, "FEW", 8),

@@ -15,7 +15,7 @@ from graphc.codegen.cuda import CudaText, print_cuda
 from graphc.ir.graph import Graph
 from graphc.passes.pipeline import optimise
 from graphc.runtime.cuda import ptx
-from graphc.schedule.launches import PRODUCT
+from graphc.schedule.launches import PRODUCTS
 from graphc.schedule.plan import make_plan
 from graphc.schedule.policy import CUDA
 
@@ -76,12 +76,62 @@ def test_scalar_arithmetic_is_not_contracted(device: tuple[int, int], tmp_path: 
     assert "ld.global.f32" in code and "st.global.f32" in code  # not by generic addresses
 
 
+@pytest.mark.parametrize(("dtype", "vector"), [("float32", "v4.f32"), ("float64", "v2.f64"), ("int32", "v4.u32")])
+@pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
+def test_memory_moves_by_vectors(device: tuple[int, int], dtype: str, vector: str, tmp_path: Path) -> None:
+    x, y = gc.input("x", ("n",), dtype), gc.input("y", ("n",), dtype)
+    (code,) = examined(printed([x, y], [x * y + y, x - y]), device, tmp_path).values()
+    assert code.count(f"ld.global.{vector}") >= 2 and code.count(f"st.global.{vector}") >= 2
+    assert "__local_depot" not in code
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transposes_go_along_memory_both_ways(dtype: str, tmp_path: Path) -> None:
+    x = gc.input("x", ("b", "n", "m"), dtype)
+    text = printed([x], [gc.permute_dims(x, (2, 0, 1)) * 2.0])
+    (code,) = examined(text, (9, 0), tmp_path).values()
+    assert f"ld.shared.f{dtype[5:]}" in code and f"st.shared.f{dtype[5:]}" in code and code.count("bar.sync") == 2
+    assert "cuda.shared.array((32, 33)" in text.source
+
+
+def test_much_work_stays_in_registers(tmp_path: Path) -> None:
+    x = gc.input("x", ("n",), "float32")
+    y = gc.sum(gc.tanh(x) * gc.sigmoid(x) + gc.exp(-x * x))
+    (code,) = examined(printed([x], gc.grad(y, [x])), (9, 0), tmp_path).values()
+    assert "ld.global.v4.f32" in code and "__local_depot" not in code
+
+
+def test_rows_and_sums_are_read_by_vectors(tmp_path: Path) -> None:
+    x, t = gc.input("x", ("n", 4096), "float32"), gc.input("t", ("n",), "int64")
+    loss = gc.nn.cross_entropy(x, t)
+    for outputs in ([gc.softmax(x, axis=-1)], [gc.nn.layer_norm(x, 4096)], [gc.sum(x)], [loss, gc.grad(loss, x)]):
+        found = "".join(examined(printed([x, t], outputs), (9, 0), tmp_path).values())
+        assert "ld.global.v4.f32" in found and "__local_depot" not in found
+
+
+@pytest.mark.parametrize("spec", ["mk,kn->mn", "km,kn->mn", "mk,nk->mn", "km,nk->mn"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
-def test_products_stay_in_registers(device: tuple[int, int], dtype: str, tmp_path: Path) -> None:
-    x, y = gc.input("x", ("m", "k"), dtype), gc.input("y", ("k", "n"), dtype)
-    (code,) = examined(printed([x, y], [x @ y]), device, tmp_path).values()
-    assert code.count(f"fma.rn.f{dtype[5:]}") >= PRODUCT.per**2 and "ld.shared" in code
+def test_products_stay_in_registers(device: tuple[int, int], dtype: str, spec: str, tmp_path: Path) -> None:
+    sizes = [tuple(operand) for operand in spec.split("->")[0].split(",")]
+    x, y = gc.input("x", sizes[0], dtype), gc.input("y", sizes[1], dtype)
+    found = examined(printed([x, y], [gc.einsum(spec, x, y)]), device, tmp_path).values()
+    vector = "v4.f32" if dtype == "float32" else "v2.f64"
+    for code, tiling in zip(found, PRODUCTS[dtype], strict=True):
+        assert code.count(f"fma.rn.f{dtype[5:]}") >= tiling.per**2
+        assert f"ld.shared.{vector}" in code and f"ld.global.{vector}" in code and f"st.global.{vector}" in code
+        assert "__local_depot" not in code and ".minnctapersm 2" in code
+
+
+def test_epilogues_work_on_registers(tmp_path: Path) -> None:
+    x, w = gc.input("x", ("n", 784), "float32"), gc.input("w", (784, 256), "float32")
+    b, r = gc.input("b", (256,), "float32"), gc.input("r", ("n", 256), "float32")
+    y = gc.nn.relu(x @ w + b)
+    text = printed([x, w, b, r], [y + r, y > 0])
+    found = examined(text, (9, 0), tmp_path).values()
+    assert "pick(sums, 8, i, " in text.source and not any("__local_depot" in code for code in found)
+    assert len(text.calls) == 2  # in large tiles, or in small ones
+    assert len([e for e in text.entries if e[0] == "buffer"]) == 2 * 6  # not the product itself
 
 
 def test_warps_exchange_and_rows_have_blocks(tmp_path: Path) -> None:

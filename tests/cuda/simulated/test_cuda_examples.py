@@ -64,7 +64,9 @@ def test_expression_graph(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_lenet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphc.schedule.parallel.WIDE", 32)  # else blocks share windows of five
-    monkeypatch.setattr("graphc.schedule.launches.PRODUCT", Tiling(2, 8, 8))
+    monkeypatch.setattr(
+        "graphc.schedule.launches.PRODUCTS", dict.fromkeys(("float32", "float64"), (Tiling(2, 8, 8, 4),))
+    )
     module = example("lenet_mnist")
     gc.nn.init.manual_seed(0)
     model = module.LeNet()

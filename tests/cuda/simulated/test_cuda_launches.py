@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import graphc as gc
+from graphc.codegen.cuda_vectors import LANES
 from graphc.ir.expr import Load, Var, index
 from graphc.ir.graph import Graph
 from graphc.ir.loops import ArrayArg, For, Kernel, Let, Store, walk
@@ -48,8 +49,11 @@ def conv_gradients() -> list[Any]:
         (lambda: [gc.sum(X)], ["chunks", "one"]),
         (lambda: [gc.sum(X, axis=1), gc.argmax(Y, axis=1)], ["blocks"]),
         (lambda: [gc.sum(X, axis=0)], ["chunks", "threads"]),
-        (lambda: [gc.permute_dims(X, (1, 0)) + 0], ["threads"]),
-        (lambda: [gc.einsum("nm,nk->mk", X, Y)], ["whole"]),
+        (lambda: [gc.permute_dims(X, (1, 0)) + 0], ["tiles"]),
+        (lambda: [gc.permute_dims(ROWS, (1, 0)) + Y[:64, :1]], ["tiles"]),
+        (lambda: [gc.permute_dims(IMAGES, (0, 3, 2, 1)) + 0], ["threads"]),
+        (lambda: [gc.permute_dims(IMAGES, (0, 1, 3, 2)) + 0], ["tiles"]),
+        (lambda: [gc.einsum("nm,nk->mk", X, Y)], ["whole", "whole"]),  # large tiles or small ones
         (lambda: [gc.cumulative_sum(V)], ["one"]),
         (lambda: [gc.cumulative_sum(X, axis=1)], ["blocks"]),
         (lambda: [gc.cumulative_sum(X, axis=0)], ["threads"]),
@@ -105,6 +109,67 @@ def test_common_steps_leave_nothing_lengthy_to_one_block() -> None:
     assert kinds(loss, gc.grad(loss, X)) == ["chunks", "one", "one", "blocks"]
     assert kinds(norm, gc.grad(gc.sum(norm**3), ROWS)) == ["blocks"]
     assert kinds(*conv_gradients())
+
+
+def grouped(*outputs: Any) -> list[int]:
+    """How many iterations at a time the loops have that go by vectors."""
+    plan = make_plan(optimise(Graph([X, Y, T, V, ROWS], list(outputs)))[0], None, CUDA)
+    found = [launch for kernel in plan.kernels for launch in launches.launches_of(kernel)]
+    return [vectors.width for launch in found for vectors in launch.vectors.values()]
+
+
+def test_loops_over_neighbours_go_by_vectors() -> None:
+    assert grouped(gc.exp(X) * Y) == [4]
+    assert grouped(V * 2.0) == [2]
+    assert grouped(V.astype("float32")) == [2]  # of both, the wider one
+    assert grouped(gc.softmax(X, axis=-1)) == [4, 4, 4]
+    assert grouped(gc.sum(X)) == [4, 2]  # chunks of it, then what these found, in float64
+    assert grouped(ROWS[:, :63] * 2.0) == []  # no row but the first begins where a vector may
+    assert grouped(gc.flip(V)) == [] == grouped(gc.permute_dims(X, (1, 0)) + 0)
+    assert grouped(V[1:] + V[:-1]) == []  # one of both is never where a vector may begin
+    assert grouped(gc.lgamma(V) * gc.digamma(V) + gc.erf(V)) == []  # arithmetic is what takes the time
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 16, 61])
+@pytest.mark.parametrize("dtypes", [("float32", "float32"), ("float64", "float32"), ("bool", "uint8")], ids=str)
+def test_vectors_end_where_arrays_do(size: int, dtypes: tuple[str, str]) -> None:
+    rng = np.random.default_rng(size)
+    a, b = (rng.integers(0, 2, size).astype(d) for d in dtypes)
+    x, y = gc.input("x", ("n",), dtypes[0]), gc.input("y", ("n",), dtypes[1])
+    i = gc.arange(x.shape[0])
+    step = gc.compile([x, y], [gc.where(x > 0, i, -i), x == y, gc.sum(y.astype("float64"))], target="cuda")
+    assert "load_lanes(" in step.text.source
+    found = step(a, b)
+    np.testing.assert_array_equal(found[0], np.where(a > 0, np.arange(size), -np.arange(size)))
+    np.testing.assert_array_equal(found[1], a == b)
+    assert found[2] == b.sum()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_elements_one_by_one_are_those_of_a_vector(whole: bool) -> None:
+    functions: dict[str, Any] = {}
+    exec("from numba import cuda\n" + LANES, functions)
+    a = np.arange(24.0).reshape(2, 12)
+    assert functions["load_lanes"](a, (1, 4), 4, whole, 12) == (16, 17, 18, 19)
+    assert functions["load_lanes"](a, (1, 8), 4, False, 10) == (20, 21, 0, 0)
+    functions["store_lanes"](a, (0, 4), 4, whole, 12, [-1, -2, -3, -4])
+    functions["store_lanes"](a, (0, 8), 4, False, 10, [-5, -6, -7, -8])
+    assert list(a[0]) == [0, 1, 2, 3, -1, -2, -3, -4, -5, -6, 10, 11]
+    assert functions["aligned"](a, 2) and not functions["aligned"](a.reshape(-1)[1:], 2)
+    assert not functions["aligned"](a.reshape(8, 3), 2)
+
+
+@pytest.mark.parametrize("axes", [(1, 0, 2), (0, 2, 1), (2, 1, 0), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("dtype", ["float32", "bool"])
+def test_transposes_go_through_tiles(axes: tuple[int, ...], dtype: str) -> None:
+    data = np.random.default_rng(3).integers(0, 2, (5, 6, 7)).astype(dtype)
+    x, y = gc.input("x", ("a", "b", "c"), dtype), gc.input("y", ("a", "b", "c"), dtype)
+    moved = gc.permute_dims(x, axes)
+    step = gc.compile([x, y], [gc.where(moved != 0, moved, gc.permute_dims(y, axes)), moved], target="cuda")
+    assert ("t0[x, k]" in step.text.source) == (axes[-1] != 2)
+    found = step(data, 1 - data if dtype == "float32" else ~data)
+    np.testing.assert_array_equal(found[0], np.ones_like(data).transpose(axes))
+    np.testing.assert_array_equal(found[1], data.transpose(axes))
 
 
 @pytest.mark.parametrize("axis", [0, 1])
