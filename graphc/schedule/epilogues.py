@@ -24,7 +24,7 @@ def with_epilogues(groups: Sequence[Group]) -> list[Group]:
     for product in groups:
         if product.units[0].kind != "dot" or product.units[0].node.attrs.get("guard"):
             continue
-        if not product_of(product.units[0].node).by_library:
+        if not product_of(product.units[0].node).by_tiles:
             continue
         place = next((k for k, g in enumerate(items) if product.number in g.deps), None)
         if place is not None and _reads_own(items[place], product):
