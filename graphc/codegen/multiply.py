@@ -4,8 +4,7 @@ It packs columns of the right operand, as many as some vectors hold, and some hu
 it goes down the left operand, some rows at a time, with all their sums in registers: a vector of the packed columns is
 read once for all these rows, and an element of the left operand is read where it stands. (The scheme of Goto and van de
 Geijn, Anatomy of High-Performance Matrix Multiplication, 2008, without a packed left operand: parts of products are
-small enough to stay in cache.) Each sum adds its terms in order, in blocks that do not depend on the machine, on the
-part of the product that is asked for, or on the number of threads.
+small enough to stay in cache.) Each sum adds its terms in order, in blocks of so many; with a vector, lane by lane.
 """
 
 from __future__ import annotations
@@ -33,12 +32,10 @@ if not numba.config.DISABLE_JIT:
             self.pointer = self.scalar.as_pointer()
             self.lanes = VECTOR // self.size
             self.vector = ir.VectorType(self.scalar, self.lanes)
-            self.none = ir.Constant(self.vector, ir.Undefined)
             self.zero = ir.Constant(self.vector, [self.scalar(0.0)] * self.lanes)
             self.masks = ir.VectorType(BIT, self.lanes)
             place, kind = self.vector.as_pointer(), f"v{self.lanes}f{dtype.bitwidth}"
             self.fused = self.known(f"llvm.fmuladd.{kind}", self.vector, [self.vector] * 3)
-            self.functions = {}
             rest = [place, ir.IntType(32), self.masks]
             self.load = self.known(f"llvm.masked.load.{kind}.p0", self.vector, [*rest, self.vector])
             self.store = self.known(f"llvm.masked.store.{kind}.p0", ir.VoidType(), [self.vector, *rest])

@@ -1,6 +1,6 @@
 """Matrix products that sum one term as products of elements, in the loops of their neighbours.
 
-A matrix times a vector stays with BLAS: loops that read the matrix once, for value and gradient, were slower.
+A matrix times a vector stays a product: loops that read the matrix once, for value and gradient, were slower.
 """
 
 from __future__ import annotations
