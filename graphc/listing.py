@@ -11,7 +11,7 @@ from typing import Any
 import graphc as gc
 from graphc.ops.functions import GROUPS, PUBLIC
 
-BUILDING = ("input", "param", "constant", "compile", "trace")
+BUILDING = ("input", "param", "constant", "compile", "trace", "to_device")
 DERIVATIVES = ("grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "hvp", "vmap")
 CHECKING = ("verify", "contrast", "to_sympy", "from_sympy")
 KEEPING = ("save", "load")
