@@ -74,7 +74,7 @@ def test_outputs_stay_on_no_cpu() -> None:
         gc.compile([X], X + 1, device_outputs=1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("target", ["cuda:", "cuda:x", "cuda:-1", "gpu", 3, "cpu:0"])
+@pytest.mark.parametrize("target", ["cuda:", "cuda:x", "cuda:-1", "cuda:01", "cuda:\u0663", "gpu", 3, "cpu:0"])
 def test_targets_there_are_not(target: Any) -> None:
     with pytest.raises(gc.CompileError, match=r"unknown target: got .*, expected 'cpu', 'cuda', or 'cuda:1' and so on"):
         gc.compile([X], X + 1, target=target)

@@ -105,6 +105,7 @@ def test_export_holds_the_present_params(tmp_path: Path) -> None:
 def test_export_checks_its_inputs(tmp_path: Path) -> None:
     gather().export(tmp_path / "exported.py")
     code = """
+import importlib, sys
 import numpy as np
 from exported import step
 before = step.params["table"].copy()
@@ -122,7 +123,10 @@ refused(TypeError)
 refused(TypeError, [0], index=[0])
 refused(TypeError, jndex=[0])
 assert (step.params["table"] == before).all()
-assert step(index=[-1, 3]) == step([3, 3]) or True
+swapped = np.array([-1, 3], np.dtype(np.int64).newbyteorder())
+found = step([-1, 3])
+assert importlib.reload(sys.modules["exported"]).step(swapped) == found != 0
+refused(ValueError, np.ma.array([0, 1], mask=[True, False]))
 print(step([]))
 """
     found = run(code, tmp_path, NUMBA_DISABLE_JIT="1")
@@ -132,6 +136,7 @@ print(step([]))
     assert lines[1] == "input 'index' has the wrong dtype: got float64, expected int64"
     assert lines[2] == "input 'index' has the wrong rank: got 2, expected 1"
     assert lines[3] == "missing input: index"
+    assert lines[-2] == "input 'index' has masked elements: fill them, as with value.filled(0)"
     assert lines[-1] == "0.0"
 
 

@@ -107,15 +107,17 @@ def aligned(nbytes):
 
 def as_input(value, name, dtype, rank):
     """`value` as an array for an input; Python numbers are weak, arrays must have the dtype."""
+    if np.ma.is_masked(value):
+        raise ValueError(f"input {name!r} has masked elements: fill them, as with value.filled(0)")
     array = np.asarray(value)
     weak = not hasattr(value, "dtype")
     if weak and (array.size == 0 or np.can_cast(array.dtype, dtype, "same_kind")):
         array = array.astype(dtype)
-    if array.dtype != dtype:
+    if array.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"input {name!r} has the wrong dtype: got {array.dtype}, expected {dtype}")
     if array.ndim != rank:
         raise ValueError(f"input {name!r} has the wrong rank: got {array.ndim}, expected {rank}")
-    return np.array(array, order="C", copy=None)
+    return np.array(array, dtype, order="C", copy=None)
 
 
 step = Step()

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import CompileError, UnsupportedError, count, message, shown, user_line
 from . import cuda
 
-_TARGET = re.compile(r"cuda(?::(\d{1,4}))?")
+_TARGET = re.compile(r"cuda(?::(0|[1-9][0-9]{0,3}))?")
 
 
 class Memory(Protocol):
