@@ -50,7 +50,7 @@ class Tiling:
         return dims.ceildiv(s.sizes[0], self.tile) * dims.ceildiv(s.sizes[1], self.tile) * batch
 
 
-PRODUCTS = {"float32": (Tiling(16, 8, 8, 4), Tiling(16, 4, 16, 4)), "float64": (Tiling(16, 4, 16, 4),)}
+PRODUCTS = {"float32": (Tiling(16, 8, 8, 4), Tiling(16, 4, 16, 4)), "float64": (Tiling(16, 4, 16, 2),)}
 """For each dtype, the largest tiles first: they read least, but a small result has too few of them."""
 ENOUGH = 132
 """Tiles with which a device's processors are busy."""
