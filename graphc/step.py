@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -57,9 +56,13 @@ _INSTEAD = {
 Compiled = tuple[Plan, Printed, Caller]
 
 
-def _for_cpu(
-    graph: Graph, outputs: Tree, check: str | None, threads: int | None, index: int = 0, device_outputs: bool = False
+def compiled(
+    graph: Graph, outputs: Tree, check: str | None, threads: int | None, target: str, device_outputs: bool
 ) -> Compiled:
+    """What runs `graph` on a target: "cpu", or "cuda" or "cuda:1", the number of a device."""
+    index = cuda_devices.parse(target)
+    if index is not None:
+        return _for_cuda(graph, outputs, check, index, device_outputs)
     if device_outputs:
         raise CompileError(
             message(
@@ -75,29 +78,13 @@ def _for_cpu(
     return plan, text, Caller(Program(plan, text, threads), outputs)
 
 
-def _for_cuda(
-    graph: Graph, outputs: Tree, check: str | None, threads: int | None, index: int = 0, device_outputs: bool = False
-) -> Compiled:
+def _for_cuda(graph: Graph, outputs: Tree, check: str | None, index: int, device_outputs: bool) -> Compiled:
     from .runtime.cuda_program import CudaCaller, CudaProgram  # only where it is asked for
 
     device = cuda_devices.device(index)
     plan = make_plan(graph, check, CUDA)
     text = print_cuda(plan)
     return plan, text, CudaCaller(CudaProgram(plan, text, device), outputs, device_outputs)
-
-
-TARGETS: Mapping[str, Callable[..., Compiled]] = MappingProxyType({"cpu": _for_cpu, "cuda": _for_cuda})
-"""How a graph becomes a plan, a text, and what runs it."""
-
-
-def compiled(
-    graph: Graph, outputs: Tree, check: str | None, threads: int | None, target: str, device_outputs: bool
-) -> Compiled:
-    """`graph` for a target: "cpu", or "cuda" or "cuda:1", the number of a device."""
-    index = cuda_devices.parse(target)
-    if index is None:
-        return TARGETS["cpu"](graph, outputs, check, threads, 0, device_outputs)
-    return TARGETS["cuda"](graph, outputs, check, threads, index, device_outputs)
 
 
 class Step:

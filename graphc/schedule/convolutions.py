@@ -151,7 +151,7 @@ class _Blocked:
         return self.writer.array(target.buffer, (self.cut.most, *shape), self.dtype), (SLOT,)
 
     def framed(self, operand: Tensor) -> ArrayArg | None:
-        """Memory for an image and the zeros around it, which are written once; None where no image needs it."""
+        """Memory for an image and the zeros around it, which are written once a chunk; None where no image needs it."""
         layout = self.layout
         if layout.inside and self.direct(operand, self.layout.shape("ngc", layout.x)) is not None:
             return None

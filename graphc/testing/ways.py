@@ -30,7 +30,7 @@ from ..passes.pipeline import PIPELINE, optimise
 from ..passes.rules import rewrite
 from ..schedule import chunks, cluster, columns, fuse, launches, parallel, policy, products, singles, storage
 from ..schedule.plan import make_plan
-from ..step import TARGETS
+from ..step import compiled
 from .plain import Runner
 
 Way = Callable[[Sequence[np.ndarray]], Sequence[Any]]
@@ -125,7 +125,7 @@ def _simulated(graph: Graph, as_written: bool) -> Way:
     """
     with small_launches(), mock.patch.object(policy, "RECOMPUTED", 1 if as_written else policy.RECOMPUTED):
         lowered, _ = optimise(graph, WITHOUT_PASSES if as_written else PIPELINE)
-        *_, caller = TARGETS["cuda"](lowered, flatten(list(graph.outputs))[0], None, None)
+        *_, caller = compiled(lowered, flatten(list(graph.outputs))[0], None, None, "cuda", False)
 
     def call(arrays: Sequence[np.ndarray]) -> Sequence[Any]:
         for param in graph.params:
