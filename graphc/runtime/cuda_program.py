@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,7 +93,8 @@ class CudaProgram:
             return min(self.device.seconds(lambda: frame._go(on_device)) for _ in range(repeats))
 
 
-class Ahead(NamedTuple):
+@dataclass(frozen=True, eq=False)  # compared as objects: what they hold are arrays
+class Ahead:
     """Arrays that were copied to the device ahead of a call."""
 
     values: tuple[Any, ...]

@@ -114,7 +114,7 @@ def prefetched() -> None:
     same(step(data[2]), here(data[2]))
     for x in data[:4]:
         step.prefetch(x)
-    for x in data[:4]:
+    for x in data[3::-1]:
         same(step(x), here(x))
     same([w.value], [v.value])
     try:
