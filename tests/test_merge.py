@@ -27,12 +27,15 @@ row = gc.input("row", (5,))
 col = gc.input("col", (6, 1, 1))
 m = gc.input("m", (3, 4, 5))
 big = gc.input("big", (40, 50, 60))
+full = gc.input("full", ("n", 64))
 wide = gc.input("wide", ("n", "k", "l"))
 
 SIZES = {"n": 7, "k": 2, "l": 3}
 CASES: dict[str, tuple[list[gc.Tensor], gc.Tensor, list[list[str]]]] = {
     "all of it": ([m], m * m, [["60"]]),
-    "all but rows of unknown number": ([x], gc.tanh(x), [["n", "120"]]),
+    "also rows of unknown number": ([x], gc.tanh(x), [["120*n"]]),
+    "not full vectors of unknown number": ([full], gc.tanh(full), [["n", "64"]]),
+    "a sum that is cut into chunks": ([big], gc.sum(big), [["120000", "7"]]),
     "also what is cut into chunks": ([big], gc.tanh(big), [["120000"]]),
     "also lengths that are all unknown": ([wide], gc.tanh(wide), [["k*l*n"]]),
     "behind a value per channel": ([x, col], x * col, [["n", "6", "20"]]),
@@ -45,7 +48,7 @@ CASES: dict[str, tuple[list[gc.Tensor], gc.Tensor, list[list[str]]]] = {
     "a reduction of the last two axes": ([m], gc.max(m, axis=(1, 2)), [["3", "20"]]),
     "a reduction in the middle": ([m], gc.sum(m, axis=1), [["3", "5", "4", "5"]]),
     "not a position of an extremum": ([m], gc.argmax(m, axis=2), [["12", "5"]]),
-    "another shape of the same memory": ([y], gc.reshape(y, (y.shape[0], 6, 4, 5)) * 2.0, [["n", "120"]]),
+    "another shape of the same memory": ([y], gc.reshape(y, (y.shape[0], 6, 4, 5)) * 2.0, [["120*n"]]),
 }
 
 

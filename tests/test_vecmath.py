@@ -14,7 +14,7 @@ from mpmath import mp
 from numba import njit
 from scipy import special
 
-from graphc.codegen import vecmath
+from graphc.codegen import fused, prelude, vecmath
 from graphc.codegen.vecmath import FUNCTIONS, closure, source_for
 
 PUBLIC = [key for key in FUNCTIONS if not key[0].startswith("_")]
@@ -70,20 +70,33 @@ def function(key):
     return FUNCTIONS[key].definition
 
 
-@pytest.fixture(scope="module")
-def loops() -> SimpleNamespace:
-    """One compiled loop for each public function, all from one generated text."""
-    text = [source_for(PUBLIC)]
-    for key in PUBLIC:
+def compiled_loops(keys, **constants) -> SimpleNamespace:
+    """One compiled loop for each function, all from one generated text."""
+    text = [source_for(keys)]
+    text.append("@kernel\ndef loop_fma(x, y, z, out):\n    for i in range(out.size):\n")
+    text[-1] += "        out[i] = fma(x[i], y[i], z[i])\n"
+    for key in keys:
         name = FUNCTIONS[key].name
         arguments = {1: "x[i]", 2: "x[i], y[i]"}[function(key).__code__.co_argcount]
         arguments = "2, x[i]" if key[0] == "polygamma" else arguments
         text.append(f"@kernel\ndef loop_{name}(x, y, out):\n    for i in range(out.size):\n")
         text[-1] += f"        out[i] = {name}({arguments})\n"
-    names: dict[str, object] = {"np": np, "kernel": njit(error_model="numpy")}
-    names["helper"] = njit(error_model="numpy", forceinline=True)
+    names: dict[str, object] = {}
+    exec(prelude.HEADER, names)
+    names |= {"kernel": njit(error_model="numpy"), **constants}
     exec(compile("\n\n".join(text), "<vecmath loops>", "exec"), names)
     return SimpleNamespace(**names)
+
+
+@pytest.fixture(scope="module")
+def loops() -> SimpleNamespace:
+    return compiled_loops(PUBLIC)
+
+
+@pytest.fixture(scope="module")
+def loops_of_old_processors() -> SimpleNamespace:
+    """The same for a processor without an instruction that multiplies and adds."""
+    return compiled_loops(PUBLIC, FUSED=False)
 
 
 def run(loops, key, x, y=None):
@@ -204,6 +217,12 @@ def test_error_is_within_the_stated(loops, key) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", [key for key in PUBLIC if key[0] in UNARY or key[0] in BINARY], ids="-".join)
+def test_error_is_within_the_stated_where_multiplication_and_addition_are_two(loops_of_old_processors, key) -> None:
+    assert largest_error(loops_of_old_processors, key, 300) <= FUNCTIONS[key].ulp
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", [key for key in PUBLIC if key[0] in UNARY or key[0] in BINARY], ids="-".join)
 def test_error_is_within_the_stated_on_dense_samples(loops, key) -> None:
     assert largest_error(loops, key, 5000) <= FUNCTIONS[key].ulp
 
@@ -252,6 +271,35 @@ def test_exact_functions_equal_numpy(loops, dtype) -> None:
             assert same_bits(run(loops, (name, dtype), grid[0]), reference(grid[0])).all(), name
         for name, reference in EXACT_TWO.items():
             assert same_bits(run(loops, (name, dtype), *grid), reference(*grid)).all(), name
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_multiplication_and_addition_round_once(loops, dtype) -> None:
+    # against exact fractions: ordinary numbers, sums that cancel, results that are subnormal or overflow
+    rng, info = np.random.default_rng(12), np.finfo(dtype)
+    x, y = rng.normal(size=(2, 1000)).astype(dtype)
+    z = np.where(rng.random(1000) < 0.5, -x * y, rng.normal(size=1000)).astype(dtype)
+    scale = rng.choice([1.0, float(info.tiny), float(info.smallest_subnormal), float(info.max)], 1000).astype(dtype)
+    with np.errstate(over="ignore"):
+        x, z = (x * scale).astype(dtype), (z * scale).astype(dtype)
+    edges = np.array([0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, info.max, info.smallest_subnormal], dtype)
+    some = np.array(np.meshgrid(edges, edges, edges)).reshape(3, -1)
+    x, y, z = (np.concatenate(both) for both in zip((x, y, z), some, strict=True))
+    with np.errstate(all="ignore"):
+        plain = np.array([fused.fma(*values) for values in zip(x, y, z, strict=True)])
+    assert plain.dtype == dtype
+    with mp.workprec(2300), np.errstate(all="ignore"):
+        for a, b, c, got in zip(x, y, z, plain, strict=True):
+            if not np.isfinite([a, b, c]).all():
+                expected = c if np.isfinite([a, b]).all() else a * b + c
+                assert same_bits(got, expected), (a, b, c, got)
+                continue
+            true = mpmath.mpf(float(a)) * mpmath.mpf(float(b)) + mpmath.mpf(float(c))
+            largest = abs(true) >= float(info.max)
+            assert abs(got) >= info.max if largest else ulp_error(got, true, dtype) <= 0.5, (a, b, c, got)
+    if loops.FUSED:
+        loops.loop_fma(x, y, z, compiled := np.empty_like(x))
+        assert same_bits(plain, compiled).all()
 
 
 @pytest.mark.parametrize("key", PUBLIC, ids="-".join)

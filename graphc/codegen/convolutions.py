@@ -95,23 +95,14 @@ if numba.config.DISABLE_JIT:
 else:
     WORD = ir.IntType(64)
 
-    def vector_bytes():
-        """The size of the widest vectors of this machine."""
-        import llvmlite.binding
-
-        known = numba.config.CPU_FEATURES
-        features = llvmlite.binding.get_host_cpu_features().flatten() if known is None else known
-        features = features.split(",")
-        return 64 if "+avx512f" in features else 32 if "+avx" in features else 16
-
     class Vectors:
         """Code for vectors of one element type."""
 
         def __init__(self, context, builder, element):
             self.builder, self.scalar = builder, context.get_data_type(element)
             self.bytes = 4 if element == types.float32 else 8
-            self.registers = 32 if vector_bytes() == 64 else 16
-            self.count = vector_bytes() // self.bytes
+            self.registers = 32 if VECTOR == 64 else 16
+            self.count = VECTOR // self.bytes
             self.type = ir.VectorType(self.scalar, self.count)
             self.suffix = f"v{self.count}f{8 * self.bytes}"
             self.lanes = ir.VectorType(WORD, self.count)
@@ -410,7 +401,7 @@ else:
                 sums = vectors.variables(tall * count)
                 with cgutils.for_range(builder, k) as loop:
                     row = vectors.at(right, builder.mul(loop.index, right_steps[0]), offset)
-                    loaded = [vectors.load(vectors.at(row, WORD(v * vector_bytes())), mask) for v in range(count)]
+                    loaded = [vectors.load(vectors.at(row, WORD(v * VECTOR)), mask) for v in range(count)]
                     term = builder.mul(loop.index, term_step)
                     for r, pointer in enumerate(lefts):
                         factor = vectors.splat(vectors.number(vectors.at(pointer, term)))
@@ -420,7 +411,7 @@ else:
                 for r, a in enumerate(numbers):
                     row = vectors.at(result, builder.mul(a, result_steps[0]), offset)
                     for v in range(count):
-                        target = vectors.at(row, WORD(v * vector_bytes()))
+                        target = vectors.at(row, WORD(v * VECTOR))
                         vectors.store(builder.load(sums[r * count + v]), target, mask)
 
             def strip(offset, count, mask):
@@ -429,8 +420,8 @@ else:
 
             strips = builder.sdiv(n, WORD(wide * vectors.count))
             with cgutils.for_range(builder, strips) as loop:
-                strip(builder.mul(loop.index, WORD(wide * vector_bytes())), wide, None)
-            done = builder.mul(strips, WORD(wide * vector_bytes()))
+                strip(builder.mul(loop.index, WORD(wide * VECTOR)), wide, None)
+            done = builder.mul(strips, WORD(wide * VECTOR))
             rest = builder.sub(n, builder.mul(strips, WORD(wide * vectors.count)))
             vectors.over_row(rest, lambda offset, mask: strip(builder.add(done, offset), 1, mask))
             return context.get_dummy_value()

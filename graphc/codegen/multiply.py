@@ -16,9 +16,6 @@ MULTIPLY = '''\
 if not numba.config.DISABLE_JIT:
     import contextlib
 
-    features = binding.get_host_cpu_features()
-    VECTOR = 64 if features.get("avx512f") else 32 if features.get("avx") else 16
-    """Bytes of a vector."""
     ROWS = 8 if VECTOR == 64 or "x86" not in binding.get_process_triple() else 4
     """Rows at a time: with two vectors of columns, their sums take half of the registers."""
     WORD, BIT = ir.IntType(64), ir.IntType(1)

@@ -5,7 +5,7 @@ Each function has two bodies: an intrinsic for compiled kernels, plain Python wh
 
 from __future__ import annotations
 
-from . import choices
+from . import choices, fused
 from .convolutions import HELPER as CONVOLUTION
 from .products import PRODUCTS
 from .routines import ALL, ROUTINES, Routine, named, text_of
@@ -77,11 +77,19 @@ _COMPILED = '''
 
     helper = kernel
 else:
-    from llvmlite import ir
+    from llvmlite import binding, ir
     from numba import types
     from numba.core import cgutils, codegen, compiler, config
     from numba.extending import intrinsic
     from numba.np import arrayobj
+
+    features = config.CPU_FEATURES
+    if features is None:
+        features = binding.get_host_cpu_features().flatten() if config.CPU_NAME in (None, "host") else ""
+    FEATURES = frozenset(features.split(","))
+    """What the processor can do that code is compiled for."""
+    VECTOR = 64 if "+avx512f" in FEATURES else 32 if "+avx" in FEATURES else 16
+    """Bytes of its widest vectors."""
 
     def entry(builder, m, position):
         """A pointer to entry `position` of the table at address `m`."""
@@ -324,7 +332,7 @@ _KERNELS = '''
     helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 '''
 
-HEADER = "".join([_PLAIN, choices.PLAIN, _COMPILED, choices.COMPILED, _KERNELS])
+HEADER = "".join([_PLAIN, choices.PLAIN, fused.PLAIN, _COMPILED, choices.COMPILED, fused.COMPILED, _KERNELS])
 
 
 def routine_file(routine: Routine) -> str:

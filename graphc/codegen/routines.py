@@ -14,8 +14,6 @@ from .multiply import MULTIPLY, MULTIPLY_OF_DTYPE
 
 ROUTINES = '''\
 if not numba.config.DISABLE_JIT:
-    from llvmlite import binding
-
     routine_names = {}
     """What the functions that files share are called, by what they do and the dtype."""
 

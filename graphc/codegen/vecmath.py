@@ -1,6 +1,7 @@
 """Scalar math functions for generated kernels, as text: `FUNCTIONS` lists them, `source_for` writes them.
 
-The functions are ordinary Python on NumPy scalars and mean the same, bit for bit, when numba compiles them. A generated
+The functions are ordinary Python on NumPy scalars and mean the same, bit for bit, when numba compiles them for a
+processor that multiplies and adds in one instruction (`fused`). A generated
 file defines the decorator before the pasted text:
 
     helper = njit(error_model="numpy", forceinline=True)
@@ -64,7 +65,8 @@ def closure(keys: Iterable[Key]) -> tuple[Key, ...]:
 def source_for(names: Iterable[Key]) -> str:
     """The text of the named functions and all they call, each `def` preceded by a line `@helper`.
 
-    The text uses the names `np` and `helper` and nothing else from outside. Constant tables come first.
+    The text uses the names `np`, `helper`, `fma` and `FUSED` (see `fused`) and nothing else from outside. Constant
+    tables come first.
 
     >>> print(source_for([("trunc", "float64")]), end="")
     @helper

@@ -6,6 +6,7 @@ Arguments are folded (Cephes, Sun) so that odd polynomials, our own minimax fits
 
 import numpy as np
 
+from graphc.codegen.fused import fma
 from graphc.codegen.vecmath_row import Function
 
 # float32
@@ -17,9 +18,9 @@ def _asin_parts_f32(x: np.float32) -> tuple[np.bool_, np.float32]:
     folded = size > np.float32(0.5)
     z = np.float32(0.5) * (np.float32(1.0) - size) if folded else size * size
     s = np.sqrt(z) if folded else size
-    p = np.float32(0.0318016745) + z * (np.float32(0.014326212) + z * np.float32(0.0378194563))
-    p = np.float32(0.166666627) + z * (np.float32(0.075004302) + z * (np.float32(0.0445233844) + z * p))
-    return folded, s + s * (z * p)
+    p = fma(z, fma(z, np.float32(0.0378194563), np.float32(0.014326212)), np.float32(0.0318016745))
+    p = fma(z, fma(z, fma(z, p, np.float32(0.0445233844)), np.float32(0.075004302)), np.float32(0.166666627))
+    return folded, fma(s, z * p, s)
 
 
 def asin_f32(x: np.float32) -> np.float32:
@@ -40,9 +41,9 @@ def _atan_ratio_f32(a: np.float32, b: np.float32) -> np.float32:
     folded = a > np.float32(0.414213562) * b
     t = (a - b if folded else a) / (a + b if folded else b)
     z = t * t
-    p = np.float32(-0.142427459) + z * (np.float32(0.105797105) + z * np.float32(-0.0602857918))
-    p = np.float32(-0.333333194) + z * (np.float32(0.199985221) + z * p)
-    y = t + t * (z * p)
+    p = fma(z, fma(z, np.float32(-0.0602857918), np.float32(0.105797105)), np.float32(-0.142427459))
+    p = fma(z, fma(z, p, np.float32(0.199985221)), np.float32(-0.333333194))
+    y = fma(t, z * p, t)
     return np.float32(0.785398185) + (y + np.float32(-2.18556941e-8)) if folded else y
 
 
@@ -88,12 +89,12 @@ def _asin_parts_f64(x: float) -> tuple[bool, float]:
     folded = size > 0.5
     z = 0.5 * (1.0 - size) if folded else size * size
     s = np.sqrt(z) if folded else size
-    p = 0.02165687862513117 + z * (-0.021060057950413217 + z * 0.03274148383915843)
-    p = 0.011406698303530225 + z * (0.010750760685957409 + z * (0.0037700243738852824 + z * p))
-    p = 0.022372205133791144 + z * (0.017351752625050683 + z * (0.013979523139589762 + z * p))
-    p = 0.07499999999984425 + z * (0.04464285716374379 + z * (0.030381943138356397 + z * p))
-    p = 0.16666666666666702 + z * p
-    return folded, s + s * (z * p)
+    p = fma(z, fma(z, 0.03274148383915843, -0.021060057950413217), 0.02165687862513117)
+    p = fma(z, fma(z, fma(z, p, 0.0037700243738852824), 0.010750760685957409), 0.011406698303530225)
+    p = fma(z, fma(z, fma(z, p, 0.013979523139589762), 0.017351752625050683), 0.022372205133791144)
+    p = fma(z, fma(z, fma(z, p, 0.030381943138356397), 0.04464285716374379), 0.07499999999984425)
+    p = fma(z, p, 0.16666666666666702)
+    return folded, fma(s, z * p, s)
 
 
 def asin_f64(x: float) -> float:
@@ -114,11 +115,11 @@ def _atan_ratio_f64(a: float, b: float) -> float:
     folded = a > 0.41421356237309503 * b
     t = (a - b if folded else a) / (a + b if folded else b)
     z = t * t
-    p = -0.05037374642127401 + z * (0.03798864953996839 + z * -0.017799242970753443)
-    p = 0.07692067275696766 + z * (-0.06663129360816285 + z * (0.058477401326176855 + z * p))
-    p = -0.1428571428131248 + z * (0.11111110822454419 + z * (-0.09090898482223554 + z * p))
-    p = -0.33333333333333265 + z * (0.19999999999968743 + z * p)
-    y = t + t * (z * p)
+    p = fma(z, fma(z, -0.017799242970753443, 0.03798864953996839), -0.05037374642127401)
+    p = fma(z, fma(z, fma(z, p, 0.058477401326176855), -0.06663129360816285), 0.07692067275696766)
+    p = fma(z, fma(z, fma(z, p, -0.09090898482223554), 0.11111110822454419), -0.1428571428131248)
+    p = fma(z, fma(z, p, 0.19999999999968743), -0.33333333333333265)
+    y = fma(t, z * p, t)
     return 0.7853981633974483 + (y + 3.061616997868383e-17) if folded else y
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from graphc.codegen.fused import fma
 from graphc.codegen.vecmath_double import _upper_f64
 from graphc.codegen.vecmath_row import Function
 
@@ -30,7 +31,7 @@ def cbrt_f64(x: float) -> float:
     normal = (size * 18014398509481984.0 if tiny else size) if plain else 1.0
     t = _upper_f64(_cbrt_rough_f64(normal))
     r = normal / (t * t)
-    y = t + t * ((r - t) / (t + t + r))
+    y = fma(t, (r - t) / (t + t + r), t)
     y = y * 3.814697265625e-06 if tiny else y
     return np.copysign(y, x) if plain else x
 

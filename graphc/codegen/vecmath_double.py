@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from graphc.codegen.fused import FUSED, fma
 from graphc.codegen.vecmath_row import Function
 
 
@@ -16,7 +17,10 @@ def _upper_f64(x: float) -> float:
 
 
 def _product_f64(a: float, b: float) -> tuple[float, float]:
-    # (p, e) with p + e = a b exactly, p = fl(a b); Dekker
+    # (p, e) with p + e = a b exactly, p = fl(a b); Dekker's where there is no fused multiplication
+    if FUSED:
+        p = a * b
+        return p, fma(a, b, -p)
     a_high, b_high = _upper_f64(a), _upper_f64(b)
     a_low, b_low = a - a_high, b - b_high
     p = a * b

@@ -7,6 +7,7 @@ our own minimax fits.
 
 import numpy as np
 
+from graphc.codegen.fused import fma
 from graphc.codegen.vecmath_row import Function
 
 # float32
@@ -25,9 +26,9 @@ def _log_tail_f32(f: np.float32) -> np.float32:
     # log(1 + f) - f + f^2 / 2 = s (f^2 / 2 + z P(z)), s = f / (2 + f), z = s^2; minimax fit of log(1 + f) to 2^-37
     s = f / (np.float32(2.0) + f)
     z = s * s
-    p = np.float32(0.285359144) + z * np.float32(0.236201808)
-    p = np.float32(0.666666687) + z * (np.float32(0.400003403) + z * p)
-    return s * (np.float32(0.5) * f * f + z * p)
+    p = fma(z, np.float32(0.236201808), np.float32(0.285359144))
+    p = fma(z, fma(z, p, np.float32(0.400003403)), np.float32(0.666666687))
+    return s * fma(np.float32(0.5) * f, f, z * p)
 
 
 def _log_edge_f32(y: np.float32, x: np.float32) -> np.float32:
@@ -39,9 +40,8 @@ def _log_edge_f32(y: np.float32, x: np.float32) -> np.float32:
 def log_f32(x: np.float32) -> np.float32:
     # Cody-Waite: k times a two-part ln 2, small terms first
     k, f = _log_parts_f32(x)
-    half = np.float32(0.5) * f * f
-    low = _log_tail_f32(f) + k * np.float32(1.42860677e-6)
-    return _log_edge_f32(k * np.float32(0.693145752) + (f - (half - low)), x)
+    low = fma(k, np.float32(1.42860677e-6), _log_tail_f32(f))
+    return _log_edge_f32(fma(k, np.float32(0.693145752), f + fma(np.float32(-0.5) * f, f, low)), x)
 
 
 def log1p_f32(x: np.float32) -> np.float32:
@@ -51,9 +51,8 @@ def log1p_f32(x: np.float32) -> np.float32:
     near = k == np.float32(0.0)
     lost = np.float32(1.0) - (u - x) if x > np.float32(1.0) else x - (u - np.float32(1.0))
     f = x if near else f
-    half = np.float32(0.5) * f * f
-    low = _log_tail_f32(f) + (np.float32(0.0) if near else lost / u + k * np.float32(1.42860677e-6))
-    y = _log_edge_f32(k * np.float32(0.693145752) + (f - (half - low)), u)
+    low = _log_tail_f32(f) + (np.float32(0.0) if near else fma(k, np.float32(1.42860677e-6), lost / u))
+    y = _log_edge_f32(fma(k, np.float32(0.693145752), f + fma(np.float32(-0.5) * f, f, low)), u)
     return y if x != np.float32(0.0) else x
 
 
@@ -101,10 +100,10 @@ def _log_tail_f64(f: float) -> float:
     # log(1 + f) - f + f^2 / 2 = s (f^2 / 2 + z P(z)), s = f / (2 + f), z = s^2; minimax fit of log(1 + f) to 2^-58
     s = f / (2.0 + f)
     z = s * s
-    p = 0.15312880762191292 + z * 0.1481351161919666
-    p = 0.22222198910014904 + z * (0.18183581880347663 + z * p)
-    p = 0.39999999999514224 + z * (0.2857142873082259 + z * p)
-    return s * (0.5 * f * f + z * (0.666666666666671 + z * p))
+    p = fma(z, 0.1481351161919666, 0.15312880762191292)
+    p = fma(z, fma(z, p, 0.18183581880347663), 0.22222198910014904)
+    p = fma(z, fma(z, p, 0.2857142873082259), 0.39999999999514224)
+    return s * fma(0.5 * f, f, z * fma(z, p, 0.666666666666671))
 
 
 def _log_edge_f64(y: float, x: float) -> float:
@@ -116,9 +115,8 @@ def _log_edge_f64(y: float, x: float) -> float:
 def log_f64(x: float) -> float:
     # Cody-Waite: k times a two-part ln 2, small terms first
     k, f = _log_parts_f64(x)
-    half = 0.5 * f * f
-    low = _log_tail_f64(f) + k * 1.9082149292705877e-10
-    return _log_edge_f64(k * 0.6931471803691238 + (f - (half - low)), x)
+    low = fma(k, 1.9082149292705877e-10, _log_tail_f64(f))
+    return _log_edge_f64(fma(k, 0.6931471803691238, f + fma(-0.5 * f, f, low)), x)
 
 
 def log1p_f64(x: float) -> float:
@@ -128,9 +126,8 @@ def log1p_f64(x: float) -> float:
     near = k == 0.0
     lost = 1.0 - (u - x) if x > 1.0 else x - (u - 1.0)
     f = x if near else f
-    half = 0.5 * f * f
-    low = _log_tail_f64(f) + (0.0 if near else lost / u + k * 1.9082149292705877e-10)
-    y = _log_edge_f64(k * 0.6931471803691238 + (f - (half - low)), u)
+    low = _log_tail_f64(f) + (0.0 if near else fma(k, 1.9082149292705877e-10, lost / u))
+    y = _log_edge_f64(fma(k, 0.6931471803691238, f + fma(-0.5 * f, f, low)), u)
     return y if x != 0.0 else x
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from graphc.codegen.fused import fma
 from graphc.codegen.vecmath_exp import exp_f32, exp_f64
 from graphc.codegen.vecmath_log import log1p_f32, log1p_f64
 from graphc.codegen.vecmath_row import Function
@@ -13,10 +14,10 @@ def _log1p_unit_f32(f: np.float32) -> np.float32:
     # log(1 + f) on 0 <= f <= 1: f - f^2 / 2 + s (f^2 / 2 + z P(z)), s = f / (2 + f), z = s^2; minimax fit to 2^-32
     s = f / (np.float32(2.0) + f)
     z = s * s
-    p = np.float32(0.286169589) + z * (np.float32(0.214102268) + z * np.float32(0.24413161))
-    p = np.float32(0.666666746) + z * (np.float32(0.399989516) + z * p)
+    p = fma(z, fma(z, np.float32(0.24413161), np.float32(0.214102268)), np.float32(0.286169589))
+    p = fma(z, fma(z, p, np.float32(0.399989516)), np.float32(0.666666746))
     half = np.float32(0.5) * f * f
-    return f - (half - s * (half + z * p))
+    return f - fma(-s, fma(z, p, half), half)
 
 
 def softplus_f32(x: np.float32) -> np.float32:
@@ -67,11 +68,11 @@ def _log1p_unit_f64(f: float) -> float:
     # log(1 + f) on 0 <= f <= 1: f - f^2 / 2 + s (f^2 / 2 + z P(z)), s = f / (2 + f), z = s^2; minimax fit to 2^-58
     s = f / (2.0 + f)
     z = s * s
-    p = 0.12106037751945731 + z * (0.08327626666785724 + z * 0.17061770684412658)
-    p = 0.18181749475635103 + z * (0.1538648772815529 + z * (0.1330141148217723 + z * p))
-    p = 0.4000000000010353 + z * (0.28571428552964057 + z * (0.2222222373919751 + z * p))
+    p = fma(z, fma(z, 0.17061770684412658, 0.08327626666785724), 0.12106037751945731)
+    p = fma(z, fma(z, fma(z, p, 0.1330141148217723), 0.1538648772815529), 0.18181749475635103)
+    p = fma(z, fma(z, fma(z, p, 0.2222222373919751), 0.28571428552964057), 0.4000000000010353)
     half = 0.5 * f * f
-    return f - (half - s * (half + z * (0.666666666666665 + z * p)))
+    return f - fma(-s, fma(z, fma(z, p, 0.666666666666665), half), half)
 
 
 def softplus_f64(x: float) -> float:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from graphc.codegen.fused import fma
 from graphc.codegen.vecmath_double import _product_f64, _upper_f64
 from graphc.codegen.vecmath_exp import _exp_parts_f64, _ldexp_f64, _pow2_f64
 from graphc.codegen.vecmath_log import _log_parts_f64
@@ -28,17 +29,17 @@ def pow_f32(x: np.float32, y: np.float32) -> np.float32:
     k, f = _log_parts_f64(size)
     s = f / (2.0 + f)
     z = s * s
-    p = 0.4000038902100695 + z * (0.2853479335539252 + z * 0.2362109674858843)
-    log = k * 0.6931471805599453 + s * (2.0000000000085523 + z * (0.666666652242059 + z * p))
+    p = fma(z, fma(z, 0.2362109674858843, 0.2853479335539252), 0.4000038902100695)
+    log = fma(k, 0.6931471805599453, s * fma(z, fma(z, p, 0.666666652242059), 2.0000000000085523))
     log = -np.inf if size == 0.0 else np.inf if size == np.inf else log
     t: float = exponent * log
     t = 100.0 if t > 100.0 else t
     t = -120.0 if t < -120.0 else t
-    z = t * 1.4426950408889634 + 6755399441055744.0
-    r = t - (z - 6755399441055744.0) * 0.6931471805599453
-    p = 0.041668239871622804 + r * (0.008374980319093115 + r * 0.0013836546749963288)
-    p = 1.0000000367485578 + r * (0.49999991975702424 + r * (0.1666641822345055 + r * p))
-    power = (1.0000000005634393 + r * p) * _pow2_f64(np.int64(np.float64(z).view(np.int64) - 0x4338000000000000))
+    z = fma(t, 1.4426950408889634, 6755399441055744.0)
+    r = fma(-(z - 6755399441055744.0), 0.6931471805599453, t)
+    p = fma(r, fma(r, 0.0013836546749963288, 0.008374980319093115), 0.041668239871622804)
+    p = fma(r, fma(r, fma(r, p, 0.1666641822345055), 0.49999991975702424), 1.0000000367485578)
+    power = fma(r, p, 1.0000000005634393) * _pow2_f64(np.int64(np.float64(z).view(np.int64) - 0x4338000000000000))
     return np.float32(_pow_edge_f64(power, base, exponent))
 
 
@@ -51,12 +52,12 @@ def _log_pair_f64(x: float) -> tuple[float, float]:
     p, e = _product_f64(s, d)
     s_low = (((f - p) - e) - s * (f - (d - 2.0))) * inverse
     z, z_low = _product_f64(s, s)
-    z_low = z_low + 2.0 * s * s_low
+    z_low = fma(2.0 * s, s_low, z_low)
     w = z + z_low
     # u + u_low = z / 3 + z^2 Q(z)
-    q = 0.06667797455614029 + w * (0.0584416528673986 + w * 0.05942729559597261)
-    q = 0.11111111110168059 + w * (0.09090909274541246 + w * (0.07692288602191157 + w * q))
-    q = 0.19999999999999998 + w * (0.1428571428571648 + w * q)
+    q = fma(w, fma(w, 0.05942729559597261, 0.0584416528673986), 0.06667797455614029)
+    q = fma(w, fma(w, fma(w, q, 0.07692288602191157), 0.09090909274541246), 0.11111111110168059)
+    q = fma(w, fma(w, q, 0.1428571428571648), 0.19999999999999998)
     z_upper = _upper_f64(z)
     u = z_upper * 0.3333333358168602
     u_low = ((z - z_upper) + z_low) * 0.3333333333333333 + z_upper * -2.483526865641276e-09 + w * w * q
@@ -75,7 +76,7 @@ def pow_f64(x: float, y: float) -> float:
     h, low = _log_pair_f64(size)
     h = -np.inf if size == 0.0 else np.inf if size == np.inf else h
     t, rest = _product_f64(y, h)
-    rest = rest + y * low
+    rest = fma(y, low, rest)
     rest = rest if abs(t) < 800.0 else 0.0
     t = 800.0 if t > 800.0 else t
     t = -800.0 if t < -800.0 else t

@@ -7,6 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
+from graphc.codegen.fused import fma
+
 Key = tuple[str, str]
 
 
@@ -54,9 +56,10 @@ class Function:
 
     @property
     def needs(self) -> tuple[Key, ...]:
-        """The keys of the functions it calls, in order of first use."""
+        """The keys of the functions it calls, in order of first use, but for `fma`, which each file has."""
         module = self.definition.__globals__
-        return tuple(_key(name) for name in self.definition.__code__.co_names if inspect.isfunction(module.get(name)))
+        called = [name for name in self.definition.__code__.co_names if inspect.isfunction(module.get(name))]
+        return tuple(_key(name) for name in called if module[name] is not fma)
 
 
 def _key(name: str) -> Key:

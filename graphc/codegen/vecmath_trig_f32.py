@@ -6,6 +6,7 @@ the units matter, and three floats hold enough of them. Four ranges of |x| cover
 
 import numpy as np
 
+from graphc.codegen.fused import fma
 from graphc.codegen.vecmath_row import Function
 
 
@@ -22,18 +23,20 @@ def _quadrant_f32(x: np.float32) -> tuple[float, np.int64]:
     c = 2.936102049954032e-18 if r3 else c if r1 else 5.69002518269599e-19
     high = wide * a
     low = wide * b
-    turns = (high - np.rint(high)) + (low - np.rint(low)) + wide * c
-    z = 4.0 * turns + 6755399441055744.0
+    turns = fma(wide, c, (high - np.rint(high)) + (low - np.rint(low)))
+    z = fma(4.0, turns, 6755399441055744.0)
     q = np.float64(z).view(np.int64)
-    return (4.0 * turns - (z - 6755399441055744.0)) * 1.5707963267948966, q
+    return fma(4.0, turns, -(z - 6755399441055744.0)) * 1.5707963267948966, q
 
 
 def _sin_cos_f32(r: float) -> tuple[float, float]:
     # (sin r, cos r) for |r| <= pi / 4; minimax fits to 2^-36 and 2^-31
     z = r * r
-    p = -0.16666666644130387 + z * (0.008333329317112573 + z * (-0.00019839257551248455 + z * 2.7173113225307377e-06))
-    q = 0.041666654615824514 + z * (-0.0013887651924293473 + z * 2.4463501822921067e-05)
-    return r + r * (z * p), 1.0 - 0.5 * z + z * z * q
+    p = fma(
+        z, fma(z, fma(z, 2.7173113225307377e-06, -0.00019839257551248455), 0.008333329317112573), -0.16666666644130387
+    )
+    q = fma(z, fma(z, 2.4463501822921067e-05, -0.0013887651924293473), 0.041666654615824514)
+    return fma(r, z * p, r), fma(z * z, q, fma(-0.5, z, 1.0))
 
 
 def sin_f32(x: np.float32) -> np.float32:

@@ -6,6 +6,7 @@ matter. A table holds 159 of them for each c; products with it are taken exactly
 
 import numpy as np
 
+from graphc.codegen.fused import fma
 from graphc.codegen.vecmath_double import _product_f64, _sum_f64, _upper_f64
 from graphc.codegen.vecmath_row import Function, Table
 
@@ -37,14 +38,14 @@ def _quadrant_f64(x: float) -> tuple[float, float, np.int64]:
     first = first - np.rint(first)
     middle, low = _sum_f64(second, third)
     turns, rest = _sum_f64(first, middle - np.rint(middle))
-    low = 4.0 * (rest + (low + (fourth + wide * _TURNS[2, c])))
-    z = 4.0 * turns + 6755399441055744.0
-    f = 4.0 * turns - (z - 6755399441055744.0)
+    low = 4.0 * (rest + (low + fma(wide, _TURNS[2, c], fourth)))
+    z = fma(4.0, turns, 6755399441055744.0)
+    f = fma(4.0, turns, -(z - 6755399441055744.0))
     # times pi / 2, in two parts
     f_high = _upper_f64(f)
     low = (f - f_high) + low
     high = f_high * 1.5707963407039642
-    low = low * 1.5707963267948966 - f_high * 1.3909067614167116e-08
+    low = fma(low, 1.5707963267948966, f_high * -1.3909067614167116e-08)
     r = high + low
     small = abs(x) < 0.78
     return x if small else r, 0.0 if small else (high - r) + low, np.float64(z).view(np.int64)
@@ -53,11 +54,12 @@ def _quadrant_f64(x: float) -> tuple[float, float, np.int64]:
 def _sin_cos_f64(r: float, e: float) -> tuple[float, float]:
     # (sin(r + e), cos(r + e)) for |r| <= pi / 4; minimax fits to 2^-57 and 2^-62
     z = r * r
-    p = -2.505073237897233e-08 + z * 1.5894579741253684e-10
-    p = 0.008333333333323624 + z * (-0.00019841269830108815 + z * (2.7557313638500286e-06 + z * p))
-    q = -2.755731573025873e-07 + z * (2.0875896367138317e-09 + z * -1.1367900016246307e-11)
-    q = 0.04166666666666665 + z * (-0.0013888888888882816 + z * (2.4801587294605744e-05 + z * q))
-    return r + (e + r * (z * (-0.1666666666666664 + z * p))), 1.0 - (0.5 * z - (z * z * q - r * e))
+    p = fma(z, 1.5894579741253684e-10, -2.505073237897233e-08)
+    p = fma(z, fma(z, fma(z, p, 2.7557313638500286e-06), -0.00019841269830108815), 0.008333333333323624)
+    q = fma(z, fma(z, -1.1367900016246307e-11, 2.0875896367138317e-09), -2.755731573025873e-07)
+    q = fma(z, fma(z, fma(z, q, 2.4801587294605744e-05), -0.0013888888888882816), 0.04166666666666665)
+    c = fma(z * z, q, -(r * e))
+    return r + fma(r, z * fma(z, p, -0.1666666666666664), e), 1.0 - fma(0.5, z, -c)
 
 
 def sin_f64(x: float) -> float:

@@ -405,34 +405,42 @@ def zero_mul(a, b):
     """The product of two derivatives; where either is 0, inf and nan in the other do not matter."""
     return a * b if a != 0 and b != 0 else type(a)(0)'''
 
-_SHOWN = {"wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL, "zero_mul": _ZERO_MUL}
+_FMA = '''\
+def fma(x, y, z):
+    """x * y + z: one instruction, and rounded once, where the processor has it; read here, rounded twice."""
+    return x * y + z'''
+
+_FUSED = "FUSED = False  # of compiled code: whether fma is one instruction"
+
+_SHOWN = {"wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL, "zero_mul": _ZERO_MUL, "fma": _FMA}
 """Helpers without the error codes that they set, and with what is to be known about them."""
 
 
 def _helpers(text: Printed) -> str:
     """The functions that kernels call, as they stand in the file; of those with two versions, the plain one."""
     tree = ast.parse(text.source)
-    own = {name for name, _ in text.kernels} | {"step"}
+    kernels = {name for name, _ in text.kernels} | {"step"}
+    own = [
+        f for f in tree.body if isinstance(f, ast.Assign) or (isinstance(f, ast.FunctionDef) and f.name not in kernels)
+    ]
+    code = [line.text for _, kernel in text.kernels for line in body_lines(kernel)]
+    code += [ast.unparse(f) for f in own if getattr(f, "name", "") not in _SHOWN]
     lines = text.source.split("\n")
-    found = []
-    for node in [*_plain_versions(tree, text), *tree.body]:
-        name = getattr(node, "name", "")
-        if name in _SHOWN:
-            found.append(_SHOWN[name])
-        elif isinstance(node, ast.Assign) or (isinstance(node, ast.FunctionDef) and name not in own):
-            found.append(textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno])))
+    found = [_FUSED] if re.search(r"\bFUSED\b", "\n".join(code)) else []
+    for node in [*_plain_versions(tree, "\n".join(code)), *own]:
+        plain = textwrap.dedent("\n".join(lines[node.lineno - 1 : node.end_lineno]))
+        found.append(_SHOWN.get(getattr(node, "name", ""), plain))
     return "\n\n".join(found)
 
 
-def _plain_versions(tree: ast.Module, text: Printed) -> list[ast.FunctionDef]:
-    """Functions that kernels call and that have a version for plain Python and one for the compiler."""
+def _plain_versions(tree: ast.Module, code: str) -> list[ast.FunctionDef]:
+    """Functions that `code` calls and that have a version for plain Python and one for the compiler."""
     either = [f for node in tree.body if isinstance(node, ast.If) for f in node.body if isinstance(f, ast.FunctionDef)]
-    code = "\n".join(line.text for _, kernel in text.kernels for line in body_lines(kernel))
     called: set[str] = set()
     while True:
-        named = {*re.findall(r"\w+(?=\()", code)}
+        named = {*re.findall(r"(?<![.\w])\w+(?=\()", code)}
         more = [f for f in either if f.name in named - called]
         if not more:
             return [f for f in either if f.name in called]
         called |= {f.name for f in more}
-        code = "\n".join(ast.unparse(f) for f in more)
+        code = "\n".join(ast.unparse(f) for f in more if f.name not in _SHOWN)

@@ -27,6 +27,8 @@ from ..ir.loops import (
 )
 
 _KINDS = ("map", "reduce")
+FULL = 64
+"""Elements that are full vectors of any dtype, and some of them."""
 
 
 def merge_loops(kernel: Kernel) -> bool:
@@ -59,9 +61,9 @@ def _merge_all(body: list[Statement], arrays: dict[str, ArrayArg]) -> bool:
 
 
 def _merge_chunked(chunks: Chunks, arrays: dict[str, ArrayArg]) -> bool:
-    """Merge into the loop that is cut into chunks: where it is all there is, a chunk of rows is one of elements."""
-    found, loop = False, chunks.body[0]
-    if len(chunks.body) == 1 and isinstance(loop, For) and loop.chunked:
+    """Merge into the loop that is cut into chunks: where it is the only one, a chunk of rows is one of elements."""
+    found, loops = False, [s for s in chunks.body if not isinstance(s, (Init, Let, Store))]
+    if len(loops) == 1 and isinstance(loop := loops[0], For) and loop.chunked:
         while len(loop.body) == 1 and isinstance(inner := loop.body[0], For):
             size = inner.extent
             if not _merge(loop, arrays):
@@ -76,8 +78,8 @@ def _merge(outer: For, arrays: dict[str, ArrayArg]) -> bool:
         return False
     if outer.kind != inner.kind or outer.kind not in _KINDS or outer.reverse or inner.reverse or inner.chunked:
         return False
-    if isinstance(inner.extent, int) and not isinstance(outer.extent, int):
-        return False  # the inner loop has a known length, and becomes vectors or straight code as it is
+    if isinstance(inner.extent, int) and inner.extent % FULL == 0 and not isinstance(outer.extent, int):
+        return False  # the inner loop is one of full vectors, with nothing left, as it is
     merger = _Merger(outer, inner, arrays)
     body = [merger.statement(s) for s in inner.body]
     if not merger.fits:

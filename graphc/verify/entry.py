@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -223,17 +224,19 @@ def _whole(graph: Graph, run: Run, values: Mapping[Tensor, Any]) -> Check:
     """The compiled step against the reference interpreter, outputs and updates."""
     begun = time.monotonic()
     what = "compiled step against reference"
-    given = bind_dims(list(values), list(values.values()))
-    chosen = sizes_for([*graph.inputs, *graph.roots], FULL, given)
+    known = bind_dims(list(values), list(values.values()))
+    chosen = sizes_for([*graph.inputs, *graph.roots], FULL, known)
     if chosen is None:
         return Check(what, SKIPPED, "no sizes satisfy the conditions on named dims; give values=")
     point = choose_point(graph.roots, graph.inputs, chosen, values, anyhow=True)
     if point is None:
         return Check(what, SKIPPED, "no point was found at which every index is in range; give values=")
     params = {n: n.attrs["state"].read() for n in graph.nodes if n.op is PARAM}
-    wanted = numeric.expected(graph, {**point, **params}, chosen)
+    given = {**point, **params}
+    wanted = numeric.expected(graph, given, chosen)
     outputs, updated = run([point[x] for x in graph.inputs])
-    error, mismatch = numeric.worst([*outputs, *updated], wanted)
+    doubt = functools.partial(numeric.doubts, graph, given, chosen, wanted)
+    error, mismatch = numeric.worst([*outputs, *updated], wanted, doubt)
     if mismatch is not None:
         updates = [f"the update of {p.name}" for p, _ in graph.updates]
         names = [*(f"output {n}" for n in range(len(outputs))), *updates]

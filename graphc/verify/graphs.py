@@ -423,9 +423,10 @@ class Inspection:
         point = choose_point(self.subject.roots, inputs, env, self.subject.values, anyhow=True)
         if point is None:
             raise Skip("no point was found at which every index is in range; give values=")
-        wanted = numeric.expected(Graph(inputs, self.subject.roots), point, env)
+        graph = Graph(inputs, self.subject.roots)
+        wanted = numeric.expected(graph, point, env)
         found = run([point[x] for x in inputs])
-        error, mismatch = numeric.worst(found, wanted)
+        error, mismatch = numeric.worst(found, wanted, lambda: numeric.doubts(graph, point, env, wanted))
         if mismatch is not None:
             which = "the loss" if mismatch.number == 0 else f"gradient {mismatch.number - 1}"
             raise compiled_wrong(which, mismatch)
