@@ -68,6 +68,7 @@ class HardwareTable:
         self.cell = device.pinned(WORD).view(np.int64)
         self.ring: list[tuple[np.ndarray, HardwareEvent]] = []
         self.turn = 0
+        self.clear(device.work)  # for steps that flag no error, and so never do it: kernels ask all the same
 
     def put(self, position: int, where: Any) -> None:
         if self.image[position] != where:
