@@ -27,7 +27,6 @@ from .cuda_vectors import LANES
 from .prelude import HELPERS
 from .statements import KernelText, Printed
 
-
 FIXED = ("temp", "param", "constant")
 """Kinds of memory that stand at the same addresses at every call in a frame; others are where a call has them."""
 

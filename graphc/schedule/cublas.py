@@ -7,7 +7,7 @@ its own, which reads the result again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..ir import dims
@@ -68,7 +68,7 @@ class LargeProduct:
         return f"out = {x} @ {y}, {self.dtype.name}{'' if self.count is None else ', each of a batch'}"
 
 
-def share(kernel: Kernel, s: Dot, fixed: Collection[int]) -> DimLike:
+def share(kernel: Kernel, s: Dot, fixed: set[int]) -> DimLike:
     """1 where cuBLAS computes a product, or else 0: a number, or an expression in sizes that are not known yet.
 
     fixed  memory that stands at the same addresses at every call. A recorded call of cuBLAS has its operands'
@@ -92,13 +92,19 @@ def _is_large(kernel: Kernel, s: Dot) -> DimLike:
     return dims.smaller(m * n * k * count // LEAST_WORK[s.dtype.name], 1)
 
 
-def large_product(kernel: Kernel, s: Dot, fixed: Collection[int]) -> LargeProduct:
+def large_product(kernel: Kernel, s: Dot, fixed: set[int]) -> LargeProduct:
     """The product `s` of a kernel as cuBLAS is asked for it."""
     x, y, out = (_array(kernel, name) for name in (s.x, s.y, s.out))
-    operands = [_matrices(a, s, batch) for a, batch in ((x, s.x_batch), (y, s.y_batch), (out, ()))]
-    count = out.shape[0] if s.batched else None
-    stay = fixed >= {a.buffer for a in (x, y, out)}
-    return LargeProduct(s.dtype, s.sizes, count, *operands, (s.x_transposed, s.y_transposed), stay)
+    return LargeProduct(
+        s.dtype,
+        s.sizes,
+        out.shape[0] if s.batched else None,
+        _matrices(x, s, s.x_batch),
+        _matrices(y, s, s.y_batch),
+        _matrices(out, s, ()),
+        (s.x_transposed, s.y_transposed),
+        fixed >= {x.buffer, y.buffer, out.buffer},
+    )
 
 
 def _array(kernel: Kernel, name: str) -> ArrayArg:

@@ -7,7 +7,6 @@ an earlier launch. What fits none of this runs in one block.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -130,7 +129,7 @@ class Launcher:
     fixed  memory at addresses that stay, where cuBLAS may compute products of the kernel; None where it may not
     """
 
-    def __init__(self, kernel: Kernel, fixed: Collection[int] | None = None):
+    def __init__(self, kernel: Kernel, fixed: set[int] | None = None):
         self.kernel, self.fixed = kernel, fixed
         self.accesses = Accesses({a.name: a.buffer for a in kernel.arrays})
         pairs = zip(kernel.body, kernel.body[1:], strict=False)
@@ -345,6 +344,6 @@ def _threads(launch: Launch) -> int:
     return min(most, BLOCK)
 
 
-def launches_of(kernel: Kernel, fixed: Collection[int] | None = None) -> list[Launch]:
+def launches_of(kernel: Kernel, fixed: set[int] | None = None) -> list[Launch]:
     """The launches of a kernel, in order; `fixed` as in `Launcher`."""
     return Launcher(kernel, fixed).launches()

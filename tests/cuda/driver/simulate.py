@@ -52,7 +52,7 @@ def _table(program: CudaProgram, frame: Frame, address: int) -> list[Any]:
 def _launched(name: bytes, address: int, row: int, blocks: int, threads: int) -> None:
     try:
         program, frame = _frames[address]
-        (call,) = (call for call in program.text.calls if call.row == row and frame.grids[program.text.calls.index(call)])
+        (call,) = (call for call in program.text.calls if call.row == row)
         kernel = getattr(_module(program.text.source), call.name)
         kernel[blocks, threads](_table(program, frame, address), row)
     except BaseException as error:  # it would be lost in the driver
