@@ -6,6 +6,7 @@ import ctypes
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -185,6 +186,19 @@ def unrecorded() -> None:
         same(step(*data), here(*data))
 
 
+def benchmark() -> None:
+    """The measuring of products, on small ones; the stand-in's times are all the same."""
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    from benchmarks import device_products
+
+    device_products.table([(6, 4, 5), (5, 9, 3)])
+    row = device_products.Row("float32", (4, 4, 4), 2.0, 1.0, 1.0)
+    slow = row._replace(sizes=(4, 4, 5), own=1.0, stays=2.0)
+    fast = row._replace(sizes=(4, 4, 6))
+    assert device_products.least_work([fast, row, slow]) == 96
+    assert device_products.least_work([slow, row]) is None and device_products.least_work([row, fast]) == 64
+
+
 SCENARIOS: dict[str, Callable[[], None]] = {
     f.__name__: f
     for f in (
@@ -198,6 +212,7 @@ SCENARIOS: dict[str, Callable[[], None]] = {
         failing,
         devices,
         unrecorded,
+        benchmark,
     )
 }
 

@@ -52,7 +52,10 @@ def test_what_follows_a_product_is_a_kernel_behind_it(product: Scenario) -> None
     calls = product("epilogues")
     assert "# 6 rows: cuBLAS; own kernels: 1" in calls, "none that multiplies"
     assert "# n rows: cuBLAS where it is large; own kernels: 3" in calls, "in large tiles, in small ones, behind cuBLAS"
-    assert len(products(calls)) == 4
+    for k in (n for n, call in enumerate(calls) if call.startswith("# ")):
+        one = part(calls[k:], calls[k].removeprefix("# "))
+        assert products(one) == ["SgemmBatched 6x4x5 1 s1", "record SgemmBatched 6x4x5 1"]
+        assert len(some(one, "kernel")) == len(some(one, "record kernel")) == 1, "and only that behind it"
 
 
 def test_batches_stand_evenly_or_are_listed(product: Scenario) -> None:
@@ -93,6 +96,14 @@ def test_own_kernels_multiply_where_the_library_is_not(product: Scenario) -> Non
 def test_own_kernels_multiply_where_that_is_asked_for(product: Scenario) -> None:
     calls = product("without", GRAPHC_CUBLAS="0")
     assert not products(calls) and said(calls) == "off: graphc's own kernels multiply -> unset GRAPHC_CUBLAS"
+
+
+def test_both_are_measured(product: Scenario) -> None:
+    """What `tests/benchmarks/device.py` says of them is right, if the device's clock is."""
+    calls = products(product("benchmark"))
+    assert {call.split()[0] for call in calls if not call.startswith("record")} == {
+        *("Sgemm", "SgemmBatched", "Dgemm", "DgemmBatched"),
+    }
 
 
 def test_doctor_finds_it(product: Scenario) -> None:
