@@ -2,7 +2,8 @@
 
 A product does not depend on what ran before it: each call says again in which stream it stands, what memory cuBLAS may
 work in and how exactly it computes, and products of a device wait for one another in its streams. So results repeat
-bit for bit, and a call may be recorded (without memory of ours cuBLAS would take some meanwhile).
+bit for bit (cuBLAS adds up by atomic operations only where it is told to), and a call may be recorded (without memory
+of ours it would take some meanwhile).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ FUNCTIONS = {"one": "gemm_64", "evenly": "gemm_strided_batched_64", "listed": "g
 """By where the matrices stand, see `Cublas.multiply`; with "s" for float32 in front, "d" for float64."""
 
 
+@functools.cache
 def missing() -> tuple[str, str, str] | None:
     """What was looked for, what was found, and what to do; None where cuBLAS is there."""
     if importlib.util.find_spec("nvmath") is None:
@@ -37,7 +39,6 @@ def missing() -> tuple[str, str, str] | None:
     return None
 
 
-@functools.cache
 def version() -> str:
     """Of the library."""
     return ".".join(str(binding().get_property(part)) for part in range(3))

@@ -17,10 +17,10 @@ from ..ir.loops import ArrayArg, Dot, Kernel
 
 LEAST_WORK = {"float32": 1 << 27, "float64": 1 << 26}
 """Multiplications (of all products of a batch together) from which on cuBLAS computes a product: 512 x 512 x 512 in
-float32. **Predicted for an H100, not measured**, for want of a device. Predicted is that the own kernel reaches 60 % of
-67 TFLOP/s in float32 and 75 % of 34 in float64 (its instructions, see the README), cuBLAS 85 % and, with the tensor
-cores that compute in float64, twice the 34; and that the kernel behind takes 2.6 us more where the own one would have
-computed it, too. So much is saved from 1.1e8 multiplications on in float32, 0.6e8 in float64.
+float32. **Predicted for an H100, not measured**, for want of a device: that the own kernel reaches 60 % of 67 TFLOP/s
+in float32 and 75 % of 34 in float64 (its instructions, see the README); cuBLAS 85 % of 67 in both, for tensor cores
+compute in float64, too; and that a kernel behind it, in the place of an epilogue, takes about 2.6 us. So much is saved
+from 1.7e8 multiplications on in float32, from 0.6e8 in float64; these are the powers of 2 beside them.
 
 ``python tests/benchmarks/device.py`` measures: its table of products has the times of both for sizes around these, and
 says from where on cuBLAS takes less; those are the numbers that belong here."""

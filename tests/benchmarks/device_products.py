@@ -1,4 +1,4 @@
-"""Products of matrices on a device, by graphc's own kernels and by cuBLAS: from what size on the library takes less time.
+"""Products of matrices on a device, by graphc's own kernels and by cuBLAS: from where on the library takes less time.
 
 What is printed at last belongs into `graphc.schedule.cublas.LEAST_WORK`. Each product is followed by a bias and relu,
 as in a layer: the own kernel computes them on its sums, behind cuBLAS they are a kernel of their own. cuBLAS is timed
