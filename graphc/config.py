@@ -33,6 +33,11 @@ def cuda_graphs() -> bool:
     return os.environ.get("GRAPHC_CUDA_GRAPHS", "1") not in ("", "0")
 
 
+def cublas() -> bool:
+    """Whether cuBLAS computes large products of matrices where it is found (``GRAPHC_CUBLAS=0``: own kernels do)."""
+    return os.environ.get("GRAPHC_CUBLAS", "1") not in ("", "0")
+
+
 def cores() -> int:
     """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,11 +14,14 @@ from typing import Any
 
 from . import config
 from .errors import InputError
-from .runtime import cuda, threads
+from .runtime import cublas, cuda, threads
 
 PACKAGES = ("graphc", "numpy", "scipy", "numba", "llvmlite", "sympy")
 NEEDED = ("numpy", "scipy", "numba", "llvmlite")
-OPTIONAL = ("numba-cuda", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "nvidia-nvvm")
+OPTIONAL = (
+    *("numba-cuda", "cuda-bindings", "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12", "nvidia-nvvm"),
+    *("nvmath-python", "nvidia-cublas", "nvidia-cublas-cu12"),
+)
 
 
 @dataclass(frozen=True)
@@ -140,3 +143,18 @@ def _device() -> Iterator[Finding]:
         yield Finding("CUDA graphs", "on: a step is recorded at its second call, and one launch from then on")
     else:
         yield Finding("CUDA graphs", "off: steps are launched kernel by kernel", "unset GRAPHC_CUDA_GRAPHS")
+    yield _cublas()
+
+
+def _cublas() -> Finding:
+    """What computes large products of matrices on a device."""
+    own = "graphc's own kernels multiply"
+    if cuda.simulated():
+        return Finding("cuBLAS", f"none: in the simulator {own}")
+    if not config.cublas():
+        return Finding("cuBLAS", f"off: {own}", "unset GRAPHC_CUBLAS")
+    gap = cublas.missing()
+    if gap is None:
+        return Finding("cuBLAS", f"{cublas.version()}, for large products of matrices")
+    looked, found, fix = gap
+    return Finding("cuBLAS", f"none: {own}; looked for {looked}, found: {found}", fix)

@@ -35,6 +35,7 @@ from .runtime.arguments import bind_arguments
 from .runtime.batches import cut
 from .runtime.calls import Bound, Caller
 from .runtime.program import Program
+from .schedule.cublas import are_large
 from .schedule.plan import Plan, make_plan
 from .schedule.policy import CUDA
 from .verify.certificate import Certificate
@@ -84,7 +85,7 @@ def _for_cuda(graph: Graph, outputs: Tree, check: str | None, index: int, device
 
     device = cuda_devices.device(index)
     plan = make_plan(graph, check, CUDA)
-    text = print_cuda(plan)
+    text = print_cuda(plan, are_large(plan.kernels) and device.multiplier() is not None)
     return plan, text, CudaCaller(CudaProgram(plan, text, device), outputs, device_outputs)
 
 

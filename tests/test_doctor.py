@@ -9,7 +9,7 @@ import pytest
 
 from graphc import __main__ as command_line
 from graphc import config, doctor
-from graphc.runtime import cuda, threads
+from graphc.runtime import cublas, cuda, threads
 
 
 def found() -> dict[str, doctor.Finding]:
@@ -47,6 +47,31 @@ def test_whether_steps_are_recorded(monkeypatch: pytest.MonkeyPatch, chosen: str
     on = ("on: a step is recorded at its second call, and one launch from then on", "")
     off = ("off: steps are launched kernel by kernel", "unset GRAPHC_CUDA_GRAPHS")
     assert (found()["CUDA graphs"].found, found()["CUDA graphs"].fix) == (on if chosen == "1" else off)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "gap", "text", "fix"),
+    [
+        ("1", None, "13.1.2, for large products of matrices", ""),
+        ("0", None, "off: graphc's own kernels multiply", "unset GRAPHC_CUBLAS"),
+        (
+            "1",
+            ("the package nvmath-python", "no such package", cuda.INSTALL),
+            "none: graphc's own kernels multiply; looked for the package nvmath-python, found: no such package",
+            "pip install 'graphc[cuda]'",
+        ),
+    ],
+)
+def test_what_multiplies(
+    monkeypatch: pytest.MonkeyPatch, chosen: str, gap: tuple[str, str, str] | None, text: str, fix: str
+) -> None:
+    monkeypatch.setattr(cuda, "missing", lambda: None)
+    monkeypatch.setattr(cuda, "simulated", lambda: False)
+    monkeypatch.setattr(cuda, "devices", lambda: [])
+    monkeypatch.setattr(cublas, "missing", lambda: gap)
+    monkeypatch.setattr(cublas, "version", lambda: "13.1.2")
+    monkeypatch.setenv("GRAPHC_CUBLAS", chosen)
+    assert found()["cuBLAS"] == doctor.Finding("cuBLAS", text, fix)
 
 
 @pytest.mark.parametrize("place", ["file", "file/below"])

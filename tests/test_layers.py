@@ -140,9 +140,22 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.parametrize(("package", "owner"), [("numba.cuda", "cuda.py"), ("nvmath", "cublas.py")])
+def test_packages_for_devices_have_one_importer(package: str, owner: str) -> None:
+    found = set()
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module or "", *[f"{node.module}.{name}" for name in names]]
+            if any(f"{name}.".startswith(f"{package}.") for name in names):
+                found.add(path.relative_to(ROOT).as_posix())
+    assert found == {f"runtime/{owner}"}
+
+
 def test_import_is_light() -> None:
     added = loaded_by("import graphc") - loaded_by("import numpy, numba")
-    heavy = ("sympy", "matplotlib", "numba.cuda", "scipy", "tqdm", "platformdirs", "tbb", "mpmath")
+    heavy = ("sympy", "matplotlib", "numba.cuda", "scipy", "tqdm", "platformdirs", "tbb", "mpmath", "nvmath")
     assert sorted(m for m in added if m.startswith(heavy)) == []
     assert "difflib" not in added  # no name was missing on the way
 

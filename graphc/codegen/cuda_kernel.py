@@ -56,6 +56,8 @@ class LaunchPrinter(StatementPrinter, CudaVectors, CudaProducts, CudaTransposes)
         """The kernel's text, and what it must be passed."""
         if self.launch.kind == "whole":
             self.block(self.launch.body[:1], 1)
+        elif self.launch.kind == "mended":
+            self.print_mended(self.launch.body[0])
         else:
             self._iterations()
         text, marks = self.finish()

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..ir.dims import ceildiv
+from ..ir.dims import ceildiv, product
 from ..ir.expr import Call, Expr, Load, Var
 from ..ir.loops import Dot, For, Kernel, Statement, Store
 from ..ops.guarded import sides
@@ -63,9 +63,29 @@ class CudaProducts(ProductPrinter):
         self._results(s, tiling, depth + 1)
         if s.guard:
             mended = f"mended_{s.dtype.name}_{tile}"
-            self.helpers.add(mended)
+            self.helpers |= {mended, f"guarded_{s.dtype.name}"}
             left, right = sides(s.guard)
             self.line(depth + 1, f"{mended}({out}, {arguments}, {left}, {right})", s.node)
+
+    def print_mended(self, s: Statement) -> None:
+        """The results of a product under a guard, a thread for each: what is nan is summed again."""
+        assert isinstance(s, Dot)
+        out = next(a for a in self.kernel.arrays if a.name == s.out)
+        size, x, y, place = self.printer.size, s.x, s.y, s.out
+        rows, columns = out.shape[-2:]
+        self.line(1, f"for f in range(first_thread(), {size(product(out.shape))}, all_threads()):")
+        row = f"f // {size(columns)}"
+        if s.batched:
+            self.line(2, f"b = f // {size(rows * columns)}")
+            x, y, place = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{place}[b]"
+            row = f"{row} % {size(rows)}"
+        self.line(2, f"i = {row}")
+        self.line(2, f"j = f % {size(columns)}")
+        name, (left, right) = f"guarded_{s.dtype.name}", sides(s.guard)
+        self.helpers.add(name)
+        self.line(2, f"if {place}[i, j] != {place}[i, j]:")
+        arguments = f"{x}, {y}, {s.x_transposed}, {s.y_transposed}, {left}, {right}, i, j"
+        self.line(3, f"{place}[i, j] = {name}({arguments})", s.node)
 
     def _results(self, s: Dot, tiling: Tiling, depth: int) -> None:
         """The results of a thread, group by group, into memory, and through the loop behind the product."""
@@ -120,12 +140,11 @@ def _place(k: str, tiling: Tiling) -> str:
     return k if tiling.per == group else f"{k} // {group} * {tiling.side * group} + {k} % {group}"
 
 
-def mended_function(dtype: str, tiling: Tiling) -> str:
-    """The text of the function that sums again, under a guard, what is nan in a tile."""
-    per, tile = tiling.per, tiling.tile
+def guarded_function(dtype: str) -> str:
+    """The text of the function that sums one result again, under a guard."""
     return f'''\
 @helper
-def guarded_{dtype}_{tile}(x, y, x_transposed, y_transposed, left, right, i, j):
+def guarded_{dtype}(x, y, x_transposed, y_transposed, left, right, i, j):
     """Element (i, j) of x @ y, where zeros of x, if `left`, and of y, if `right`, annihilate inf and nan."""
     total = {dtype}(0.0)
     for q in range(x.shape[0] if x_transposed else x.shape[1]):
@@ -134,8 +153,13 @@ def guarded_{dtype}_{tile}(x, y, x_transposed, y_transposed, left, right, i, j):
         if not ((left and u == 0) or (right and v == 0)):
             total += u * v
     return total
+'''
 
 
+def mended_function(dtype: str, tiling: Tiling) -> str:
+    """The text of the function that sums again, under a guard, what is nan in a tile."""
+    per, tile = tiling.per, tiling.tile
+    return f'''\
 @helper
 def mended_{dtype}_{tile}(out, x, y, x_transposed, y_transposed, top, side, left, right):
     """A thread's results from (top, side) on, summed again where they are nan: without a guard, 0 * inf is one."""
@@ -145,7 +169,7 @@ def mended_{dtype}_{tile}(out, x, y, x_transposed, y_transposed, top, side, left
         row = top + {_place("i", tiling)}
         column = side + {_place("j", tiling)}
         if row < out.shape[0] and column < out.shape[1] and out[row, column] != out[row, column]:
-            out[row, column] = guarded_{dtype}_{tile}(x, y, x_transposed, y_transposed, left, right, row, column)
+            out[row, column] = guarded_{dtype}(x, y, x_transposed, y_transposed, left, right, row, column)
 '''
 
 

@@ -46,6 +46,10 @@ class Printed:
     kernels: list[tuple[str, KernelText]]
     target: ClassVar[str] = "cpu"
 
+    def library(self, name: str) -> str:
+        """What runs in the place of a kernel, or of parts of it, and when; empty where nothing does."""
+        return ""
+
 
 class StatementPrinter:
     """Prints what is no loop; loops, and what needs a library, are the target's. `plainly`: to be read."""

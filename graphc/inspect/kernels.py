@@ -44,6 +44,7 @@ class KernelReport:
     vectors  bits of the widest vectors in its machine code, 0: it did not vectorise; None: not compiled
     chunks  parts it is cut into for threads, an expression in the runtime dims; 1: it is not
     reason  why it is not part of the kernel before it
+    library what runs in its place, or in that of its product of matrices, and when
     """
 
     name: str
@@ -58,6 +59,7 @@ class KernelReport:
     vectors: int | None
     chunks: DimLike
     reason: str
+    library: str = ""
 
     @property
     def bytes(self) -> DimLike:
@@ -83,7 +85,9 @@ class KernelReport:
         )
 
     def _runs(self) -> str:
-        """How it runs: vectors, and threads."""
+        """How it runs: by a library, in vectors, on threads."""
+        if self.library:
+            return f"the product by {self.library}"
         width = (
             "not compiled" if self.vectors is None else f"{self.vectors}-bit vectors" if self.vectors else "no vectors"
         )
@@ -164,6 +168,7 @@ def report_kernels(
                 widths.get(name),
                 1 if (chunks := cut[first].chunks) is None else chunks.count,
                 _reason(plan, first, names),
+                text.library(name),
             )
         )
     return KernelReports(reports)

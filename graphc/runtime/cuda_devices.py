@@ -16,7 +16,10 @@ import numpy as np
 
 from ..errors import CompileError, UnsupportedError, count, message, shown, user_line
 from . import cuda
+from .cublas import Cublas
 
+WORD = 8
+"""Bytes of an entry of a table."""
 _TARGET = re.compile(r"cuda(?::(0|[1-9][0-9]{0,3}))?")
 
 
@@ -132,6 +135,9 @@ class Device(Protocol):
 
     def record(self, body: Callable[[Any], None]) -> Recording:
         """What `body` puts into the queue it is given, as one; `UnrecordedError` where the driver does not do that."""
+
+    def multiplier(self) -> Cublas | None:
+        """The library that computes large products of matrices here; None where kernels of ours compute all."""
 
     def behind(self, handle: int) -> None:
         """Let `work` wait for what is now in the queue that another library calls `handle`."""

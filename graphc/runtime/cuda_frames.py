@@ -20,8 +20,9 @@ from ..ir import dims
 from ..schedule import launches
 from ..schedule.memory import ALIGNMENT, Buffer, place
 from .cuda_arrays import DeviceArray, Pool
-from .cuda_devices import Recording, UnrecordedError
+from .cuda_devices import WORD, Recording, UnrecordedError
 from .cuda_inputs import Given, Held
+from .cuda_products import Multiplication
 from .cuda_staging import STAGED, Landing
 from .supply import supply
 
@@ -113,12 +114,18 @@ class Frame:
                 entries.append(where(plan.buffers[what]))
         self.table = device.table(entries)
         self.grids = [min(dims.evaluate(call.blocks, env), launches.MOST_BLOCKS) for call in text.calls]
+        self.products: dict[int, Multiplication] = {}
+        for number, call in enumerate(text.calls):
+            if call.product is not None and self.grids[number]:
+                assert program.multiplier is not None
+                parts = (call.product, env, entries[call.row : call.row + 3], self.table.where + WORD * call.row)
+                self.products[number] = Multiplication(device, program.multiplier, *parts)
 
     @property
     def nbytes(self) -> int:
         """Bytes it keeps."""
         reply = 0 if self.reply is None else self.reply.memory.nbytes
-        return self.arena.nbytes + reply
+        return self.arena.nbytes + reply + sum(product.nbytes for product in self.products.values())
 
     # arrays
 
@@ -229,7 +236,11 @@ class Frame:
             if self.grids[number]:
                 program.device.launch(kernel, self.grids[number], threads, queue, self.table.where, row)
 
-        program.module.step(launch)
+        def product_by_cublas(row: int, number: int) -> None:
+            if self.grids[number]:
+                self.products[number].put(queue)
+
+        program.module.step(*([launch, product_by_cublas] if program.multiplier is not None else [launch]))
         if program.checks:
             self.table.fetch(queue)
         if self.reply is not None and not on_device:

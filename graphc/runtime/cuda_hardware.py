@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from .. import config
 from ..errors import GraphcError, message
-from . import cuda
-from .cuda_devices import Memory, UnrecordedError
+from . import cublas, cuda
+from .cublas import Cublas
+from .cuda_devices import WORD, Memory, UnrecordedError
 from .supply import address as _address
 
-WORD = 8
 RING = 4
 """How many versions of a table may be on their way at once."""
 
@@ -67,6 +68,7 @@ class HardwareTable:
         self.cell = device.pinned(WORD).view(np.int64)
         self.ring: list[tuple[np.ndarray, HardwareEvent]] = []
         self.turn = 0
+        self.clear(device.work)  # for steps that flag no error, and so never do it: kernels ask all the same
 
     def put(self, position: int, where: Any) -> None:
         if self.image[position] != where:
@@ -136,6 +138,7 @@ class Hardware:
         self.index, self.name = index, f"cuda:{index}"
         self.records = True
         self.dlpack = (2, index)
+        self.library: Cublas | None = None
         self.driver, self.settings = cuda.bindings(), numba.config
         driver = self.driver
         gpu = numba.gpus[index]
@@ -221,6 +224,11 @@ class Hardware:
         finally:
             if graph is not None and int(graph):
                 driver.cuGraphDestroy(graph)
+
+    def multiplier(self) -> Cublas | None:
+        if self.library is None and config.cublas() and cublas.missing() is None:
+            self.library = Cublas(self.allocate)
+        return self.library
 
     def behind(self, handle: int) -> None:
         event = self.event()

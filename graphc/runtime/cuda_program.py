@@ -33,6 +33,7 @@ class CudaProgram:
     """Compiled code for one plan on one device.
 
     checks   whether a step may flag an error: only then is it waited for before it counts
+    multiplier   computes the large products of matrices, if there are any that kernels do not compute
     records  whether the launches of a step are recorded as one
     dock     where arrays from here land
     """
@@ -43,6 +44,7 @@ class CudaProgram:
         self.plan, self.text, self.graph, self.device = plan, text, plan.graph, device
         self.checks = bool(text.errors)
         self.dock = Dock(device)
+        self.multiplier = device.multiplier() if text.products else None
         self.records = device.records and config.cuda_graphs()
         with cuda.lock, cuda.exact(), device.here():
             self.module = files.load(text.source)

@@ -116,6 +116,9 @@ class Simulated:
     def record(self, body: Callable[[Any], None]) -> Recording:
         raise UnrecordedError("the simulator runs kernel by kernel")
 
+    def multiplier(self) -> None:
+        """There is none for memory of the host."""
+
     def behind(self, handle: int) -> None:
         """Other queues are as empty."""
 

@@ -14,6 +14,7 @@ from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.expr import Var
 from ..ir.loops import Argsort, Chunks, Dot, Finish, Finite, For, If, Init, Kernel, Let, Statement, Store, walk
+from . import cublas
 from .collapse import collapsed
 from .parallel import Accesses, contiguity, defined, is_wide, loads, nest_of, scanned, used
 from .transposes import Transposed, transposed_in
@@ -80,7 +81,9 @@ class Launch:
 
     kind     what a block does: "threads", each of its threads an iteration of `loops`; "blocks", all of them together
              one; "chunks", one chunk; "tiles", a square of iterations of two of the loops; "one": it is the only
-             block; "whole": a statement on whole arrays, a product of matrices with the loop behind it over its results
+             block; "whole": a statement on whole arrays, a product of matrices with the loop behind it over its
+             results; "cublas": a product that cuBLAS computes, no grid of ours; "mended": the results of one, element
+             by element, where a guard asks for another look
     before   values that are computed first, by each thread
     body     what is done for each iteration
     loops    the loops around it, outermost first
@@ -94,7 +97,7 @@ class Launch:
     tiling   how a product of matrices is cut
     """
 
-    kind: Literal["threads", "blocks", "chunks", "tiles", "one", "whole"]
+    kind: Literal["threads", "blocks", "chunks", "tiles", "one", "whole", "cublas", "mended"]
     before: list[Let]
     body: list[Statement]
     loops: list[For] = field(default_factory=list)
@@ -121,10 +124,13 @@ class Launch:
 
 
 class Launcher:
-    """Cuts one kernel into launches."""
+    """Cuts one kernel into launches.
 
-    def __init__(self, kernel: Kernel):
-        self.kernel = kernel
+    fixed  memory at addresses that stay, where cuBLAS may compute products of the kernel; None where it may not
+    """
+
+    def __init__(self, kernel: Kernel, fixed: set[int] | None = None):
+        self.kernel, self.fixed = kernel, fixed
         self.accesses = Accesses({a.name: a.buffer for a in kernel.arrays})
         pairs = zip(kernel.body, kernel.body[1:], strict=False)
         self.epilogues = {id(s): t for s, t in pairs if isinstance(s, Dot) and self._is_epilogue(s, t)}
@@ -243,19 +249,35 @@ class Launcher:
             launch.vectors[id(loop)] = vectors
 
     def _by_size(self, launch: Launch) -> list[Launch]:
-        """A launch, or one for each tiling of its product: all but one of these have no blocks, as sizes will show."""
+        """A launch, or those for each way to compute its product: all but one have no blocks, as sizes will show."""
         s = launch.body[0]
         if not isinstance(s, Dot):
             return [launch]
         batch = next(a for a in self.kernel.arrays if a.name == s.out).shape[0] if s.batched else 1
-        found: list[Launch] = []
-        rest: DimLike = 1  # whether none of the tilings before has enough tiles: 1, or 0
+        large = 0 if self.fixed is None else cublas.share(self.kernel, s, self.fixed)
+        found = self._by_cublas(launch, s, large) if large != 0 else []
+        rest: DimLike = 1 - large  # whether the product is left for the ways still to come: 1, or 0
+        if rest == 0:
+            return found
         for tiling in (tilings := tilings_for(s, batch)):
             tiles = tiling.tiles(s, batch)
             enough = dims.smaller(tiles // ENOUGH, 1) if tiling is not tilings[-1] else 1
             count = tiles * enough * rest
             found.append(replace(launch, tiling=tiling, count=count, threads=tiling.side**2))
             rest = rest * (1 - enough)
+        return found
+
+    def _by_cublas(self, launch: Launch, s: Dot, large: DimLike) -> list[Launch]:
+        """The product, and what is computed of its results, in launches of their own; none where `large` is 0."""
+        found = [replace(launch, kind="cublas", body=[s], count=large)]
+        if s.guard:
+            out = next(a for a in self.kernel.arrays if a.name == s.out)
+            count = dims.ceildiv(dims.product(out.shape), BLOCK) * large
+            found.append(replace(launch, kind="mended", body=[s], count=count, threads=BLOCK))
+        for loop in launch.body[1:]:
+            behind = self._grid(loop)
+            assert behind is not None  # its iterations are independent, see `_is_epilogue`
+            found.append(replace(behind, before=launch.before, count=behind.count * large))
         return found
 
     def _inner(self, body: list[Statement], scans: bool = False) -> list[For]:
@@ -322,6 +344,6 @@ def _threads(launch: Launch) -> int:
     return min(most, BLOCK)
 
 
-def launches_of(kernel: Kernel) -> list[Launch]:
-    """The launches of a kernel, in order."""
-    return Launcher(kernel).launches()
+def launches_of(kernel: Kernel, fixed: set[int] | None = None) -> list[Launch]:
+    """The launches of a kernel, in order; `fixed` as in `Launcher`."""
+    return Launcher(kernel, fixed).launches()

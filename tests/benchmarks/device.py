@@ -6,8 +6,9 @@
 Each workload is compiled for the CPU and for the device and must give the same, within the rounding of its dtype. Then
 its launches are timed by the device's events, without copies to and from the host. The yardstick is a copy on the same
 device: what a workload has to read and write, over its time, as a part of the copy's rate. torch (eager, and compiled
-with mode="reduce-overhead") stands beside it where it is installed and finds the device. At last whole training steps
-by the clock, one launch each, beside torch and JAX: see `device_steps`.
+with mode="reduce-overhead") stands beside it where it is installed and finds the device. Then products of matrices, by
+own kernels and by cuBLAS: see `device_products`. At last whole training steps by the clock, one launch each, beside
+torch and JAX: see `device_steps`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from graphc.runtime import cuda, cuda_devices
 from graphc.testing.ways import small_launches
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # this file is run by itself, and the suite is a package
-from benchmarks import device_steps
+from benchmarks import device_products, device_steps
 
 REPEATS = 30
 TOLERANCE = 2e-4
@@ -194,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         part = f"{100 * workload.moved / taken / rate:.0f} %" if workload.moved else "-"
         others = [f"{t * 1e3:.3f} ms" if t is not None else "-" for t in by_torch(workload)]
         print(f"| {workload.name} | {taken * 1e3:.3f} ms | {part} | {' | '.join(others)} |", flush=True)
+    device_products.table()
     device_steps.table()
     return 0
 

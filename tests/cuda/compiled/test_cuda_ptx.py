@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_compiled_ops import calls, rows
 
@@ -25,10 +26,10 @@ MOST_REGISTERS = 255
 NAMES = [name for group in rows() for name in group]
 
 
-def printed(inputs: list, outputs: list, updates: dict | None = None) -> CudaText:
+def printed(inputs: list, outputs: list, updates: dict | None = None, by_cublas: bool = False) -> CudaText:
     """The file for a graph."""
     graph, _ = optimise(Graph(inputs, outputs, list((updates or {}).items())))
-    return print_cuda(make_plan(graph, None, CUDA))
+    return print_cuda(make_plan(graph, None, CUDA), by_cublas)
 
 
 def assembled(code: str, device: tuple[int, int], folder: Path) -> dict[str, int]:
@@ -133,6 +134,18 @@ def test_epilogues_work_on_registers(tmp_path: Path) -> None:
     assert "pick(sums, 8, i, " in text.source and not any("__local_depot" in code for code in found)
     assert len(text.calls) == 2  # in large tiles, or in small ones
     assert len([e for e in text.entries if e[0] == "buffer"]) == 2 * 6  # not the product itself
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("device", DEVICES, ids=lambda d: f"sm_{d[0]}{d[1]}")
+def test_what_stands_behind_cublas(device: tuple[int, int], dtype: str, tmp_path: Path) -> None:
+    x, w = gc.input("x", (8, 512, 1024), dtype), gc.param(np.zeros((1024, 256), dtype), name="w")
+    y = gc.tanh(gc.tanh(x) @ w)
+    loss = gc.sum(gc.where(gc.isfinite(y), y, 0.0))
+    text = printed([x], [gc.exp(gc.einsum("bij,bkj->bik", gc.tanh(x), y @ w.T))], {w: w - gc.grad(loss, w)}, True)
+    assert len(text.products) == 4 and "product_float" not in text.source and "def guarded_" in text.source
+    vector = "v4.f32" if dtype == "float32" else "v2.f64"
+    assert any(f"ld.global.{vector}" in code for code in examined(text, device, tmp_path).values())
 
 
 def test_warps_exchange_and_rows_have_blocks(tmp_path: Path) -> None:

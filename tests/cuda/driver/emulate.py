@@ -21,10 +21,12 @@ from graphc.runtime.cuda_program import CudaProgram
 failures: list[BaseException] = []
 """Errors of the emulation itself, which a driver has nobody to tell."""
 _frames: dict[int, tuple[CudaProgram, Frame]] = {}
-_Launcher = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint)
+Launcher = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint)
+"""What the driver runs kernels by: name, the two arguments, blocks, threads."""
 
 
-def _memory(address: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def memory_at(address: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The array of the device at an address."""
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     if not nbytes:
         return np.empty(shape, dtype)
@@ -40,13 +42,13 @@ def _arrays(program: CudaProgram, table: np.ndarray, env: Mapping[str, int]) -> 
         if buffer is not None and buffer.kind in nodes:
             node = nodes[buffer.kind][buffer.position]
             shape = tuple(dims.evaluate(d, env) for d in node.shape)
-            found[buffer.kind, buffer.position] = _memory(int(entry), shape, node.dtype)
+            found[buffer.kind, buffer.position] = memory_at(int(entry), shape, node.dtype)
     return found
 
 
 def _step(program: CudaProgram, frame: Frame, address: int) -> None:
     graph = program.graph
-    table = _memory(address, (len(program.text.entries),), np.dtype(np.int64))
+    table = memory_at(address, (len(program.text.entries),), np.dtype(np.int64))
     arrays = _arrays(program, table, frame.env)
     given: dict[Any, np.ndarray] = {}
     for kind, nodes in (("input", graph.inputs), ("param", graph.params)):
@@ -62,7 +64,7 @@ def _step(program: CudaProgram, frame: Frame, address: int) -> None:
         arrays["param", graph.params.index(param)][...] = value
 
 
-@_Launcher
+@Launcher
 def _launched(name: bytes, address: int, row: int, blocks: int, threads: int) -> None:
     try:
         program, frame = _frames[address]
