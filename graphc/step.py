@@ -16,11 +16,12 @@ from .arguments import whole
 from .codegen.cpu import print_program
 from .codegen.cuda import print_cuda
 from .codegen.statements import Printed
-from .errors import CompileError, InputError, count, message, user_line
+from .errors import CompileError, InputError, message, user_line
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
 from .inspect.memory import MemoryReport
+from .inspect.source import called
 from .inspect.views import Reading, sizes_in
 from .ir.graph import Graph, pack, unpack
 from .ir.leaves import Param
@@ -401,7 +402,8 @@ class Step:
 
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
-        return f"<Step {self.name}({ins}) {count(len(self.plan.kernels), 'kernel')}>"
+        calls = [name for name, _ in self.text.kernels]
+        return f"<Step {self.name}({ins}) {called(len(set(calls)), len(calls))}>"
 
 
 def _restore(

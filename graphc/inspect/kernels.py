@@ -16,7 +16,7 @@ from ..schedule.plan import Plan
 from ..schedule.units import alias_base
 from .comments import Comments
 from .names import ProgramNames, accesses
-from .source import KernelView
+from .source import KernelView, bytes_moved
 
 Bytes = tuple[tuple[str, DimLike], ...]
 _LIBRARY = {
@@ -38,8 +38,9 @@ class KernelReport:
     serves  sections and user lines: "forward + backward of fit.py:14-15"
     ops     names of the ops that are computed into memory or accumulators, in order
     units   how many such values were fused into it
-    reads, writes   (array, bytes) pairs; bytes may be an expression in the runtime dims
+    reads, writes   (array, bytes) pairs of one call, the first; bytes may be an expression in the runtime dims
     calls   how often a step runs it
+    moved   bytes that all its calls read and write: they may be on arrays of several sizes
     vectors  bits of the widest vectors in its machine code, 0: it did not vectorise; None: not compiled
     chunks  parts it is cut into for threads, an expression in the runtime dims; 1: it is not
     reason  why it is not part of the kernel before it
@@ -54,6 +55,7 @@ class KernelReport:
     reads: Bytes
     writes: Bytes
     calls: int
+    moved: DimLike
     vectors: int | None
     chunks: DimLike
     reason: str
@@ -61,7 +63,7 @@ class KernelReport:
 
     @property
     def bytes(self) -> DimLike:
-        """Bytes read and written by one call."""
+        """Bytes read and written by one call, the first."""
         total: DimLike = 0
         for _, nbytes in (*self.reads, *self.writes):
             total = total + nbytes
@@ -69,6 +71,8 @@ class KernelReport:
 
     def __str__(self) -> str:
         often = f"  called {self.calls} times" if self.calls > 1 else ""
+        if self.moved != self.calls * self.bytes:
+            often += f", on arrays of several sizes: {count(self.moved, 'byte')} in all; its first call"
         return "\n".join(
             [
                 f"{self.name}  {shape_text(self.space)}  {self.serves}{often}",
@@ -114,6 +118,7 @@ class KernelReports(tuple[KernelReport, ...]):
                 space=tuple(_evaluated(s, sizes) for s in k.space),
                 reads=known(k.reads),
                 writes=known(k.writes),
+                moved=_evaluated(k.moved, sizes),
                 chunks=_evaluated(k.chunks, sizes),
             )
             for k in self
@@ -122,7 +127,7 @@ class KernelReports(tuple[KernelReport, ...]):
     def __str__(self) -> str:
         total: DimLike = 0
         for k in self:
-            total = total + k.bytes * k.calls
+            total = total + k.moved
         kernels, calls, size = count(len(self), "kernel"), count(self.launches, "call"), count(total, "byte")
         head = f"{kernels}, {calls} a step, {size} read and written"
         return "\n".join([head, *map(str, self)])
@@ -159,6 +164,7 @@ def report_kernels(
                 _touched(view, view.reads),
                 _touched(view, view.writes),
                 calls.count(name),
+                bytes_moved(kernel for other, kernel in zip(calls, plan.kernels, strict=True) if other == name),
                 widths.get(name),
                 1 if (chunks := cut[first].chunks) is None else chunks.count,
                 _reason(plan, first, names),

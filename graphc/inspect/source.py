@@ -10,12 +10,12 @@ import ast
 import keyword
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..codegen.statements import KernelText, Printed
-from ..errors import one_line
+from ..errors import count, one_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.loops import ArrayArg, Kernel
@@ -280,7 +280,7 @@ def render_source(plan: Plan, text: Printed, views: Mapping[str, KernelView], na
     """The document for a program, whose distinct kernels `views` show; see the module."""
     comments = Comments(names)
     calls = [name for name, _ in text.kernels]
-    parts = [Commented(line) for line in header(plan, names, key, text.target)]
+    parts = [Commented(line) for line in header(plan, names, calls, key, text.target)]
     parts += [*_title("inputs"), *_leaves(plan, names)]
     parts += _kernels(views, calls, comments)
     parts += [*_title("step"), *_step_function(plan, text, names)]
@@ -314,12 +314,12 @@ def _title(title: str) -> list[Commented]:
     return [Commented(""), Commented(""), Commented(f"# ---- {title} ".ljust(78, "-")), Commented("")]
 
 
-def header(plan: Plan, names: ProgramNames, key: str, target: str) -> list[str]:
-    """The docstring: what the step is, how much it computes and moves."""
+def header(plan: Plan, names: ProgramNames, calls: Sequence[str], key: str, target: str) -> list[str]:
+    """The docstring: what the step is, how much it computes and moves; `calls` names its kernels as they are called."""
     counts = [0] * len(SECTIONS)
     for node, part in section_of(plan.graph).items():
         counts[part] += "leaf" not in node.op.traits
-    ops = ", ".join(f"{count} {title}" for count, title in zip(counts, SECTIONS, strict=True) if count)
+    ops = ", ".join(f"{number} {title}" for number, title in zip(counts, SECTIONS, strict=True) if number)
     name = one_line(plan.graph.name.replace("\\", "/").replace('"', "'"))
     outputs = [(b, n) for b, n in zip(_of_kind(plan, "output"), plan.graph.outputs, strict=True)]
     returned = ", ".join(f"{names.buffers[b]}: {names.type(n.dtype, n.shape)}" for b, n in outputs) or "nothing"
@@ -327,8 +327,8 @@ def header(plan: Plan, names: ProgramNames, key: str, target: str) -> list[str]:
         f'"""{name}: one compiled step, target {target}',
         "",
         *textwrap.wrap(f"returns  {returned}", _WIDTH, subsequent_indent=" " * 9, break_long_words=False),
-        f"ops      {sum(counts)} ({ops or 'none'}) in {len(plan.kernels)} kernel{'s' * (len(plan.kernels) != 1)}",
-        f"memory   {names.size(bytes_moved(plan))} bytes read and written a step",
+        f"ops      {sum(counts)} ({ops or 'none'}) in {called(len(set(calls)), len(calls))}",
+        f"memory   {names.size(bytes_moved(plan.kernels))} bytes read and written a step",
         *(["names    w_bar is the derivative of the result with respect to w, whatever w is"] if counts[1] else []),
         f"key      {key}",
         '"""',
@@ -339,10 +339,19 @@ def _of_kind(plan: Plan, kind: str) -> list[int]:
     return [b.number for b in plan.buffers if b.kind == kind]
 
 
-def bytes_moved(plan: Plan) -> DimLike:
-    """Bytes that the kernels read and write in one step, each array of a kernel counted once per direction."""
+def called(kernels: int, calls: int) -> str:
+    """How many kernels there are, and how often they are called where some are called again.
+
+    >>> called(1, 1), called(2, 5)
+    ('1 kernel', '2 kernels, 5 calls')
+    """
+    return count(kernels, "kernel") + (f", {count(calls, 'call')}" if calls != kernels else "")
+
+
+def bytes_moved(kernels: Iterable[Kernel]) -> DimLike:
+    """Bytes that calls of these kernels read and write, each array of a kernel counted once per direction."""
     total: DimLike = 0
-    for kernel in plan.kernels:
+    for kernel in kernels:
         reads, writes = accesses(kernel)
         for array in kernel.arrays:
             often = (array.name in reads) + (array.name in writes)

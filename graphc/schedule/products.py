@@ -14,6 +14,10 @@ from .views import in_memory
 SMALL = 4096
 """Multiplications up to which a product of known size is plain loops: a call of the function costs more."""
 
+TINY = 7
+"""The same of two sizes that are known, where the third is not: loops over so few are straight code, in vectors along
+the third."""
+
 BatchIndex = tuple[DimLike, DimLike | None]
 """(divisor, modulus): the index ``b // divisor % modulus`` on an axis; without modulus ``b // divisor``."""
 
@@ -85,7 +89,9 @@ def product_of(node: Tensor) -> Product:
     m, n = node.shape[-2:]
     k = x.shape[-2] if transposed[0] else x.shape[-1]
     work = m * n * k
-    by_tiles = node.dtype.kind == "f" and not (isinstance(work, int) and work <= SMALL)
+    known = [size for size in (m, n, k) if isinstance(size, int)]
+    tiny = len(known) == 2 and known[0] * known[1] <= TINY
+    by_tiles = node.dtype.kind == "f" and not tiny and not (isinstance(work, int) and work <= SMALL)
     moved = batched and by_tiles
     left_factor, right_factor = _operand(x, transposed[0], moved), _operand(y, transposed[1], moved)
     return Product((m, n, k), left_factor, right_factor, batched, node.shape[0] if batched else 1, by_tiles)

@@ -1,0 +1,44 @@
+"""What the source and the reports of a network say, none of it compiled: counts, sections, names, comments, layers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from test_document import reading
+
+import graphc as gc
+from graphc import nn
+from graphc.inspect.views import Reading
+from graphc.ir.graph import Graph
+from graphc.step import mark_updates
+
+
+def read(inputs: list[gc.Tensor], outputs: object, updates: dict | None = None) -> Reading:
+    """What a step of this would say of itself."""
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return reading(mark_updates(Graph(inputs, outputs, list((updates or {}).items()))))
+
+
+@pytest.fixture(scope="module")
+def network() -> Reading:
+    """A step that trains a network with batch norm and dropout by AdamW."""
+    model = nn.Sequential(
+        nn.Linear(8, 4, seed=0), nn.BatchNorm1d(4), nn.ReLU(), nn.Dropout(0.1, seed=0), nn.Linear(4, 3, seed=1)
+    )
+    x, t = gc.input("x", ("batch", 8), "float32"), gc.input("t", ("batch",), "int64")
+    scores = model(x)
+    loss = nn.cross_entropy(scores, t)
+    opt = gc.optim.AdamW(model.parameters(), lr=0.01)
+    return read([x, t], [loss], {**opt.minimize(loss), **model.updates()})
+
+
+def test_source_and_report_count_alike(network: Reading) -> None:
+    """Kernels as they are defined, calls as a step makes them, and the bytes of all of these, whatever their sizes."""
+    [kernels, calls] = re.findall(r"^ops .* in (\d+) kernels, (\d+) calls$", network.source, re.MULTILINE)[0]
+    [moved] = re.findall(r"^memory +(.*) bytes", network.source, re.MULTILINE)
+    assert str(network.kernels).startswith(f"{kernels} kernels, {calls} calls a step, {moved} bytes read and written\n")
+    assert network.source.count("\ndef k") == int(kernels) < int(calls) == network.kernels.launches
+    several = [k for k in network.kernels if k.moved != k.calls * k.bytes]
+    assert several and "on arrays of several sizes" in str(several[0])
+    assert all(isinstance(k.moved, int) for k in network.kernels.at(batch=10))
