@@ -92,3 +92,15 @@ def test_not_finite(function: tuple[Callable[..., None], np.dtype]) -> None:
         call(multiply_, left, right, out, *turned, 0, m, 0, n, 0, 13, 0)
         with np.errstate(invalid="ignore"):
             np.testing.assert_array_equal(np.isfinite(out), np.isfinite(x @ y))
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_rows_are_the_same_however_many_there_are(rng: np.random.Generator, batched: bool) -> None:
+    # from 2^18 results on, tiles are larger, which their number tells when a step runs
+    lead = (2,) if batched else ()
+    x, w = gc.input("x", (*lead, "n", 70)), gc.input("w", (*lead, 70, 600))
+    step = gc.compile([x, w], x @ w, threads=2)
+    data, weights = rng.standard_normal((*lead, 500, 70)), rng.standard_normal((*lead, 70, 600))
+    many, few = step(data, weights), step(data[..., :90, :].copy(), weights)
+    np.testing.assert_allclose(many, data @ weights, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(many[..., :90, :], few)

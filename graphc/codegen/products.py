@@ -7,6 +7,8 @@ Each has two bodies: NumPy where jit is disabled, and a call of these functions,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..ir.dims import DimLike
 from ..ir.loops import Dot, Kernel
 from ..ir.tensor import Tensor
@@ -31,13 +33,13 @@ class ProductPrinter:
             self.dot_in_chunk(s, depth)
             return
         if s.part == "tile":
-            sides, tile = tile_of(*s.sizes[:2]), "t"
+            sides, tile = [str(self.printer.size(side)) for side in tile_of(*s.sizes[:2])], "t"
             if s.batched:
                 tiles = f"({_tiles_of(out, sides)})"
                 self.line(depth, f"b = t // {tiles}")
                 x, y, out = self.of_batch(x, s.x_batch), self.of_batch(y, s.y_batch), f"{out}[b]"
                 tile = f"t - b * {tiles}"
-            self.print_part(s, "tile", depth, x, y, out, *map(str, sides), tile)
+            self.print_part(s, "tile", depth, x, y, out, *sides, tile)
             return
         if s.batched:
             batch = self.printer.size(next(a for a in self.kernel.arrays if a.name == out).shape[0])
@@ -86,9 +88,9 @@ class ProductPrinter:
         self.print_part(s, s.part, depth, x, y, out, "start", "stop")
 
 
-def _tiles_of(out: str, sides: tuple[int, int]) -> str:
+def _tiles_of(out: str, sides: Sequence[str]) -> str:
     """How many tiles a matrix of a batch has."""
-    rows, columns = (f"(({out}.shape[{k}] + {side - 1}) // {side})" for k, side in enumerate(sides, 1))
+    rows, columns = (f"(({out}.shape[{k}] + {side} - 1) // {side})" for k, side in enumerate(sides, 1))
     return f"{rows} * {columns}"
 
 

@@ -27,7 +27,7 @@ ALIGNED = 64
 TILE, LARGE_TILE = (64, 64), (128, 256)
 """Rows and columns of a tile of a matrix product: what it reads stays in a core's cache."""
 LARGE = 1 << 18
-"""Elements of a product, of known size, that is cut into large tiles: they read less, and there are enough of them."""
+"""Elements of a product that is cut into large tiles: they read less, and there are enough of them."""
 PRODUCT_GRAIN = 1 << 19
 """Multiplications of a product in a chunk, about: some microseconds."""
 
@@ -83,10 +83,15 @@ def cut(
     return Chunking(extent, length, count, most)
 
 
-def tile_of(m: DimLike, n: DimLike) -> tuple[int, int]:
-    """Rows and columns of the tiles of an m x n product."""
-    size = m * n
-    return LARGE_TILE if isinstance(size, int) and size >= LARGE else TILE
+def tile_of(m: DimLike, n: DimLike) -> tuple[DimLike, DimLike]:
+    """Rows and columns of the tiles of an m x n product; its results do not depend on them.
+
+    >>> tile_of(128, 64), tile_of(1024, 256)
+    ((64, 64), (128, 256))
+    """
+    large = dims.smaller(m * n // LARGE, 1)
+    rows, columns = (small + (big - small) * large for small, big in zip(TILE, LARGE_TILE, strict=True))
+    return rows, columns
 
 
 def tiles(sizes: tuple[DimLike, DimLike, DimLike], batch: DimLike) -> Chunking:
