@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+import graphc as gc
 from graphc.codegen.prelude import routine_file
 from graphc.runtime import files
 
