@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import worker
+from benchmarks import run, worker
 from benchmarks.tables import Line, cells, markdown
 from benchmarks.workload import Workload, error, worst_error
 from benchmarks.workloads import WORKLOADS
@@ -55,6 +55,24 @@ def test_a_wrong_result_is_seen() -> None:
     line = Line("w", "jax", 1, cold=1.0, least=1e-6, median=2e-6, error=0.5, wrong=True)
     assert cells(line)[-1].endswith("WRONG")
     assert "| w | 1 / 2 (wrong) |" in markdown([line])
+
+
+def test_figures_are_kept_and_shown_together(tmp_path: Path) -> None:
+    file = tmp_path / "measured.json"
+    old = [Line("chain", "graphc", n, cold=1.0, warm=0.1, least=n * 1e-3, median=4e-3, memory=9.0) for n in (1, 2)]
+    run.kept(file, [*old, Line("line_fit", "jax", 2, least=1e-3, median=1e-3)], {"graphc": "1", "jax": "2"})
+    new = [
+        Line("chain", "graphc", 2, least=5e-4, median=1e-3),
+        Line("chain", "graphc", 2, least=2e-3, median=6e-3, busy=True),
+    ]
+    lines, versions = run.kept(file, new, {"graphc": "3"})
+    assert [(line.workload, line.threads, line.busy) for line in lines] == [
+        ("line_fit", 2, False), ("chain", 1, False), ("chain", 2, False), ("chain", 2, True)
+    ]  # fmt: skip
+    assert versions == {"graphc": "3", "jax": "2"}
+    text = markdown(lines)
+    assert "| chain | graphc | 1,000 / 4,000 | 500 / 1,000 | 2,000 / 6,000 | 2.00 / 1.50 |" in text
+    assert "1 thread:\n\n| workload | graphc |" in text and "2 threads:\n\n| workload | jax | graphc |" in text
 
 
 def test_a_peer_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

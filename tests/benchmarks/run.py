@@ -11,6 +11,12 @@ Every workload is computed by graphc and by its peers, on the same data, each in
 memory. The process is pinned to as many cores as it may use threads. With ``--busy``, another process spins on the
 second core. A way whose results differ by more than the workload's tolerance is marked WRONG, and the exit status is 1.
 
+``--keep FILE`` adds what was measured to a file, in the place of older figures of the same ways, and ``--readme``
+writes the tables of all that is in it:
+
+    python tests/benchmarks/run.py --keep measured.json
+    python tests/benchmarks/run.py --keep measured.json --busy --threads 2 --peers --readme
+
 The peers are the extra `bench` of this project. They can live in environments of their own:
 ``--python torch=/path/to/python``.
 """
@@ -19,6 +25,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import json
 import os
@@ -94,7 +101,7 @@ def process(python: str, options: dict[str, Any], settings: dict[str, str], time
 def measure(workload: Workload, way: str, threads: int, files: tuple[Path, Path], options: Any) -> Line:
     """The processes of one way: two, or one where nothing is cached."""
     arrays, expected = files
-    line = Line(workload.name, way, threads)
+    line = Line(workload.name, way, threads, busy=options.busy)
     python = options.python.get(way, sys.executable)
     with np.load(arrays) as data:
         float64 = any(data[name].dtype == np.float64 for name in data)
@@ -142,6 +149,21 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {model[1] if model else platform.machine()}, Python {platform.python_version()}"
 
 
+def kept(file: Path | None, lines: list[Line], versions: dict[str, str]) -> tuple[list[Line], dict[str, str]]:
+    """These figures and those in `file`, which now has them all; in the order of workloads and ways."""
+    if file is None:
+        return lines, versions
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"lines": [], "versions": {}}
+    every = {(line.workload, line.way, line.threads, line.busy): line for line in [Line(**v) for v in found["lines"]]}
+    every |= {(line.workload, line.way, line.threads, line.busy): line for line in lines}
+    ways, names = list(MODULES), list(WORKLOADS)
+    order = sorted(every.values(), key=lambda line: (names.index(line.workload), ways.index(line.way)))
+    versions = {way: v for way in ways if (v := versions.get(way, found["versions"].get(way)))}
+    whole = {"lines": [dataclasses.asdict(line) for line in order], "versions": versions}
+    file.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    return order, versions
+
+
 def write_readme(table: str) -> None:
     """Replace what stands between the markers."""
     text = README.read_text(encoding="utf-8")
@@ -158,7 +180,8 @@ def parse() -> Any:
     parser.add_argument("--peers", nargs="*", default=PEERS, choices=PEERS, metavar="peer", help=", ".join(PEERS))
     parser.add_argument("--threads", default="1,2", help="thread counts, with commas (default: %(default)s)")
     parser.add_argument("--busy", action="store_true", help="keep the second core busy with another process")
-    parser.add_argument("--readme", action="store_true", help="write the tables into README.md")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="add the figures to those in a file (JSON)")
+    parser.add_argument("--readme", action="store_true", help="write the tables of them all into README.md")
     parser.add_argument("--seconds", type=float, default=1.0, help="of timing per line (default: %(default)s)")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for one process (default: %(default)s)")
     parser.add_argument("--python", action="append", default=[], metavar="way=path", help="another interpreter for it")
@@ -195,11 +218,10 @@ def main() -> int:
                     print(text_row(cells(lines[-1])), flush=True)
         if COMPILE_TIME in options.workloads:
             subprocess.run([sys.executable, HERE / "compile_time.py"], check=True)
-    versions = ", ".join(f"{way} {version}" for way, version in options.versions.items())
-    print(versions)
     print("tolerances: " + ", ".join(f"{n} {WORKLOADS[n].tolerance:.0e}" for n in options.workloads if n in WORKLOADS))
-    state = "; the second core kept busy by another process" if options.busy else ""
-    table = f"{machine()}; {versions}{state}.\n\n{markdown(lines)}"
+    shown, versions = kept(options.keep, lines, options.versions)
+    named = ", ".join(f"{way} {version}" for way, version in versions.items())
+    table = f"{machine()}; {named}.\n\n{markdown(shown)}"
     print(f"\n{table}")
     if options.readme:
         write_readme(table)

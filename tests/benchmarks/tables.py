@@ -10,6 +10,7 @@ from dataclasses import dataclass
 class Line:
     """One way of one workload with one number of threads; times in seconds, memory in megabytes.
 
+    busy   another process kept the second core busy
     note   why there are no figures ("not installed", "no result in 300 s"), or ""
     wrong  the results differ from the reference by more than the tolerance
     """
@@ -26,6 +27,7 @@ class Line:
     error: float | None = None
     wrong: bool = False
     note: str = ""
+    busy: bool = False
 
 
 HEAD = ("workload", "threads", "way", "import s", "cold s", "warm s", "least us", "median us", "memory MB", "error")
@@ -66,21 +68,51 @@ def text_row(row: Sequence[str]) -> str:
 
 
 def markdown(lines: Iterable[Line]) -> str:
-    """Two tables per number of threads: time of a step; cold start, warm start and memory. A row per workload."""
+    """Time of a step for each number of threads; cold start, warm start and memory; what a busy core does to it."""
     lines = list(lines)
+    free = [line for line in lines if not line.busy]
     parts = []
-    for threads in dict.fromkeys(line.threads for line in lines):
-        mine = [line for line in lines if line.threads == threads]
-        parts.append(f"Time of a step in us, least / median, {threads} thread{'s' * (threads > 1)}:\n\n{times(mine)}")
+    for threads in sorted({line.threads for line in free}, reverse=True):
+        mine = [line for line in free if line.threads == threads]
+        parts.append(f"Time of a step in us, least / median, {_threads(threads)}:\n\n{times(mine)}")
+    if free:
+        most = max(line.threads for line in free)
         parts.append(
             f"Seconds to the first result with an empty cache folder / with a filled one, and MB beyond the import, "
-            f"{threads} thread{'s' * (threads > 1)}:\n\n{starts(mine)}"
+            f"{_threads(most)}:\n\n{starts([line for line in free if line.threads == most])}"
+        )
+    if len(free) < len(lines):
+        parts.append(
+            "Time of a step in us, least / median, alone and with another process that keeps the second core busy:\n\n"
+            + beside_another(lines)
         )
     return "\n\n".join(parts)
 
 
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count > 1)}"
+
+
+def beside_another(lines: Sequence[Line]) -> str:
+    """A row for each workload and way that was run beside a process on the second core."""
+    found = {(line.workload, line.way, line.threads, line.busy): line for line in lines}
+    out = ["| workload | way | one thread | two | two, other core busy | of one thread's |", f"|{'---|' * 6}"]
+    for name, way in dict.fromkeys((line.workload, line.way) for line in lines if line.busy):
+        one, two, beside = (found.get((name, way, *how)) for how in ((1, False), (2, False), (2, True)))
+        cells = [line.note or _time(line) if line is not None else "" for line in (one, two, beside)]
+        share = ""
+        if one and beside and one.least and one.median and beside.least and beside.median:
+            share = f"{beside.least / one.least:.2f} / {beside.median / one.median:.2f}"
+        out.append(f"| {' | '.join([name, way, *cells, share])} |")
+    return "\n".join(out)
+
+
+def _time(line: Line) -> str:
+    return f"{microseconds(line.least)} / {microseconds(line.median)}"
+
+
 def times(lines: Sequence[Line]) -> str:
-    return grid(lines, lambda line: f"{microseconds(line.least)} / {microseconds(line.median)}")
+    return grid(lines, _time)
 
 
 def starts(lines: Sequence[Line]) -> str:
