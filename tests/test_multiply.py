@@ -16,7 +16,7 @@ WIDTHS = [16, 32, 64]
 
 
 @pytest.fixture(scope="module", params=[(w, d) for w in WIDTHS for d in ("float32", "float64")], ids=str)
-def function(request: pytest.FixtureRequest) -> tuple[Callable[..., None], np.dtype]:
+def function(request: pytest.FixtureRequest) -> tuple[Callable[..., int], np.dtype]:
     """The compiled function for vectors of so many bytes, and its dtype; wider ones than the machine's are split."""
     width, dtype = request.param
     text = routine_file(("multiply", dtype))
@@ -28,9 +28,9 @@ def function(request: pytest.FixtureRequest) -> tuple[Callable[..., None], np.dt
     return getattr(files.load(text), f"multiply_{dtype}").ctypes, np.dtype(dtype)
 
 
-def call(function: Callable[..., None], x: np.ndarray, y: np.ndarray, out: np.ndarray, *rest: int) -> None:
+def call(function: Callable[..., int], x: np.ndarray, y: np.ndarray, out: np.ndarray, *rest: int) -> int:
     words = [v for a, turned in ((x, rest[0]), (y, rest[1]), (out, 0)) for v in (a.ctypes.data, a.strides[0], turned)]
-    function(*words, *rest[2:])
+    return function(*words, *rest[2:])
 
 
 def check(found: np.ndarray, wanted: np.ndarray, terms: int) -> None:
@@ -41,7 +41,7 @@ def check(found: np.ndarray, wanted: np.ndarray, terms: int) -> None:
 SIZES = [1, 2, 7, 8, 17, 33, 70]
 
 
-def test_shapes_and_layouts(function: tuple[Callable[..., None], np.dtype]) -> None:
+def test_shapes_and_layouts(function: tuple[Callable[..., int], np.dtype]) -> None:
     """Nothing beside the result is written, also at its edges."""
     multiply_, dtype = function
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_shapes_and_layouts(function: tuple[Callable[..., None], np.dtype]) -> N
             check(frame, wanted, k)
 
 
-def test_ranges(function: tuple[Callable[..., None], np.dtype]) -> None:
+def test_ranges(function: tuple[Callable[..., int], np.dtype]) -> None:
     """Ranges of rows, columns and terms, written, and added to what is there."""
     multiply_, dtype = function
     rng = np.random.default_rng(1)
@@ -77,7 +77,7 @@ def test_ranges(function: tuple[Callable[..., None], np.dtype]) -> None:
             check(out, wanted, 300)
 
 
-def test_not_finite(function: tuple[Callable[..., None], np.dtype]) -> None:
+def test_not_finite(function: tuple[Callable[..., int], np.dtype]) -> None:
     """What is nan or inf stays in its row or column; what lies behind the operands in memory is not multiplied."""
     multiply_, dtype = function
     rng = np.random.default_rng(2)
@@ -105,3 +105,22 @@ def test_rows_are_the_same_however_many_there_are(rng: np.random.Generator, batc
     many, few = step(data, weights), step(data[..., :90, :].copy(), weights)
     np.testing.assert_allclose(many, data @ weights, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(many[..., :90, :], few)
+
+
+def test_it_says_whether_a_result_may_be_nan(
+    function: tuple[Callable[..., int], np.dtype], rng: np.random.Generator
+) -> None:
+    compiled, dtype = function
+    for m, n, k in [(1, 5, 9), (9, 1, 7), (13, 37, 300), (70, 20, 5), (8, 33, 1), (1, 300, 200), (3, 1, 1500)]:
+        for turned in (0, 1):
+            x, y = rng.normal(size=(k, m) if turned else (m, k)).astype(dtype), rng.normal(size=(k, n)).astype(dtype)
+            some, other = int(rng.integers(k)), int(rng.integers(k))  # in one block of terms, or in two
+            left = x.T if turned else x
+            opposite = -np.sign(left[0, some] * left[0, other])
+            for values in ({}, {some: np.nan}, {some: np.inf}, {some: np.inf, other: opposite * np.inf}):
+                out, right = np.empty((m, n), dtype), y.copy()
+                for row, value in values.items():
+                    right[row, -1] = value
+                seen = call(compiled, x, right, out, turned, 0, 0, m, 0, n, 0, k, 0)
+                assert np.isnan(out).any() == np.isnan(np.einsum("mk,kn->mn", left, right)).any()
+                assert seen == np.isnan(out).any() or (seen == 1 and np.isinf(out).any())  # 0 * inf behind the edges

@@ -132,4 +132,5 @@ if not numba.config.DISABLE_JIT:
     def mend_DTYPE(x, dx, tx, y, dy, ty, out, d, t, first, last, low, high, start, stop, left, right):
         """What is nan in out = x @ y, for ranges of rows, columns and terms, under a guard."""
         mend_for_DTYPE((x, dx, tx), (y, dy, ty), (out, d, t), (first, last, low, high, start, stop), left, right)
+        return 0
 '''

@@ -143,9 +143,12 @@ if not numba.config.DISABLE_JIT:
             builder.position_at_end(done)
             return news
 
-        def sums(self, x, x_step, y, y_step, out, out_step, terms, height, width, more, rows, vectors, turned, masked):
+        def sums(
+            self, x, x_step, y, y_step, out, out_step, terms, height, width, more, seen, rows, vectors, turned, masked
+        ):
             """Add up some rows for some vectors of columns, in registers, and write them.
 
+            seen    where it is noted that one is nan
             turned  the rows of x stand side by side, not the terms
             masked  nothing may be read of y beyond its columns
             """
@@ -170,18 +173,27 @@ if not numba.config.DISABLE_JIT:
             totals = self.loop(terms, rows * vectors, body)
             done = builder.function.append_basic_block()
             for k in range(rows):
+                row = []
                 for v, mask in enumerate(masks):
                     offset = self.plus(self.times(WORD(k), out_step), v * self.lanes)
                     total = totals[k * vectors + v]
-                    total = builder.select(more, builder.fadd(self.read(out, offset, mask), total), total)
-                    self.write(total, out, offset, mask)
+                    row.append(builder.select(more, builder.fadd(self.read(out, offset, mask), total), total))
+                    self.write(row[-1], out, offset, mask)
+                for x, y in zip(row[::2], row[-1::-2]):
+                    nans = builder.bitcast(builder.fcmp_unordered("uno", x, y), ir.IntType(self.lanes))
+                    self.note(builder.icmp_signed("!=", nans, nans.type(0)), seen)
                 following = builder.function.append_basic_block()
                 builder.cbranch(builder.icmp_signed(">", height, WORD(k + 1)), following, done)
                 builder.position_at_end(following)
             builder.branch(done)
             builder.position_at_end(done)
 
-        def inner(self, x, x_step, column, out, out_step, terms, height, more, rows):
+        def note(self, nan, seen):
+            """Note that there is a nan."""
+            with self.builder.if_then(nan, likely=False):
+                self.builder.store(WORD(1), seen)
+
+        def inner(self, x, x_step, column, out, out_step, terms, height, more, seen, rows):
             """Multiply some rows of x with one column, the terms of both side by side."""
             builder = self.builder
             last = self.plus(height, -1)
@@ -202,7 +214,9 @@ if not numba.config.DISABLE_JIT:
                 with builder.if_then(builder.icmp_signed("<", WORD(k), height)):
                     goal = self.at(out, self.times(WORD(k), out_step))
                     total = builder.extract_element(totals, ir.IntType(32)(k))
-                    builder.store(builder.select(more, builder.fadd(builder.load(goal), total), total), goal)
+                    total = builder.select(more, builder.fadd(builder.load(goal), total), total)
+                    builder.store(total, goal)
+                    self.note(builder.fcmp_unordered("uno", total, total), seen)
 
         def packed(self, y, step, terms, columns, panel, vectors, turned):
             """Pack some vectors of columns of y, or of rows of a transposed x; the last column fills up the rest."""
@@ -249,8 +263,9 @@ if not numba.config.DISABLE_JIT:
         # the product
 
         def body(self, x, y, out, ranges, added):
-            """All of it; x, y, out are (first byte, bytes of a row, whether it is transposed)."""
+            """All of it; x, y, out are (first byte, bytes of a row, whether it is transposed). Gives 1 for a nan."""
             builder = self.builder
+            self.seen = cgutils.alloca_once_value(builder, WORD(0))
             x, y, out = (
                 (builder.inttoptr(d, self.pointer), builder.sdiv(s, WORD(self.size)), builder.trunc(t, BIT))
                 for d, s, t in (x, y, out)
@@ -277,6 +292,7 @@ if not numba.config.DISABLE_JIT:
                     self.by_vector(*chosen, where, builder.sub(stop, start), added, panel)
                 with wide:
                     self.by_matrix(x, y, out, ranges, added, panel)
+            return builder.load(self.seen)
 
         @contextlib.contextmanager
         def blocks(self, start, stop, added, most):
@@ -301,7 +317,8 @@ if not numba.config.DISABLE_JIT:
                     with yes, self.steps(WORD(0), count, few) as (i, _):
                         x = self.at(matrix, self.plus(self.times(i, step), q))
                         goal = self.at(out, self.times(i, out_step))
-                        args = [x, step, beside, goal, out_step, terms, self.least(builder.sub(count, i), few), more]
+                        some = self.least(builder.sub(count, i), few)
+                        args = [x, step, beside, goal, out_step, terms, some, more, self.seen]
                         self.call(self.inner, (few,), args)
                     with no, self.steps(WORD(0), count, 8 * self.lanes) as (j, _):
                         some = self.least(builder.sub(count, j), 8 * self.lanes)
@@ -309,7 +326,7 @@ if not numba.config.DISABLE_JIT:
 
                         def args(start, width):
                             places = [beside, WORD(0), self.at(y, start), step, self.at(goal, start), WORD(0)]
-                            return [*places, terms, WORD(1), width, more]
+                            return [*places, terms, WORD(1), width, more, self.seen]
 
                         with builder.if_else(builder.icmp_signed("==", some, WORD(8 * self.lanes))) as (full, part):
                             with full:
@@ -340,7 +357,7 @@ if not numba.config.DISABLE_JIT:
                 columns_step = builder.select(direct, y[1], wide)
                 with self.steps(top, bottom, ROWS) as (i, _):
                     height = self.least(builder.sub(bottom, i), ROWS)
-                    rest = [columns, columns_step, self.place(out, i, j), out[1], terms, height, width, more]
+                    rest = [columns, columns_step, self.place(out, i, j), out[1], terms, height, width, more, self.seen]
                     place = builder.sub(i, top)
                     inside = builder.and_(place, WORD(group - 1))
                     copied = self.at(some, self.plus(self.times(builder.sub(place, inside), DEPTH), inside))
@@ -368,15 +385,14 @@ if not numba.config.DISABLE_JIT:
     def multiply_of(dtype):
         @intrinsic
         def multiply(typingctx, x, y, out, ranges, added):
-            """out = x @ y for ranges of rows, columns and terms, or out += x @ y."""
+            """out = x @ y for ranges of rows, columns and terms, or out += x @ y; 1 if a nan was seen, else 0."""
 
             def codegen(context, builder, signature, args):
                 *parts, added = args
                 x, y, out, ranges = (cgutils.unpack_tuple(builder, part) for part in parts)
-                Multiplier(context, builder, dtype).body(x, y, out, ranges, added)
-                return context.get_dummy_value()
+                return Multiplier(context, builder, dtype).body(x, y, out, ranges, added)
 
-            return types.void(x, y, out, ranges, added), codegen
+            return types.int64(x, y, out, ranges, added), codegen
 
         return multiply
 '''
@@ -389,6 +405,9 @@ if not numba.config.DISABLE_JIT:
 
     @routine
     def multiply_DTYPE(x, dx, tx, y, dy, ty, out, d, t, first, last, low, high, start, stop, added):
-        """out = x @ y, or out += x @ y, for ranges of rows, columns and terms; dx, dy, d are bytes of a row."""
-        multiply_for_DTYPE((x, dx, tx), (y, dy, ty), (out, d, t), (first, last, low, high, start, stop), added)
+        """out = x @ y, or out += x @ y, for ranges of rows, columns and terms; dx, dy, d are bytes of a row.
+
+        0 where none of these results is nan; 1 where one is, or where inf met the zeros behind an edge.
+        """
+        return multiply_for_DTYPE((x, dx, tx), (y, dy, ty), (out, d, t), (first, last, low, high, start, stop), added)
 '''

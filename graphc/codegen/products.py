@@ -1,7 +1,8 @@
 """Products of matrices as text: the printer's part, and the functions that kernels call for a part of one.
 
-``dot_...`` computes a part by the function of `multiply`. ``mended_...`` stands behind it where the product has a guard
-(see `ops.guarded`): that function knows none, so that what came out as nan is summed again, by the function of `mend`.
+``dot_...`` computes a part by the function of `multiply`, and says whether a result may be nan. Where the product has a
+guard (see `ops.guarded`) that is looked at: the function knows of none, and what came out as nan is summed again by
+``mended_...``, with the function of `mend`.
 Each has two bodies: NumPy where jit is disabled, and a call of these functions, which are compiled once for all files.
 """
 
@@ -55,11 +56,14 @@ class ProductPrinter:
         transposed = () if part == "whole" else (str(s.x_transposed), str(s.y_transposed))
         arguments = [x, y, out, *transposed, *numbers]
         self.helpers |= helpers_of(s.dtype.name, "multiply")
-        self.line(depth, f"dot_{part}({', '.join(arguments)})", s.node)
-        if s.guard:
-            arguments += [str(side) for side in sides(s.guard)]
-            self.helpers |= helpers_of(s.dtype.name, "mend")
-            self.line(depth, f"mended_{part}({', '.join(arguments)})", s.node)
+        product = f"dot_{part}({', '.join(arguments)})"
+        if not s.guard:
+            self.line(depth, product, s.node)
+            return
+        arguments += [str(side) for side in sides(s.guard)]
+        self.helpers |= helpers_of(s.dtype.name, "mend")
+        self.line(depth, f"if {product}:", s.node)
+        self.line(depth + 1, f"mended_{part}({', '.join(arguments)})", s.node)
 
     def of_batch(self, array: str, batch: tuple[tuple[DimLike, DimLike | None] | None, ...]) -> str:
         """The matrix number b of an array, see `Dot`."""
@@ -124,20 +128,21 @@ if numba.config.DISABLE_JIT:
         return x[i : i + height], y[:, j : j + width], out[i : i + height, j : j + width]
 
     def dot_rows(*part):
-        """Rows start ... stop - 1 of out = x @ y."""
-        dot_whole(*rows_of(*part))
+        """Rows start ... stop - 1 of out = x @ y; whether one of them may be nan."""
+        return dot_whole(*rows_of(*part))
 
     def dot_terms(*part):
-        """out = the terms start ... stop - 1 of x @ y."""
-        dot_whole(*terms_of(*part))
+        """out = the terms start ... stop - 1 of x @ y; whether one of them may be nan."""
+        return dot_whole(*terms_of(*part))
 
     def dot_tile(*part):
-        """Tile t of out = x @ y: so many rows and columns."""
-        dot_whole(*tile_of_product(*part))
+        """Tile t of out = x @ y: so many rows and columns; whether an element may be nan."""
+        return dot_whole(*tile_of_product(*part))
 
     def dot_whole(x, y, out):
-        """out = x @ y."""
+        """out = x @ y; whether one of its elements may be nan."""
         out[:] = x @ y
+        return np.isnan(out).any()
 
     def mended_rows(*part):
         """What is nan in rows start ... stop - 1 of out = x @ y."""
@@ -212,36 +217,36 @@ else:
             element = signature.args[2].dtype
             if mends:
                 call_routine(builder, "mend", element, [*values, *args[-2:]])
-            else:
-                call_routine(builder, "multiply", element, [*values, ir.IntType(1)(0)])
-            return context.get_dummy_value()
+                return context.get_dummy_value()
+            found = call_routine(builder, "multiply", element, [*values, ir.IntType(1)(0)])
+            return builder.icmp_signed("!=", found, WORD(0))
 
         kinds = [FLAG] * flags + [NUMBER] * numbers + [FLAG] * (2 if mends else 0)
         return codegen, kinds
 
     @intrinsic
     def dot_rows(typingctx, x, y, out, x_transposed, y_transposed, start, stop):
-        """Rows start ... stop - 1 of out = x @ y."""
+        """Rows start ... stop - 1 of out = x @ y; whether one of them may be nan."""
         codegen, kinds = function_of(rows, False, 2, 2)
-        return types.void(x, y, out, *kinds), codegen
+        return types.boolean(x, y, out, *kinds), codegen
 
     @intrinsic
     def dot_terms(typingctx, x, y, out, x_transposed, y_transposed, start, stop):
-        """out = the terms start ... stop - 1 of x @ y."""
+        """out = the terms start ... stop - 1 of x @ y; whether one of them may be nan."""
         codegen, kinds = function_of(terms, False, 2, 2)
-        return types.void(x, y, out, *kinds), codegen
+        return types.boolean(x, y, out, *kinds), codegen
 
     @intrinsic
     def dot_tile(typingctx, x, y, out, x_transposed, y_transposed, height, width, t):
-        """Tile t of out = x @ y: so many rows and columns."""
+        """Tile t of out = x @ y: so many rows and columns; whether an element may be nan."""
         codegen, kinds = function_of(tile, False, 3, 2)
-        return types.void(x, y, out, *kinds), codegen
+        return types.boolean(x, y, out, *kinds), codegen
 
     @intrinsic
     def dot_whole(typingctx, x, y, out):
-        """out = x @ y."""
+        """out = x @ y; whether one of its elements may be nan."""
         codegen, kinds = function_of(whole, False, 0, 0)
-        return types.void(x, y, out, *kinds), codegen
+        return types.boolean(x, y, out, *kinds), codegen
 
     @intrinsic
     def mended_rows(typingctx, x, y, out, x_transposed, y_transposed, start, stop, left, right):

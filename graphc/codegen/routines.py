@@ -18,15 +18,15 @@ if not numba.config.DISABLE_JIT:
     """What the functions that files share are called, by what they do and the dtype."""
 
     def call_routine(builder, what, dtype, values):
-        """Call one of them; all that it is given are words."""
+        """What one of them gives; that and all that it is given are words."""
         word = ir.IntType(64)
         words = [builder.ptrtoint(v, word) if v.type.is_pointer else builder.zext(v, word) for v in values]
-        kind = ir.FunctionType(ir.VoidType(), [word] * len(words))
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, routine_names[what, dtype]), words)
+        kind = ir.FunctionType(word, [word] * len(words))
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, routine_names[what, dtype]), words)
 
     def routine(function):
         """Compile one of them, and tell LLVM where it is; its machine code is never freed."""
-        made = numba.cfunc(types.void(*[types.int64] * function.__code__.co_argcount), cache=True)(function)
+        made = numba.cfunc(types.int64(*[types.int64] * function.__code__.co_argcount), cache=True)(function)
         name = f"graphc_{function.__name__}_DIGEST"
         if not binding.address_of_symbol(name):
             binding.add_symbol(name, made.address)
