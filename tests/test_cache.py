@@ -45,7 +45,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache folder that one process has filled, with NUMBA_CACHE_DIR set elsewhere."""
     folder = tmp_path_factory.mktemp("filled")
     answer, count = finish(start(folder / "cache", NUMBA_CACHE_DIR=str(folder / "numba")))
-    assert answer == ANSWER and count > 3
+    assert answer == ANSWER and count >= 3  # one function or more of each of the three
     assert not (folder / "numba").exists()
     return folder / "cache"
 
@@ -122,7 +122,7 @@ def test_broken_entries_are_replaced(cache: Path) -> None:
     (third.parent / f"{third.name}.left").mkdir()
     os.utime(third.parent / f"{third.name}.left", (0, 0))
     answer, count = finish(start(cache))
-    assert answer == ANSWER and count > 3
+    assert answer == ANSWER and count >= 3  # one function or more of each of the three
     assert finish(start(cache)) == (ANSWER, 0)
     assert sorted(p.name for e in entries(cache) for p in e.parent.iterdir()) == sorted(e.name for e in entries(cache))
 
