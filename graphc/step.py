@@ -26,7 +26,7 @@ from .inspect.views import Reading, sizes_in
 from .ir.graph import Graph, pack, unpack
 from .ir.leaves import Param
 from .ir.tensor import Origin, Tensor
-from .ir.traversal import depends_on, topological
+from .ir.traversal import topological
 from .ir.tree import Tree, flatten
 from .ops.hints import missing_member
 from .passes.pipeline import optimise
@@ -429,11 +429,12 @@ def _restore(
 
 
 def mark_updates(graph: Graph) -> Graph:
-    """Nodes that serve only to compute new values of params, from gradients, belong to the update section."""
-    backward = depends_on(graph.nodes, [n for n in graph.nodes if graph.origin[n].section == "backward"])
-    needed = set(topological(graph.outputs))
+    """Nodes that serve only to compute new values of params belong to the update section: no output and no derivative
+    needs them."""
+    backward = [node for node in graph.nodes if graph.origin[node].section == "backward"]
+    needed = set(topological([*graph.outputs, *backward]))
     for node in graph.nodes:
         origin = graph.origin[node]
-        if node in backward and node not in needed and origin.section == "forward":
+        if node.inputs and node not in needed and origin.section == "forward":
             graph.origin[node] = Origin("update", origin.lines, origin.of)
     return graph

@@ -42,3 +42,19 @@ def test_source_and_report_count_alike(network: Reading) -> None:
     several = [k for k in network.kernels if k.moved != k.calls * k.bytes]
     assert several and "on arrays of several sizes" in str(several[0])
     assert all(isinstance(k.moved, int) for k in network.kernels.at(batch=10))
+
+
+def test_an_update_without_a_gradient_is_one() -> None:
+    """What only new values of params need is the update, as in a step that takes a gradient; what an output needs is
+    not, nor what a derivative does."""
+    x = gc.input("x", "n")
+    t, c, w = gc.param(0.0, name="t"), gc.param(0.0, name="c"), gc.param(1.0, name="w")
+    total = gc.sum(x)
+    found = read([x], total, {t: t + total, c: c + 1.0})
+    assert "ops      3 (1 forward, 2 update) in" in found.source
+    assert re.search(r"# ---- update -+\n\n.*\n?def k1\(", found.source)
+    loss = gc.mean((w * x) ** 2)
+    learned = read([x], [], {w: w - 0.1 * gc.grad(loss, w)}).source
+    assert [int(n) for n in re.findall(r"(\d+) (?:forward|backward|update)", learned)][2] == 2
+    alone = read([x], gc.exp(x), {w: gc.mean(x) * w}).source
+    assert "(1 forward, 3 update)" in alone
