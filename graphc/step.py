@@ -21,7 +21,7 @@ from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
 from .inspect.memory import MemoryReport
-from .inspect.source import called
+from .inspect.source import kernels_called
 from .inspect.views import Reading, sizes_in
 from .ir.graph import Graph, pack, unpack
 from .ir.leaves import Param
@@ -402,7 +402,7 @@ class Step:
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
         calls = [name for name, _ in self.text.kernels]
-        return f"<Step {self.name}({ins}) {called(len(set(calls)), len(calls))}>"
+        return f"<Step {self.name}({ins}) {kernels_called(len(set(calls)), len(calls))}>"
 
 
 def _restore(

@@ -58,3 +58,22 @@ def test_an_update_without_a_gradient_is_one() -> None:
     assert [int(n) for n in re.findall(r"(\d+) (?:forward|backward|update)", learned)][2] == 2
     alone = read([x], gc.exp(x), {w: gc.mean(x) * w}).source
     assert "(1 forward, 3 update)" in alone
+
+
+def test_names_say_what_values_are(network: Reading) -> None:
+    """The name of an expression goes to its value, not to the state that a layer moves meanwhile; a size that is made
+    a float is one; a place is no derivative; and a derivative has a name, even where only its shape changes."""
+    source = network.source
+    assert "_1_num_batches_tracked_new = _1_num_batches_tracked + 1 " in source
+    assert "scores = scores_product_2[i, j]" in source and "batch_float32 = float32(batch)" in source
+    assert "batch_int64" not in source and "check_size" not in source
+    assert "scores_mean = scores_total[j] / batch_float32" in source
+    assert "loss_place[i] = " in source and not re.search(r"_bar\w*: out\(int64", source)
+    assert "adjoint" not in source
+
+
+def test_a_condition_of_a_derivative_is_not_called_one() -> None:
+    good, bad = gc.input("good", "n"), gc.input("bad", "n")
+    source = read([good, bad], gc.grad(gc.sum(gc.logaddexp(good, bad)), good)).source
+    for name, value in re.findall(r"(\w+_bar\w*) = (.*)", source):
+        assert not re.search(r"^[^?]*(==|<=|>=|&)", value) or "select(" in value, (name, value)

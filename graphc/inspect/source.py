@@ -327,7 +327,7 @@ def header(plan: Plan, names: ProgramNames, calls: Sequence[str], key: str, targ
         f'"""{name}: one compiled step, target {target}',
         "",
         *textwrap.wrap(f"returns  {returned}", _WIDTH, subsequent_indent=" " * 9, break_long_words=False),
-        f"ops      {sum(counts)} ({ops or 'none'}) in {called(len(set(calls)), len(calls))}",
+        f"ops      {sum(counts)} ({ops or 'none'}) in {kernels_called(len(set(calls)), len(calls))}",
         f"memory   {names.size(bytes_moved(plan.kernels))} bytes read and written a step",
         *(["names    w_bar is the derivative of the result with respect to w, whatever w is"] if counts[1] else []),
         f"key      {key}",
@@ -339,10 +339,10 @@ def _of_kind(plan: Plan, kind: str) -> list[int]:
     return [b.number for b in plan.buffers if b.kind == kind]
 
 
-def called(kernels: int, calls: int) -> str:
+def kernels_called(kernels: int, calls: int) -> str:
     """How many kernels there are, and how often they are called where some are called again.
 
-    >>> called(1, 1), called(2, 5)
+    >>> kernels_called(1, 1), kernels_called(2, 5)
     ('1 kernel', '2 kernels, 5 calls')
     """
     return count(kernels, "kernel") + (f", {count(calls, 'call')}" if calls != kernels else "")

@@ -210,7 +210,8 @@ class UserNames:
                 groups.setdefault((line.file, line.span), []).append(node)
         final: set[Tensor] = set()
         for made in groups.values():
-            members = [n for n in made if n.op.name not in _INSERTED] or made
+            kept = [n for n in made if self.origin(n).section != "update"] or made  # not the state that a layer moves
+            members = [n for n in kept if n.op.name not in _INSERTED] or kept
             ops: set[Op] = {n.op for n in members}
             read = {i for n in members for i in _through_views(n.inputs)}
             final.update(n for n in members if len(ops) == 1 or n not in read)
