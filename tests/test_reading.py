@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import pickle
 import re
 
 import pytest
@@ -77,3 +79,48 @@ def test_a_condition_of_a_derivative_is_not_called_one() -> None:
     source = read([good, bad], gc.grad(gc.sum(gc.logaddexp(good, bad)), good)).source
     for name, value in re.findall(r"(\w+_bar\w*) = (.*)", source):
         assert not re.search(r"^[^?]*(==|<=|>=|&)", value) or "select(" in value, (name, value)
+
+
+def test_comments_name_layers(network: Reading) -> None:
+    """Forward and backward: every statement of a layer says which, as the user would write it."""
+    kernels = network.source.split("# ---- forward", 1)[1].split("# ---- step")[0]
+    for text in ("model[0] Linear", "model[1] BatchNorm1d", "model[2] ReLU", "model[3] Dropout", "model[4] Linear"):
+        assert re.search(rf"# test_reading.py:\d+  {re.escape(text)}$", kernels, re.MULTILINE), text
+        assert f"# grad of: {text}\n" in kernels or text == "model[3] Dropout"
+    assert "model(x)" not in kernels
+    assert "(model[0], model[1]" in network.kernels[0].serves
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        self.fc = nn.Linear(4, 4, seed=0)
+
+    def forward(self, x: gc.Tensor) -> gc.Tensor:
+        return gc.tanh(self.fc(x)) * 2
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        self.blocks = [Block(), Block()]
+
+    def forward(self, x: gc.Tensor) -> gc.Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return nn.Linear(4, 1, seed=2)(x)
+
+
+def test_comments_name_layers_in_layers() -> None:
+    """Whoever called the model, and in what; a line of the user's own `forward` is shown, and whose it is."""
+    x = gc.input("x", ("n", 4), "float32")
+    net = Net()
+    for call, name in [(net, "call"), (lambda x: net.eval()(x), "net"), (functools.partial(gc.trace, net), "Net")]:
+        made = call(x)
+        source = (reading(made) if name == "Net" else read([x], made)).source
+        assert f"{name}.blocks[0].fc Linear" in source and f"{name}.blocks[1].fc Linear" in source
+        assert f"return gc.tanh(self.fc(x)) * 2, in {name}.blocks[1]" in source
+        assert f"{name}.Linear Linear" in source
+    loss = gc.sum(net(x))
+    source = read([x], gc.grad(loss, x)).source
+    assert re.search(r"# grad of: gc.tanh\(self.fc\(x\)\)( \* 2)?, in net.blocks\[0\]\n", source)
+    assert pickle.loads(pickle.dumps(loss)).origin.lines[0].layer == loss.origin.lines[0].layer is None
+    assert loss.inputs[0].origin.lines[0].layer.path == ".Linear"

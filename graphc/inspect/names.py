@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Iterator
 
+from ..errors import UserLine
 from ..ir import dims
 from ..ir.dims import DimLike, Shape
 from ..ir.expr import Expr, Load, children
@@ -21,9 +22,9 @@ _NOUNS = {
     "abs": "magnitude", "add": "added", "all": "every", "any": "some", "contract": "product", "convolve": "convolved",
     "convolve_transposed": "convolved", "convolve_weights": "correlated", "ct_mul": "product", "divide": "quotient",
     "first_max": "largest", "gather": "taken", "integer_pow": "power", "logical_and": "both", "logical_or": "either",
-    "max": "largest", "min": "smallest", "multiply": "product", "negative": "negated", "pow": "power", "prod": "product", "round": "rounded",
-    "scatter_add": "scattered", "scatter_set": "written", "subtract": "difference", "sum": "total",
-    "supremum": "largest", "where": "chosen", "zero_mul": "product",
+    "max": "largest", "min": "smallest", "multiply": "product", "negative": "negated", "pow": "power",
+    "prod": "product", "round": "rounded", "scatter_add": "scattered", "scatter_set": "written",
+    "subtract": "difference", "sum": "total", "supremum": "largest", "where": "chosen", "zero_mul": "product",
 }  # fmt: skip
 _TRANSPARENT = frozenset(
     {"broadcast_to", "reshape", "astype", "permute_dims", "expand_dims", "stop_gradient", "check_size"}
@@ -110,12 +111,17 @@ class ProgramNames:
             term = term if node.op.name in _TRANSPARENT else "_term"
         return "adjoint"
 
-    def expression(self, node: Tensor) -> str:
-        """The user's expression that made `node`, as text; for an adjoint, the expression it is the gradient of."""
+    def line(self, node: Tensor) -> UserLine | None:
+        """The user's line that made `node`; for an adjoint, that of what it is the gradient of."""
         origin = self.origin(node)
         if origin.section == "backward" and origin.of is not None:
             origin = self.origin(origin.of)
-        return (expression_text(origin.lines[0]) if origin.lines else "") or node.op.name
+        return origin.lines[0] if origin.lines else None
+
+    def expression(self, node: Tensor) -> str:
+        """The user's expression that made `node`, as text; for an adjoint, the expression it is the gradient of."""
+        line = self.line(node)
+        return (expression_text(line) if line is not None else "") or node.op.name
 
     def _dim(self, dim: DimLike) -> str:
         """The dim's own name, or ``n_name`` where an input or param has it."""

@@ -12,7 +12,7 @@ import linecache
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import Span, UserLine
+from ..errors import Layer, Span, UserLine
 from .leaves import CONSTANT, identifier
 from .op import Op
 from .tensor import Origin, Tensor
@@ -120,6 +120,27 @@ def called(line: UserLine) -> str | None:
     node = source.expressions.get(line.span) if line.span else None
     function = node.func if isinstance(node, ast.Call) else None
     return _segment(source.lines, span_of(function)) if isinstance(function, (ast.Name, ast.Attribute)) else None
+
+
+def layer_name(layer: Layer) -> str:
+    """A module as the user would write it, ``model.encoder[0]``; where its call cannot be read, after its class.
+
+    >>> layer_name(Layer(".encoder[0]", "Block", True, "Net"))
+    'Net.encoder[0]'
+    """
+    whole = None if layer.call is None else _module_called(layer.call)
+    return (whole or layer.whole) + layer.path
+
+
+def _module_called(line: UserLine) -> str | None:
+    """The module that the expression at `line` calls, as the user wrote it: ``model``, of ``model.eval()(x)`` too."""
+    source = source_of(line)
+    node = source.expressions.get(line.span) if line.span else None
+    function = node.func if isinstance(node, ast.Call) else None
+    while isinstance(function, ast.Call) and isinstance(function.func, ast.Attribute):
+        function = function.func.value
+    text = "" if function is None else _short(_segment(source.lines, span_of(function)))
+    return text if text.replace(".", "").isidentifier() else None
 
 
 def is_membership(line: UserLine) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import TraceError, UserLine, message, user_line
+from ..errors import Layer, TraceError, UserLine, message, user_line
 from .dims import Dim, DimLike, Shape
 from .dtypes import DType
 from .op import Aval, Check, Op, Require
@@ -64,6 +64,8 @@ class Origin(NamedTuple):
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+layer_under_way: ContextVar[Layer | None] = ContextVar("layer_under_way", default=None)
+"""The innermost module that is being called."""
 _MAX_LINES = 8
 
 
@@ -199,7 +201,7 @@ def intern_key(value: Any) -> Any:
 
 def _current_origin() -> Origin:
     chosen = _origin.get()
-    return chosen if chosen is not None else Origin("forward", (user_line(next(_builds)),))
+    return chosen if chosen is not None else Origin("forward", (user_line(next(_builds), layer_under_way.get()),))
 
 
 def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[Tensor] = Tensor) -> Tensor:
