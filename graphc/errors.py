@@ -71,6 +71,7 @@ class UserLine(NamedTuple):
 
     when   the number of the build: of two lines that made one node, the later one has the higher number
     layer  the innermost module whose call was under way
+    noun   what the library calls the value, where it says: "ignored", for labels that count for nothing
     """
 
     file: str
@@ -78,6 +79,7 @@ class UserLine(NamedTuple):
     span: Span | None = None
     when: int = 0
     layer: Layer | None = None
+    noun: str = ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UserLine) and (self.file, self.line) == (other.file, other.line)
@@ -190,13 +192,13 @@ def _folder(module: str) -> str:
     return os.path.dirname(os.path.abspath(file)) + os.sep if file else ""
 
 
-def user_line(when: int = 0, layer: Layer | None = None) -> UserLine:
+def user_line(when: int = 0, layer: Layer | None = None, noun: str = "") -> UserLine:
     """The innermost frame outside graphc and NumPy: the line the user wrote."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if not is_internal(name) or frame.f_back is None:
-            return UserLine(name, frame.f_lineno, _span(frame.f_code, frame.f_lasti // 2), when, layer)
+            return UserLine(name, frame.f_lineno, _span(frame.f_code, frame.f_lasti // 2), when, layer, noun)
         frame = frame.f_back
     raise AssertionError("unreachable: a call always has a frame")
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import functools
+import math
 import pickle
 import re
 
+import numpy as np
 import pytest
 from test_document import reading
 
 import graphc as gc
 from graphc import nn
+from graphc.codegen.scalar import literal_text
+from graphc.inspect.numbers import explained
 from graphc.inspect.views import Reading
 from graphc.ir.graph import Graph
 from graphc.step import mark_updates
@@ -124,3 +128,36 @@ def test_comments_name_layers_in_layers() -> None:
     assert re.search(r"# grad of: gc.tanh\(self.fc\(x\)\)( \* 2)?, in net.blocks\[0\]\n", source)
     assert pickle.loads(pickle.dumps(loss)).origin.lines[0].layer == loss.origin.lines[0].layer is None
     assert loss.inputs[0].origin.lines[0].layer.path == ".Linear"
+
+
+def test_constants_are_written_as_people_know_them(network: Reading) -> None:
+    """The bound that random bits are compared with, what dropout divides by, and what takes an index out of range;
+    and values of the library's own are called what they are."""
+    source = network.source
+    assert "scores_kept[i, j] = scores_bits < uint64(0.9 * 2**53)" in source
+    assert "* float32(1 / 0.9)" in source
+    assert "loss_ignored = t_i == -100" in source and "loss_label = select(loss_ignored, 0, t_i)" in source
+    assert "loss_refused = loss_label - 2**62" in source
+    assert not re.search(r"\d{11}", source.split("# ---- step")[0])
+    key = gc.random.Key(0)
+    drawn = read([], [gc.random.uniform(key, (3,)), gc.random.uniform(key, (3,))]).source.split("# ---- step")[0]
+    assert "2**48" in drawn and "2.0**-53" in drawn and not re.search(r"\d{11}", drawn)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_constant_written_otherwise_is_the_same(dtype: str, rng: np.random.Generator) -> None:
+    """Whatever the number: what is shown for it has its very value."""
+    shares = rng.integers(1, 10000, 200) / 10000
+    numbers = [*(1 / shares), *shares, *(2.0 ** rng.integers(-60, 60, 50)), *rng.standard_normal(200)]
+    for number in numbers:
+        text = literal_text(np.dtype(dtype).type(number), np.dtype(dtype))
+        shown = explained(f"x * {text}").removeprefix("x * ")
+        typed = getattr(np, dtype)
+        assert typed(eval(shown, {"float32": np.float32})) == typed(eval(text, {"float32": np.float32})), (text, shown)
+    for share in (*shares.tolist(), 0.9, 0.75):
+        text = f"uint64({math.ceil(share * 2.0**53)})"
+        assert eval(explained(text), {"uint64": np.uint64}) == math.ceil(share * 2.0**53), text
+    assert (
+        explained(f"y = {2**62 - 1} + x_1000000000 + uint64({2**63})")
+        == f"y = {2**62 - 1} + x_1000000000 + uint64(2**63)"
+    )

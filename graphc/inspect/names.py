@@ -89,6 +89,8 @@ class ProgramNames:
         if origin.section == "backward" and node.dtype.kind == "f" and (origin.bars or not _known(node)):
             return self._adjoint(node)
         noun = _noun(node)
+        if origin.section != "backward" and origin.lines and origin.lines[0].noun:
+            noun = identifier(origin.lines[0].noun)
         if origin.section == "backward":  # a place, a condition or a factor that a rule needs, which is no derivative
             whole = None if origin.of is None else self.user.expression(origin.of)
         else:

@@ -25,6 +25,7 @@ from ..ir.tensor import Tensor
 from ..schedule.plan import Plan
 from .comments import Commented, Comments
 from .names import ProgramNames, accesses, dim_name
+from .numbers import explained
 
 _LOCAL = re.compile(r"\b(?:[avnspieq]\d+|b)\b")
 _MACHINERY = re.compile(r"    (?:[naeq]\d+|m) = .*\bm\b.*\bo\b")
@@ -203,7 +204,7 @@ class KernelView:
         for array in self.kernel.arrays:
             if not array.shape:
                 text = text.replace(f"{array.name}[0]", array.name)
-        return _LOCAL.sub(lambda found: self.names.get(found[0], found[0]), text)
+        return explained(_LOCAL.sub(lambda found: self.names.get(found[0], found[0]), text))
 
     def signature(self) -> list[str]:
         arguments = [f"{self.names[a.name]}: {self.argument_type(a)}" for a in self.kernel.arrays]
