@@ -9,14 +9,17 @@ import re
 
 import numpy as np
 import pytest
-from test_document import reading
+from test_document import Document, check, reading
 
 import graphc as gc
 from graphc import nn
+from graphc.codegen.cpu import print_program
 from graphc.codegen.scalar import literal_text
 from graphc.inspect.numbers import explained
 from graphc.inspect.views import Reading
 from graphc.ir.graph import Graph
+from graphc.passes.pipeline import optimise
+from graphc.schedule.plan import make_plan
 from graphc.step import mark_updates
 
 
@@ -161,3 +164,24 @@ def test_a_constant_written_otherwise_is_the_same(dtype: str, rng: np.random.Gen
         explained(f"y = {2**62 - 1} + x_1000000000 + uint64({2**63})")
         == f"y = {2**62 - 1} + x_1000000000 + uint64(2**63)"
     )
+
+
+def test_helpers_do_what_they_say() -> None:
+    """In the document, an index out of range, a nan that is refused and a product with zeros end as in a step."""
+    x, w = gc.input("x", ("n", 2)), gc.input("w", (2, 2))
+    t = gc.input("t", "n", "int64")
+    loss = gc.sum(gc.where(x > 0, gc.exp(x) @ w, 0.0)) + gc.sum(gc.take(x, t, axis=0))
+    arrays = [np.array([[1.0, -2.0], [0.5, 800.0]]), np.array([[1.0, np.inf], [2.0, 1.0]]), np.array([0, -1])]
+    outputs = [loss, gc.grad(loss, x), gc.grad(loss, w)]
+    check([x, w, t], arrays, outputs, {"n": 2})
+    read = reading(Graph([x, w, t], outputs))
+    assert re.search(r"mended_whole\(.*, left_zeros=True, right_zeros=False\)", read.source)
+    document = Document(read, {"n": 2})
+    assert document.globals["wrap"](-2, 2) == 0
+    with pytest.raises(IndexError):
+        document.globals["wrap"](2, 2)
+    plan = make_plan(optimise(Graph([x], [gc.log(x)]))[0], check="nan")
+    finite = Document(Reading(plan, print_program(plan), Graph([x], [gc.log(x)])), {"n": 2}).globals["check_finite"]
+    finite(arrays[0])
+    with pytest.raises(FloatingPointError):
+        finite(np.array([1.0, np.nan]))

@@ -35,6 +35,7 @@ _NAMED = re.compile(r"\s*([vsp]\d+) = (.*)")
 _STORED = re.compile(r"(a\d+)\[(.*)\] = ([vsp]\d+)$")
 _LOAD = re.compile(r"(a\d+)\[([^\[\]]*)\]")
 _LOOP = re.compile(r"\s*for (\w+) in range\(")
+_FLAGS = re.compile(r"(mended_whole\(.*)\b(True|False), (True|False)\)$")
 _CHECKED = re.compile(r", e\d+, m\)")
 _LETTERS = ("i", "j", "k", "l", "p", "q", "u", "v")
 _DOUBLE = re.compile(r"\bfloat64\((-?(?:[\d.]+(?:e[-+]?\d+)?|inf|nan))\)")
@@ -201,6 +202,7 @@ class KernelView:
     def written_as(self, text: str) -> str:
         """A line of code in the user's names; 0-d arrays are plain variables."""
         text = _DOUBLE.sub(r"\1", _CHECKED.sub(")", text))
+        text = _FLAGS.sub(r"\1left_zeros=\2, right_zeros=\3)", text)
         for array in self.kernel.arrays:
             if not array.shape:
                 text = text.replace(f"{array.name}[0]", array.name)
@@ -396,14 +398,26 @@ def _step_function(plan: Plan, text: Printed, names: ProgramNames) -> list[Comme
 
 _WRAP = '''\
 def wrap(k, n):
-    """Position k of n, counted from the end if negative; the step fails if it is out of range."""
+    """Position k of n, counted from the end if negative; out of range, the step fails and changes no param."""
+    if not -n <= k < n:
+        raise IndexError(k)
     return k + n if k < 0 else k'''
 
 
 _CHECK_FINITE = '''\
 def check_finite(x):
     """The step fails, and changes no param, if an element of x is nan or inf."""
-    return all(abs(v) < inf for v in x)'''
+    if not np.isfinite(x).all():
+        raise FloatingPointError(x)'''
+
+_MENDED = '''\
+def mended_whole(x, y, out, left_zeros, right_zeros):
+    """Rows of out = x @ y that have a nan, added up again: as in ct_mul, nothing comes of a 0 of x (left_zeros) or of y
+    (right_zeros), whatever it is multiplied with. Without a nan, out is right as it is."""
+    for i in np.flatnonzero(np.isnan(out).any(axis=1)):
+        u, v = x[i, :, None], y
+        nothing = (left_zeros & (u == 0)) | (right_zeros & (v == 0))
+        out[i] = np.where(nothing, 0, u * v).sum(axis=0)'''
 
 _CT_MUL = '''\
 def ct_mul(ct, d):
@@ -422,7 +436,10 @@ def fma(x, y, z):
 
 _FUSED = "FUSED = False  # of compiled code: whether fma is one instruction"
 
-_SHOWN = {"wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL, "zero_mul": _ZERO_MUL, "fma": _FMA}
+_SHOWN = {
+    "wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL, "zero_mul": _ZERO_MUL, "fma": _FMA,
+    "mended_whole": _MENDED,
+}  # fmt: skip
 """Helpers without the error codes that they set, and with what is to be known about them."""
 
 
