@@ -6,6 +6,8 @@ import functools
 import math
 import pickle
 import re
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -185,3 +187,32 @@ def test_helpers_do_what_they_say() -> None:
     finite(arrays[0])
     with pytest.raises(FloatingPointError):
         finite(np.array([1.0, np.nan]))
+
+
+_LINES = """
+import graphc as gc
+x, y = gc.input("x", ("n",)), gc.input("y", ("n",))
+w = gc.param(1.0, name="w")
+loss = gc.mean(
+    (w * x
+     - y) ** 2
+)
+def bent(x):
+    return gc.exp(
+        x + 1
+    )
+outputs = [loss, bent(x), gc.grad(loss, w)]
+"""
+
+
+def test_expressions_over_several_lines(tmp_path: Path) -> None:
+    """Comments have the whole of them, at the line where they begin, and what serves a mean is of the mean's line."""
+    (tmp_path / "long.py").write_text(_LINES)
+    made = runpy.run_path(str(tmp_path / "long.py"))
+    source = read([made["x"], made["y"]], made["outputs"]).source
+    assert "# long.py:5  loss = gc.mean((w * x - y) ** 2)\n" in source
+    assert "# long.py:10  return gc.exp(x + 1)\n" in source
+    assert "# grad of: gc.mean((w * x - y) ** 2)\n" in source
+    assert re.search(r"n_float64 = float64\(n\) +# long.py:5\b", source)
+    for comment in re.findall(r"# (.*)", source):
+        assert all(comment.count(a) == comment.count(b) for a, b in ("()", "[]")), comment

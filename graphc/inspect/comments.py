@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import Layer, UserLine, one_line
-from ..ir.naming import layer_name
+from ..ir.naming import layer_name, statement_text
 from ..ir.printer import SECTIONS
 from ..ir.tensor import Tensor
 from .names import ProgramNames
@@ -57,7 +57,8 @@ class Comments:
         if (known, where) in self._said:
             return known or where
         self._said.add((known, where))
-        text = known or (line.text if len(line.text) <= _TEXT else self.names.expression(node))
+        statement = statement_text(line)
+        text = known or (statement if len(statement) <= _TEXT else self.names.expression(node))
         return f"{line}  {short(text)}".rstrip() + inside
 
     def layer(self, layer: Layer) -> str:

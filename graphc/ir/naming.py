@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -104,6 +105,22 @@ def expression_text(line: UserLine) -> str:
     return sign + (_segment(source.lines, span) or line.text)
 
 
+def statement_text(line: UserLine) -> str:
+    """The user's line; of an expression that goes on over several lines all of it, ``loss = gc.mean(x - y)``."""
+    if line.span is None or (line.span[0] == line.span[2] and _is_closed(line.text)):
+        return line.text
+    lines = source_of(line).lines
+    first, start, *_ = line.span
+    before = lines[first - 1][:start].decode(errors="replace").strip() if first <= len(lines) else ""
+    whole = _segment(lines, line.span) or line.text
+    return f"{before} {whole}" if before == "return" or re.fullmatch(r"[\w.]+ [-+*/@]?=", before) else whole
+
+
+def _is_closed(text: str) -> bool:
+    """Whether every bracket in a line is closed there."""
+    return all(text.count(pair[0]) == text.count(pair[1]) for pair in ("()", "[]", "{}"))
+
+
 def _segment(lines: tuple[bytes, ...], span: Span) -> str:
     first, start, last, end = span
     if last > len(lines):
@@ -111,7 +128,7 @@ def _segment(lines: tuple[bytes, ...], span: Span) -> str:
     if first == last:
         return lines[first - 1][start:end].decode(errors="replace").strip()
     parts = [lines[first - 1][start:], *lines[first : last - 1], lines[last - 1][:end]]
-    return " ".join(b" ".join(parts).decode(errors="replace").split())
+    return re.sub(r"(?<=[(\[{]) | (?=[)\]}])", "", " ".join(b" ".join(parts).decode(errors="replace").split()))
 
 
 def called(line: UserLine) -> str | None:
