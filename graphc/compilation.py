@@ -10,6 +10,7 @@ from .ir import dims
 from .ir.apply import SYMBOLIC, is_tensor, lift
 from .ir.graph import Graph
 from .ir.leaves import INPUT, Param, function_of
+from .ir.owed import Owed
 from .ir.tensor import Tensor
 from .ir.traversal import topological
 from .ir.tree import Tree, flatten
@@ -71,24 +72,42 @@ def _place(graph: Graph) -> str:
 
 
 def _warn_of_state(graph: Graph) -> None:
-    """Warn of a step that trains a model and leaves behind the state which the model's layers move while training."""
+    """Warn of a step that trains a model and leaves behind the state which the model's layers move while training; and
+    of one that predicts, with layers that were left in train mode."""
     updated = {param for param, _ in graph.updates}
+    owed = [node.owes for node in graph.nodes if node.owes is not None]
+    if not updated and all(graph.origin[node].section != "backward" for node in graph.nodes):
+        predicted = topological([output for output in graph.outputs if output.shape])  # a loss may well be of training
+        layers = _named([node.owes for node in predicted if node.owes is not None])
+        if layers:
+            warn(
+                message(
+                    "a step without updates has layers in train mode",
+                    got=layers,
+                    expected="model.eval() before the model is called, for predictions",
+                    hint="gc.compile([x], model.eval()(x)); model.train() goes back to training",
+                )
+            )
     if not any(param.trainable for param in updated):
         return
-    owed = [node.owes for node in graph.nodes if node.owes is not None]
-    last_first = (str(o) for o in reversed(owed) if not o.asked and not updated.intersection(o.params))
-    behind = list(dict.fromkeys(last_first))[::-1]
+    behind = _named([o for o in owed if not o.asked and not updated.intersection(o.params)])
     if behind:
-        names = [*behind[:_LISTED], *([f"{len(behind) - _LISTED} more"] if len(behind) > _LISTED else [])]
         warn(
             message(
                 "a step trains a model, and the state that its layers keep stays as it is",
-                got=f"no new values for {', '.join(names)}",
+                got=f"no new values for {behind}",
                 expected="those of model.updates() among the updates",
                 hint="gc.compile(..., updates={**trained, **model.updates()}); model.eval(), before the model is "
                 "called, if its state is not to move",
             )
         )
+
+
+def _named(owed: Sequence[Owed]) -> str:
+    """Layers by name, the first few."""
+    names = list(dict.fromkeys(str(o) for o in reversed(owed)))[::-1]
+    more = [f"{len(names) - _LISTED} more"] if len(names) > _LISTED else []
+    return ", ".join([*names[:_LISTED], *more])
 
 
 def _in_graph(what: str, tensor: Any) -> Tensor:

@@ -49,16 +49,37 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
+class Layer(NamedTuple):
+    """A module of a model, in whose call a node was created.
+
+    path   where the module is in the one that was called first, as Python writes it: ``[1]``, ``.encoder.layers[0]``
+    kind   the name of its class
+    own    whether the user wrote its `forward`, whose lines say more than the module does
+    whole  the name of the class of the one called first
+    call   the user's line that called that, where it was the user who did
+    """
+
+    path: str
+    kind: str
+    own: bool
+    whole: str
+    call: UserLine | None = None
+
+
 class UserLine(NamedTuple):
     """A line of the user's program: where a node was created, and by which expression. One line is one `UserLine`.
 
     when   the number of the build: of two lines that made one node, the later one has the higher number
+    layer  the innermost module whose call was under way
+    noun   what the library calls the value, where it says: "ignored", for labels that count for nothing
     """
 
     file: str
     line: int
     span: Span | None = None
     when: int = 0
+    layer: Layer | None = None
+    noun: str = ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UserLine) and (self.file, self.line) == (other.file, other.line)
@@ -171,13 +192,13 @@ def _folder(module: str) -> str:
     return os.path.dirname(os.path.abspath(file)) + os.sep if file else ""
 
 
-def user_line(when: int = 0) -> UserLine:
+def user_line(when: int = 0, layer: Layer | None = None, noun: str = "") -> UserLine:
     """The innermost frame outside graphc and NumPy: the line the user wrote."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if not is_internal(name) or frame.f_back is None:
-            return UserLine(name, frame.f_lineno, _span(frame.f_code, frame.f_lasti // 2), when)
+            return UserLine(name, frame.f_lineno, _span(frame.f_code, frame.f_lasti // 2), when, layer, noun)
         frame = frame.f_back
     raise AssertionError("unreachable: a call always has a frame")
 

@@ -21,12 +21,12 @@ from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
 from .inspect.memory import MemoryReport
-from .inspect.source import called
+from .inspect.source import kernels_called
 from .inspect.views import Reading, sizes_in
 from .ir.graph import Graph, pack, unpack
 from .ir.leaves import Param
 from .ir.tensor import Origin, Tensor
-from .ir.traversal import depends_on, topological
+from .ir.traversal import topological
 from .ir.tree import Tree, flatten
 from .ops.hints import missing_member
 from .passes.pipeline import optimise
@@ -403,7 +403,7 @@ class Step:
     def __repr__(self) -> str:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
         calls = [name for name, _ in self.text.kernels]
-        return f"<Step {self.name}({ins}) {called(len(set(calls)), len(calls))}>"
+        return f"<Step {self.name}({ins}) {kernels_called(len(set(calls)), len(calls))}>"
 
 
 def _restore(
@@ -430,11 +430,12 @@ def _restore(
 
 
 def mark_updates(graph: Graph) -> Graph:
-    """Nodes that serve only to compute new values of params, from gradients, belong to the update section."""
-    backward = depends_on(graph.nodes, [n for n in graph.nodes if graph.origin[n].section == "backward"])
-    needed = set(topological(graph.outputs))
+    """Nodes that serve only to compute new values of params belong to the update section: no output and no derivative
+    needs them."""
+    backward = [node for node in graph.nodes if graph.origin[node].section == "backward"]
+    needed = set(topological([*graph.outputs, *backward]))
     for node in graph.nodes:
         origin = graph.origin[node]
-        if node in backward and node not in needed and origin.section == "forward":
+        if node.inputs and node not in needed and origin.section == "forward":
             graph.origin[node] = Origin("update", origin.lines, origin.of)
     return graph

@@ -6,6 +6,7 @@ import ast
 import copy
 import linecache
 import math
+import operator
 import pickle
 import re
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ V = gc.input("v", (3,))
 X = gc.input("x", ("n", 3))
 K = gc.input("k", (2,), "int64")
 W = gc.param(1.0, name="w")
+W2 = gc.param([1.0, 2.0], name="w2")
 B = gc.param(np.ones(3), name="b")
 TWO = gc.input("two", (2,))
 
@@ -61,9 +63,11 @@ def branch(a: Any) -> float:
 # what newcomers write
 
 EXIST = "values exist when a compiled step runs: gc.compile([{}], {}) called with arrays; or use gc.eager"
+HELD = "{}.value is a copy of the param's present value, and gc.compile([], {})() computes with it"
 TRUTH = (
     "  at LINE\n  hint: choose with gc.where(condition, x, y); Python's and, or, not, max, min, sorted are "
-    "gc.logical_and, logical_or, logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager"
+    "gc.logical_and, logical_or, logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager, "
+    "or a value: what a step returned"
 )
 NO_TRUTH = "a symbolic tensor has no truth value: got {}: {}[]\n" + TRUTH
 NOT_IN = (
@@ -91,6 +95,20 @@ FLOAT = "a symbolic tensor has no float value: got s: float64[]\n  at LINE\n  hi
 NEWCOMERS: dict[str, Case] = {
     "if": (lambda: branch(S), gc.TraceError, NO_TRUTH.format("a > 1", "bool")),
     "if of an anonymous tensor": (lambda: branch(S + 1), gc.TraceError, NO_TRUTH.format("a > 1", "bool")),
+    "if of a param": (
+        lambda: branch(W2[0]), gc.TraceError,
+        NO_TRUTH.format("a > 1", "bool").replace("hint: ", f"hint: {HELD.format('w2', 'a > 1')}; or "),
+    ),
+    "float of a param's element": (
+        lambda: float(W2[0]), gc.TraceError,
+        "a symbolic tensor has no float value: got W2[0]: float64[]\n  at LINE\n  hint: " + HELD.format("w2", "W2[0]"),
+    ),
+    "an element of a param is set": (
+        lambda: operator.setitem(W2, 0, 1.0), gc.TraceError,
+        "cannot assign to elements of a tensor: got w2: float64[2]\n  at LINE\n"
+        "  hint: w2.value = ... sets the value of a param, all of it: v = w2.value, v[...] = ..., w2.value = v; in the "
+        "updates of a step, {w2: w2.at[index].set(value)}",
+    ),
     "and": (lambda: S and N, gc.TraceError, NO_TRUTH.format("s", "float64")),
     "not": (lambda: not S, gc.TraceError, NO_TRUTH.format("s", "float64")),
     "max": (lambda: max(S, N), gc.TraceError, NO_TRUTH.format("max(S, N)", "bool")),
@@ -174,7 +192,7 @@ NEWCOMERS: dict[str, Case] = {
     ),
     "item of params": (
         lambda: (W * 2).item(), gc.TraceError,
-        "a symbolic tensor has no number value: got W * 2: float64[]\n  at LINE\n  hint: " + EXIST.format("", "W * 2"),
+        "a symbolic tensor has no number value: got W * 2: float64[]\n  at LINE\n  hint: " + HELD.format("w", "W * 2"),
     ),
     "array": (
         lambda: np.asarray(X), gc.TraceError,
@@ -653,7 +671,7 @@ def structure(source: str) -> list[str]:
 
 
 def test_no_user_text_reaches_generated_code(tmp_path: Path) -> None:
-    plain = program("plain.py", ("d", "e", "f"), "x", "k", "w", "s")
+    plain = program("plain.py", ("d", "e", "n"), "x", "k", "w", "s")  # sorted among other words as those below
     evil = program("a\nraise SystemExit\n.py", ("class", "lambda", "np"), EVIL, "class", EVIL + "w", EVIL)
     assert evil.text.source == plain.text.source
     assert structure(evil.source) == structure(plain.source)

@@ -143,7 +143,7 @@ def test_run_stops_at_the_step(fit: Fit) -> None:
     assert refused(step.run, steps=1000) == (
         "inf in multiply at step 309 of 1000: got v = 9.999999999999998e+307, expected a finite result\n"
         "  at LINE\n"
-        "  statement: v_new = v * 10.0 (forward)\n"
+        "  statement: v_new = v * 10.0 (update)\n"
         "  reaches: the new value of 'v'\n"
         "  hint: the params are those of the last whole step"
     )

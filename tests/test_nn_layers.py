@@ -349,7 +349,8 @@ ERRORS: dict[str, Case] = {
     "one value": (
         lambda: nn.BatchNorm1d(4)(eager.ones(1, 4)), gc.ShapeError,
         f"bad shape for {nn.BatchNorm1d(4)!r}: got float32[1, 4], expected more than 1 value per channel in training\n"
-        "  hint: drop_last=True, of step.run or a DataLoader, leaves out a last batch that is too small",
+        "  hint: drop_last=True, of step.run or a DataLoader, leaves out a last batch that is too small; for "
+        "predictions, model.eval() before the model is called",
     ),
     "last axes": (
         lambda: nn.LayerNorm((3, 4))(eager.ones(2, 4)), gc.ShapeError,

@@ -427,10 +427,27 @@ def test_forgotten_updates_are_warned_of() -> None:
     assert warned(x, loss, {p: p - gc.grad(loss, p) for p in rnn.parameters()}) == [BEHIND.format("GRU")]
 
 
+PREDICTING = (
+    "a step without updates has layers in train mode: got {}, expected model.eval() before the model is called, for "
+    "predictions\n  hint: gc.compile([x], model.eval()(x)); model.train() goes back to training"
+)
+
+
+def test_a_forgotten_eval_is_warned_of() -> None:
+    model = Normed()
+    x = gc.input("x", ("n", 2), "float32")
+    scores = model(x)
+    assert warned(x, gc.argmax(scores, axis=1), {}) == [PREDICTING.format("BatchNorm1d 'blocks.0', Dropout 'blocks.1'")]
+    model.updates()  # another step may train with the same graph: this one predicts all the same
+    assert warned(x, scores, {}) == [PREDICTING.format("BatchNorm1d 'blocks.0', Dropout 'blocks.1'")]
+    assert warned(x, model.eval()(x), {}) == []
+    assert warned(x, scores, model.updates()) == []  # dropout that is meant draws anew at each call
+
+
 def test_what_is_meant_is_not_warned_of() -> None:
     model = Normed()
     x, loss, updates = trained(model)
-    assert warned(x, loss, {}) == []  # no training
+    assert warned(x, loss, {}) == []  # no training, and no prediction
     ema = gc.param(0.0, name="ema", trainable=False)
     assert warned(x, loss, {ema: gc.astype(loss, "float64")}) == []
     assert model.updates() and warned(x, loss, updates) == []  # asked for: two steps may share one call

@@ -20,7 +20,8 @@ from graphc.ir.leaves import ParamState
 MANY = (
     "expected more than 1 value per channel in training of BatchNorm1d(3, eps=1e-05, momentum=0.1, affine=True, "
     "bias=True, track_running_stats=True)\n  at LINE\n  created at LINE\n"
-    "  hint: drop_last=True, of step.run or a DataLoader, leaves out a last batch that is too small"
+    "  hint: drop_last=True, of step.run or a DataLoader, leaves out a last batch that is too small; for predictions, "
+    "model.eval() before the model is called"
 )
 
 

@@ -70,6 +70,10 @@ def test_the_training_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], mo
     assert names["gc"].load("digits.npz", model=names["model"], opt=names["opt"])["epoch"] == 19
     for name, value in names["model"].state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+    first, over = re.findall(r"`(first = gc.load.*?)`|loop over `(.*?)`", text(), re.DOTALL)
+    code = block("digits.py").replace("for epoch in range(20):", f"{first[0]}\nfor epoch in {over[1]}:")
+    assert run(code, tmp_path / "digits.py")["epoch"] == 24
+    assert "test images right" in capsys.readouterr().out
 
 
 def test_lines_of_the_example() -> None:

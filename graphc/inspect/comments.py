@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..errors import UserLine, one_line
+from ..errors import Layer, UserLine, one_line
+from ..ir.naming import layer_name, statement_text
 from ..ir.printer import SECTIONS
 from ..ir.tensor import Tensor
 from .names import ProgramNames
@@ -14,6 +15,7 @@ from .names import ProgramNames
 _WIDTH = 120
 _COLUMN = 64
 _TEXT = 52
+_LAYERS = 3
 
 
 @dataclass
@@ -29,29 +31,41 @@ class Comments:
 
     def __init__(self, names: ProgramNames):
         self.names = names
-        self._said: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
         self._last: str | None = None
+        self._layers: dict[Layer, str] = {}
 
     def start(self) -> None:
         """Forget what was said: a new kernel begins."""
         self._said, self._last = set(), None
 
     def statement(self, node: Tensor) -> str:
-        """``fit.py:14  r = a * x - y + b`` or ``grad of: a * x``, which is not said twice."""
-        origin = self.names.origin(node)
-        if origin.section == "backward":
-            what = short(self.names.expression(node))
-            again, self._last = what == self._last, what
+        """``fit.py:14  r = a * x - y + b``, or ``grad of: a * x``, which is not said twice; of a layer, which layer:
+        ``net.py:15  model[0] Linear``, ``grad of: model[0] Linear``."""
+        line = self.names.line(node)
+        layer = None if line is None else line.layer
+        known = "" if layer is None or layer.own else self.layer(layer)
+        inside = f", in {layer_name(layer)}" if layer is not None and layer.own and layer.path else ""
+        if self.names.origin(node).section == "backward":
+            what = known or short(self.names.expression(node)) + inside
+            again, self._last = what == self._last and not known, what
             return "grad of: the same" if again else f"grad of: {what}"
-        if not origin.lines:
-            return ""
-        line = origin.lines[0]
         self._last = None
-        if str(line) in self._said:
-            return str(line)
-        self._said.add(str(line))
-        text = line.text if len(line.text) <= _TEXT else self.names.expression(node)
-        return f"{line}  {short(text)}".rstrip()
+        if line is None:
+            return ""
+        where = f"{line}{inside}"
+        if (known, where) in self._said:
+            return known or where
+        self._said.add((known, where))
+        statement = statement_text(line)
+        text = known or (statement if len(statement) <= _TEXT else self.names.expression(node))
+        return f"{line}  {short(text)}".rstrip() + inside
+
+    def layer(self, layer: Layer) -> str:
+        """``model[1] BatchNorm1d``."""
+        if layer not in self._layers:
+            self._layers[layer] = f"{layer_name(layer)} {layer.kind}"
+        return self._layers[layer]
 
     def sections(self, nodes: Sequence[Tensor]) -> str:
         """``forward + backward``."""
@@ -62,7 +76,14 @@ class Comments:
         """``forward + backward of fit.py:14-15``."""
         lines = [line for n in nodes for line in self.names.origin(n).lines[:1]]
         where = line_ranges(lines)
-        return self.sections(nodes) + (f" of {where}" if where else "")
+        return self.sections(nodes) + (f" of {where}" if where else "") + self._through(lines)
+
+    def _through(self, lines: Sequence[UserLine]) -> str:
+        """`` (model[0], model[1])``: the layers that the lines called."""
+        found = dict.fromkeys(line.layer for line in lines if line.layer is not None and not line.layer.own)
+        names = [layer_name(layer) for layer in found]
+        more = f" and {len(names) - _LAYERS} more" if len(names) > _LAYERS else ""
+        return f" ({', '.join(names[:_LAYERS])}{more})" if names else ""
 
     def layout(self, lines: Sequence[Commented]) -> list[str]:
         """Text lines with the comments in one column; a comment that finds no room goes above its line."""

@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Iterator
 
+from ..errors import UserLine
 from ..ir import dims
 from ..ir.dims import DimLike, Shape
 from ..ir.expr import Expr, Load, children
@@ -20,12 +21,14 @@ from ..schedule.plan import Plan
 _NOUNS = {
     "abs": "magnitude", "add": "added", "all": "every", "any": "some", "contract": "product", "convolve": "convolved",
     "convolve_transposed": "convolved", "convolve_weights": "correlated", "ct_mul": "product", "divide": "quotient",
-    "first_max": "largest", "gather": "taken", "integer_pow": "power", "max": "largest", "min": "smallest",
-    "multiply": "product", "negative": "negated", "pow": "power", "prod": "product", "round": "rounded",
-    "scatter_add": "scattered", "scatter_set": "written", "subtract": "difference", "sum": "total",
-    "supremum": "largest", "where": "chosen", "zero_mul": "product",
+    "first_max": "largest", "gather": "taken", "integer_pow": "power", "logical_and": "both", "logical_or": "either",
+    "max": "largest", "min": "smallest", "multiply": "product", "negative": "negated", "pow": "power",
+    "prod": "product", "round": "rounded", "scatter_add": "scattered", "scatter_set": "written",
+    "subtract": "difference", "sum": "total", "supremum": "largest", "where": "chosen", "zero_mul": "product",
 }  # fmt: skip
-_TRANSPARENT = frozenset({"broadcast_to", "reshape", "astype", "permute_dims", "expand_dims", "stop_gradient"})
+_TRANSPARENT = frozenset(
+    {"broadcast_to", "reshape", "astype", "permute_dims", "expand_dims", "stop_gradient", "check_size"}
+)
 _FAR = 8
 
 
@@ -75,17 +78,23 @@ class ProgramNames:
         return self._values[node]
 
     def _described(self, node: Tensor) -> str:
-        if node.op is DIM_VALUE:
-            dim = node.attrs["dim"]
+        if _behind(node).op is DIM_VALUE:
+            dim = _behind(node).attrs["dim"]
             return f"{self.dims[dim]}_{node.dtype}" if dim in self.dims else "count"
         if node.op is CONSTANT:
             return "constant" if node.attrs["data"].array.any() else "zeros"
         if node.op.name in _TRANSPARENT:
             return self.value(_behind(node))
-        if self.origin(node).section == "backward":
+        origin = self.origin(node)
+        if origin.section == "backward" and node.dtype.kind == "f" and (origin.bars or not _known(node)):
             return self._adjoint(node)
-        noun = identifier(_NOUNS.get(node.op.name, node.op.name))
-        whole = self.user.expression(node)
+        noun = _noun(node)
+        if origin.section != "backward" and origin.lines and origin.lines[0].noun:
+            noun = identifier(origin.lines[0].noun)
+        if origin.section == "backward":  # a place, a condition or a factor that a rule needs, which is no derivative
+            whole = None if origin.of is None else self.user.expression(origin.of)
+        else:
+            whole = self.user.expression(node)
         if whole is not None:
             return identifier(f"{whole}_{noun}")
         operand = self.user.of(_behind(node.inputs[0])) if len(node.inputs) == 1 else None
@@ -93,24 +102,28 @@ class ProgramNames:
 
     def _adjoint(self, node: Tensor) -> str:
         """``h_bar`` for the cotangent of a value described as ``h``, ``r_bar_term`` for a step on the way to one."""
-        bars = self.origin(node).bars
-        if bars:
-            return f"{self.value(bars[0])}_bar"
-        reader: Tensor | None = node
+        term = ""
         for _ in range(_FAR):
-            reader = next(iter(self.readers.get(reader, ())), None) if reader is not None else None
-            if reader is None:
+            origin = self.origin(node)
+            if origin.section == "backward" and origin.bars:
+                return (self.user.of(node) or f"{self.value(origin.bars[0])}_bar") + term
+            if not self.readers.get(node):
                 break
-            if self.origin(reader).section == "backward" and self.origin(reader).bars:
-                return f"{self.value(reader)}_term"
+            node = self.readers[node][0]
+            term = term if node.op.name in _TRANSPARENT else "_term"
         return "adjoint"
 
-    def expression(self, node: Tensor) -> str:
-        """The user's expression that made `node`, as text; for an adjoint, the expression it is the gradient of."""
+    def line(self, node: Tensor) -> UserLine | None:
+        """The user's line that made `node`; for an adjoint, that of what it is the gradient of."""
         origin = self.origin(node)
         if origin.section == "backward" and origin.of is not None:
             origin = self.origin(origin.of)
-        return (expression_text(origin.lines[0]) if origin.lines else "") or node.op.name
+        return origin.lines[0] if origin.lines else None
+
+    def expression(self, node: Tensor) -> str:
+        """The user's expression that made `node`, as text; for an adjoint, the expression it is the gradient of."""
+        line = self.line(node)
+        return (expression_text(line) if line is not None else "") or node.op.name
 
     def _dim(self, dim: DimLike) -> str:
         """The dim's own name, or ``n_name`` where an input or param has it."""
@@ -154,6 +167,29 @@ def _role(label: str, node: Tensor) -> str:
     if label == node.op.name or label.startswith("output"):
         return ""
     return "_sum" if label.endswith("accumulator") else f"_{identifier(label)}"
+
+
+def _noun(node: Tensor) -> str:
+    """What the value of an op is called."""
+    if node.op.name == "gather" and node.inputs[0].op.name == "iota":
+        return "place"
+    return "mean" if _is_mean(node) else identifier(_NOUNS.get(node.op.name, node.op.name))
+
+
+def _known(node: Tensor) -> bool:
+    """Whether `node` is a factor of constants and runtime sizes, as the 1/n of a mean is."""
+    return all(_behind(operand).op in (CONSTANT, DIM_VALUE) for operand in node.inputs)
+
+
+def _is_mean(node: Tensor) -> bool:
+    """Whether `node` is a sum divided by a runtime size that it is over."""
+    if node.op.name != "divide":
+        return False
+    total, size = map(_behind, node.inputs)
+    if total.op.name != "sum" or size.op is not DIM_VALUE:
+        return False
+    over = [total.inputs[0].shape[axis] for axis in total.attrs["axes"]]
+    return bool(dims.product(tuple(over)) == size.attrs["dim"])
 
 
 def _behind(node: Tensor) -> Tensor:

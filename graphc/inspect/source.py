@@ -25,6 +25,7 @@ from ..ir.tensor import Tensor
 from ..schedule.plan import Plan
 from .comments import Commented, Comments
 from .names import ProgramNames, accesses, dim_name
+from .numbers import explained
 
 _LOCAL = re.compile(r"\b(?:[avnspieq]\d+|b)\b")
 _MACHINERY = re.compile(r"    (?:[naeq]\d+|m) = .*\bm\b.*\bo\b")
@@ -34,6 +35,7 @@ _NAMED = re.compile(r"\s*([vsp]\d+) = (.*)")
 _STORED = re.compile(r"(a\d+)\[(.*)\] = ([vsp]\d+)$")
 _LOAD = re.compile(r"(a\d+)\[([^\[\]]*)\]")
 _LOOP = re.compile(r"\s*for (\w+) in range\(")
+_FLAGS = re.compile(r"(mended_whole\(.*)\b(True|False), (True|False)\)$")
 _CHECKED = re.compile(r", e\d+, m\)")
 _LETTERS = ("i", "j", "k", "l", "p", "q", "u", "v")
 _DOUBLE = re.compile(r"\bfloat64\((-?(?:[\d.]+(?:e[-+]?\d+)?|inf|nan))\)")
@@ -200,10 +202,11 @@ class KernelView:
     def written_as(self, text: str) -> str:
         """A line of code in the user's names; 0-d arrays are plain variables."""
         text = _DOUBLE.sub(r"\1", _CHECKED.sub(")", text))
+        text = _FLAGS.sub(r"\1left_zeros=\2, right_zeros=\3)", text)
         for array in self.kernel.arrays:
             if not array.shape:
                 text = text.replace(f"{array.name}[0]", array.name)
-        return _LOCAL.sub(lambda found: self.names.get(found[0], found[0]), text)
+        return explained(_LOCAL.sub(lambda found: self.names.get(found[0], found[0]), text))
 
     def signature(self) -> list[str]:
         arguments = [f"{self.names[a.name]}: {self.argument_type(a)}" for a in self.kernel.arrays]
@@ -327,7 +330,7 @@ def header(plan: Plan, names: ProgramNames, calls: Sequence[str], key: str, targ
         f'"""{name}: one compiled step, target {target}',
         "",
         *textwrap.wrap(f"returns  {returned}", _WIDTH, subsequent_indent=" " * 9, break_long_words=False),
-        f"ops      {sum(counts)} ({ops or 'none'}) in {called(len(set(calls)), len(calls))}",
+        f"ops      {sum(counts)} ({ops or 'none'}) in {kernels_called(len(set(calls)), len(calls))}",
         f"memory   {names.size(bytes_moved(plan.kernels))} bytes read and written a step",
         *(["names    w_bar is the derivative of the result with respect to w, whatever w is"] if counts[1] else []),
         f"key      {key}",
@@ -339,10 +342,10 @@ def _of_kind(plan: Plan, kind: str) -> list[int]:
     return [b.number for b in plan.buffers if b.kind == kind]
 
 
-def called(kernels: int, calls: int) -> str:
+def kernels_called(kernels: int, calls: int) -> str:
     """How many kernels there are, and how often they are called where some are called again.
 
-    >>> called(1, 1), called(2, 5)
+    >>> kernels_called(1, 1), kernels_called(2, 5)
     ('1 kernel', '2 kernels, 5 calls')
     """
     return count(kernels, "kernel") + (f", {count(calls, 'call')}" if calls != kernels else "")
@@ -395,14 +398,26 @@ def _step_function(plan: Plan, text: Printed, names: ProgramNames) -> list[Comme
 
 _WRAP = '''\
 def wrap(k, n):
-    """Position k of n, counted from the end if negative; the step fails if it is out of range."""
+    """Position k of n, counted from the end if negative; out of range, the step fails and changes no param."""
+    if not -n <= k < n:
+        raise IndexError(k)
     return k + n if k < 0 else k'''
 
 
 _CHECK_FINITE = '''\
 def check_finite(x):
     """The step fails, and changes no param, if an element of x is nan or inf."""
-    return all(abs(v) < inf for v in x)'''
+    if not np.isfinite(x).all():
+        raise FloatingPointError(x)'''
+
+_MENDED = '''\
+def mended_whole(x, y, out, left_zeros, right_zeros):
+    """Rows of out = x @ y that have a nan, added up again: as in ct_mul, nothing comes of a 0 of x (left_zeros) or of y
+    (right_zeros), whatever it is multiplied with. Without a nan, out is right as it is."""
+    for i in np.flatnonzero(np.isnan(out).any(axis=1)):
+        u, v = x[i, :, None], y
+        nothing = (left_zeros & (u == 0)) | (right_zeros & (v == 0))
+        out[i] = np.where(nothing, 0, u * v).sum(axis=0)'''
 
 _CT_MUL = '''\
 def ct_mul(ct, d):
@@ -421,7 +436,10 @@ def fma(x, y, z):
 
 _FUSED = "FUSED = False  # of compiled code: whether fma is one instruction"
 
-_SHOWN = {"wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL, "zero_mul": _ZERO_MUL, "fma": _FMA}
+_SHOWN = {
+    "wrap": _WRAP, "check_finite": _CHECK_FINITE, "ct_mul": _CT_MUL, "zero_mul": _ZERO_MUL, "fma": _FMA,
+    "mended_whole": _MENDED,
+}  # fmt: skip
 """Helpers without the error codes that they set, and with what is to be known about them."""
 
 

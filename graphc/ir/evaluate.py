@@ -148,6 +148,10 @@ def value_hint(tensor: Tensor) -> str:
     names = [identifier(node.name or "") for node in inputs]
     listed = ", ".join(names[:3] + ["..."] * (len(names) > 3))
     output = "y" if tensor.op is INPUT else operand_labels([tensor], user_line(), inside=False)[0] or "y"
+    params = [node.name or "" for node in topological([tensor]) if node.op is PARAM]
+    if params and not inputs:
+        name = params[0] if params[0].isidentifier() else "param"
+        return f"{name}.value is a copy of the param's present value, and gc.compile([], {output})() computes with it"
     return (
         f"values exist when a compiled step runs: gc.compile([{listed}], {output}) called with arrays; or use gc.eager"
     )

@@ -176,12 +176,13 @@ def _own(nodes: Sequence[Tensor]) -> dict[Tensor, Origin]:
         newest = node.origin.latest
         found[node] = origin._replace(lines=kept or (() if newest is None else (newest,)))
     varying = depends_on(nodes, [node for node in nodes if node.op is INPUT or node.op is PARAM])
-    read: dict[Tensor, dict[UserLine, None]] = {}
+    read: dict[Tensor, tuple[dict[UserLine, None], dict[UserLine, None]]] = {}
     for node in reversed(nodes):
         if node not in varying and node in read:
-            found[node] = found[node]._replace(lines=tuple(read[node]))
-        for operand in node.inputs:
-            read.setdefault(operand, {}).update(dict.fromkeys(found[node].lines))
+            found[node] = found[node]._replace(lines=tuple({**read[node][0], **read[node][1]}))
+        for operand in node.inputs:  # lines that a derivative is of, after those that asked for the value
+            lines = read.setdefault(operand, ({}, {}))[found[node].section == "backward"]
+            lines.update(dict.fromkeys(found[node].lines))
     return found
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import Span, UserLine
+from ..errors import Layer, Span, UserLine
 from .leaves import CONSTANT, identifier
 from .op import Op
 from .tensor import Origin, Tensor
@@ -104,6 +105,22 @@ def expression_text(line: UserLine) -> str:
     return sign + (_segment(source.lines, span) or line.text)
 
 
+def statement_text(line: UserLine) -> str:
+    """The user's line; of an expression that goes on over several lines all of it, ``loss = gc.mean(x - y)``."""
+    if line.span is None or (line.span[0] == line.span[2] and _is_closed(line.text)):
+        return line.text
+    lines = source_of(line).lines
+    first, start, *_ = line.span
+    before = lines[first - 1][:start].decode(errors="replace").strip() if first <= len(lines) else ""
+    whole = _segment(lines, line.span) or line.text
+    return f"{before} {whole}" if before == "return" or re.fullmatch(r"[\w.]+ [-+*/@]?=", before) else whole
+
+
+def _is_closed(text: str) -> bool:
+    """Whether every bracket in a line is closed there."""
+    return all(text.count(pair[0]) == text.count(pair[1]) for pair in ("()", "[]", "{}"))
+
+
 def _segment(lines: tuple[bytes, ...], span: Span) -> str:
     first, start, last, end = span
     if last > len(lines):
@@ -111,7 +128,7 @@ def _segment(lines: tuple[bytes, ...], span: Span) -> str:
     if first == last:
         return lines[first - 1][start:end].decode(errors="replace").strip()
     parts = [lines[first - 1][start:], *lines[first : last - 1], lines[last - 1][:end]]
-    return " ".join(b" ".join(parts).decode(errors="replace").split())
+    return re.sub(r"(?<=[(\[{]) | (?=[)\]}])", "", " ".join(b" ".join(parts).decode(errors="replace").split()))
 
 
 def called(line: UserLine) -> str | None:
@@ -120,6 +137,27 @@ def called(line: UserLine) -> str | None:
     node = source.expressions.get(line.span) if line.span else None
     function = node.func if isinstance(node, ast.Call) else None
     return _segment(source.lines, span_of(function)) if isinstance(function, (ast.Name, ast.Attribute)) else None
+
+
+def layer_name(layer: Layer) -> str:
+    """A module as the user would write it, ``model.encoder[0]``; where its call cannot be read, after its class.
+
+    >>> layer_name(Layer(".encoder[0]", "Block", True, "Net"))
+    'Net.encoder[0]'
+    """
+    whole = None if layer.call is None else _module_called(layer.call)
+    return (whole or layer.whole) + layer.path
+
+
+def _module_called(line: UserLine) -> str | None:
+    """The module that the expression at `line` calls, as the user wrote it: ``model``, of ``model.eval()(x)`` too."""
+    source = source_of(line)
+    node = source.expressions.get(line.span) if line.span else None
+    function = node.func if isinstance(node, ast.Call) else None
+    while isinstance(function, ast.Call) and isinstance(function.func, ast.Attribute):
+        function = function.func.value
+    text = "" if function is None else _short(_segment(source.lines, span_of(function)))
+    return text if text.replace(".", "").isidentifier() else None
 
 
 def is_membership(line: UserLine) -> bool:
@@ -210,7 +248,8 @@ class UserNames:
                 groups.setdefault((line.file, line.span), []).append(node)
         final: set[Tensor] = set()
         for made in groups.values():
-            members = [n for n in made if n.op.name not in _INSERTED] or made
+            kept = [n for n in made if self.origin(n).section != "update"] or made  # not the state that a layer moves
+            members = [n for n in kept if n.op.name not in _INSERTED] or kept
             ops: set[Op] = {n.op for n in members}
             read = {i for n in members for i in _through_views(n.inputs)}
             final.update(n for n in members if len(ops) == 1 or n not in read)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..errors import TraceError, UserLine, message, user_line
+from ..errors import Layer, TraceError, UserLine, message, user_line
 from .dims import Dim, DimLike, Shape
 from .dtypes import DType
 from .op import Aval, Check, Op, Require
@@ -64,6 +64,9 @@ class Origin(NamedTuple):
 
 
 _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+layer_under_way: ContextVar[Layer | None] = ContextVar("layer_under_way", default=None)
+"""The innermost module that is being called."""
+_noun: ContextVar[str] = ContextVar("noun", default="")
 _MAX_LINES = 8
 
 
@@ -78,6 +81,19 @@ class tracing_origin:  # noqa: N801 - a context manager, used as a verb
 
     def __exit__(self, *exc: object) -> None:
         _origin.reset(self._token)
+
+
+class meaning:  # noqa: N801 - a context manager, used as a verb
+    """``with meaning("ignored"):`` what is made inside is called so in generated code, after the user's expression."""
+
+    def __init__(self, noun: str):
+        self.noun = noun
+
+    def __enter__(self) -> None:
+        self._token = _noun.set(self.noun)
+
+    def __exit__(self, *exc: object) -> None:
+        _noun.reset(self._token)
 
 
 class Tensor(Installed):
@@ -199,7 +215,11 @@ def intern_key(value: Any) -> Any:
 
 def _current_origin() -> Origin:
     chosen = _origin.get()
-    return chosen if chosen is not None else Origin("forward", (user_line(next(_builds)),))
+    return (
+        chosen
+        if chosen is not None
+        else Origin("forward", (user_line(next(_builds), layer_under_way.get(), _noun.get()),))
+    )
 
 
 def build(op: Op, inputs: tuple[Tensor, ...], attrs: dict[str, Any], cls: type[Tensor] = Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from ..arguments import bad_argument
 from ..ir import dims
 from ..ir.apply import cast, lift
 from ..ir.dims import DimLike
+from ..ir.tensor import meaning
 from ..ops.elementwise import equal, where
 from ..ops.indexing import from_front, take, take_along_axis
 from ..ops.movement import reshape
@@ -137,12 +138,21 @@ def _kept(target: Any, ignored: int) -> Any:
     """Where a target counts."""
     if isinstance(ignored, bool) or not hasattr(ignored, "__index__"):
         raise bad_argument("a loss of classes", "ignore_index", ignored, "an int")
-    return ~equal(target, ignored)
+    with meaning("counted"):
+        return ~_ignored(target, ignored)
+
+
+def _ignored(target: Any, ignored: int) -> Any:
+    """Where a target is `ignored`, the number for those that count for nothing."""
+    with meaning("ignored"):
+        return equal(target, ignored)
 
 
 def _classes(target: Any, count: DimLike, ignored: int) -> Any:
     """The classes to look at: 0 for targets that are ignored; a negative one is out of range, for it is none."""
-    return from_front(where(equal(target, ignored), 0, target), count)
+    with meaning("label"):
+        label = where(_ignored(target, ignored), 0, target)
+    return from_front(label, count)
 
 
 def _factors(logs: Any, target: Any, weight: Any, ignored: int) -> Any:

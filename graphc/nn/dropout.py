@@ -10,6 +10,7 @@ from ..eager.core import Tensor as Eager
 from ..ir.apply import lift
 from ..ir.leaves import Param
 from ..ir.owed import Owed
+from ..ir.tensor import meaning
 from ..ops.creation import zeros_like
 from ..ops.elementwise import where
 from ..random import Key, bernoulli
@@ -48,7 +49,10 @@ def _dropped(layer: str, x: Any, p: float, training: bool, key: Key | None) -> A
     if not isinstance(key, Key):
         hint = "nn.Dropout(p) has a key of its own; else key = gc.random.Key(seed)"
         raise bad_argument(layer, "key", key, "a gc.random.Key", hint)
-    return where(bernoulli(key, 1.0 - p, tuple(x.shape), like=x), x * (1.0 / (1.0 - p)), 0.0)
+    with meaning("kept"):
+        kept = bernoulli(key, 1.0 - p, tuple(x.shape), like=x)
+    with meaning("dropped"):
+        return where(kept, x * (1.0 / (1.0 - p)), 0.0)
 
 
 class Dropping(Module):

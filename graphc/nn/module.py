@@ -81,7 +81,7 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`forward`, of symbolic or of eager tensors."""
-        return called(self.forward, args, kwargs)
+        return called(self, args, kwargs)
 
     # what is in it
 

@@ -17,7 +17,7 @@ from ..ir import dims
 from ..ir.apply import cast, lift
 from ..ir.leaves import Param
 from ..ir.owed import Owed
-from ..ir.tensor import Tensor
+from ..ir.tensor import Tensor, meaning
 from ..ops.elementwise import greater, stop_gradient, where
 from ..ops.guarding import unless
 from ..ops.movement import reshape
@@ -29,14 +29,19 @@ from .parameter import Buffer, Parameter
 
 
 def _normalised(x: Any, centre: Any, spread: Any, eps: float) -> Any:
-    return (x - centre) / sqrt(spread + eps)
+    with meaning("deviation"):
+        deviation = sqrt(spread + eps)
+    with meaning("normal"):
+        return (x - centre) / deviation
 
 
 def _moments(x: Any, axes: tuple[int, ...], checked: Callable[[Any], Any] = lambda centre: centre) -> tuple[Any, Any]:
     """Mean, as `checked` gives it back, and biased variance along `axes`, which stay with size 1; in two passes."""
     centre = checked(mean(x, axis=axes, keepdims=True))
-    deviation = x - centre
-    return centre, mean(deviation * deviation, axis=axes, keepdims=True)
+    with meaning("centred"):
+        centred = x - centre
+    with meaning("variance"):
+        return centre, mean(centred * centred, axis=axes, keepdims=True)
 
 
 def _affine(x: Any, weight: Any, bias: Any, shape: Sequence[Any]) -> Any:
@@ -168,7 +173,10 @@ class GroupNorm(Module):
 
 
 _MANY = "more than 1 value per channel in training"
-_HINT = "drop_last=True, of step.run or a DataLoader, leaves out a last batch that is too small"
+_HINT = (
+    "drop_last=True, of step.run or a DataLoader, leaves out a last batch that is too small; for predictions, "
+    "model.eval() before the model is called"
+)
 
 
 class BatchNorm(Module):

@@ -37,7 +37,7 @@ _GOING_ALONG = ("all", "any", "max", "min", "sum")
 _JOINING = ("array", "asarray", "constant", "param")
 _TRUTH = (
     "choose with gc.where(condition, x, y); Python's and, or, not, max, min, sorted are gc.logical_and, logical_or, "
-    "logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager"
+    "logical_not, maximum, minimum, sort; `if` and `while` on values need gc.eager, or a value: what a step returned"
 )
 
 
@@ -91,7 +91,21 @@ def truth_hint(x: Any) -> str:
     if is_membership(user_line()):
         return "== builds a tensor: any(x is one for one in many) looks for a tensor, gc.any(x == values) for a value"
     fixed = argument_hint(x)
-    return f"{fixed}; or choose with gc.where(condition, x, y)" if fixed else _TRUTH
+    if fixed:
+        return f"{fixed}; or choose with gc.where(condition, x, y)"
+    held = any(n.op is PARAM for n in topological([x])) and all(n.op is not INPUT for n in topological([x]))
+    return f"{value_hint(x)}; or {_TRUTH}" if held else _TRUTH
+
+
+def assignment_hint(x: Any) -> str:
+    """For what would change elements of a tensor: a param has a value, any other tensor is one."""
+    if isinstance(x, Param):
+        name = labels(x)[0] or "w"
+        return (
+            f"{name}.value = ... sets the value of a param, all of it: v = {name}.value, v[...] = ..., "
+            f"{name}.value = v; in the updates of a step, {{{name}: {name}.at[index].set(value)}}"
+        )
+    return "tensors are values: x = x.at[index].set(value) gives a changed copy, .add(value) adds"
 
 
 def argument_hint(x: Any) -> str:

@@ -18,6 +18,7 @@ from ..ir.dims import DimLike, Shape
 from ..ir.dtypes import as_dtype
 from ..ir.lowering import Gather, Scatter
 from ..ir.op import Arr, Aval, Batching, Op, Require, Sample
+from ..ir.tensor import meaning
 from .batching import everywhere
 from .common import axis_index, broadcast_all, describe, dtype_error, shape_error
 from .cotangent import ZERO
@@ -39,7 +40,10 @@ _REFUSED = 2**62
 def from_front(index: Any, size: DimLike) -> Any:
     """The integer tensor `index`, as int64, where a negative one is out of range: it does not count from the end."""
     wide = cast(index, as_dtype("int64"))
-    return where(less(wide, 0), wide - _REFUSED, where(less(wide, size), wide, wide - _REFUSED))
+    with meaning("refused"):
+        refused = wide - _REFUSED
+    with meaning("index"):
+        return where(less(wide, 0), refused, where(less(wide, size), wide, refused))
 
 
 def range_texts(bad: Any, size: int) -> tuple[str, str]:

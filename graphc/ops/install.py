@@ -18,7 +18,7 @@ from ..ir.evaluate import value_hint
 from .calls import refuse_misfit, renamed
 from .common import describe, labels
 from .functions import PUBLIC
-from .hints import int_hint, loop_hint, number_hint, truth_hint
+from .hints import assignment_hint, int_hint, loop_hint, number_hint, truth_hint
 from .numpy_calls import array_function, array_ufunc
 
 _BINARY = {
@@ -124,7 +124,7 @@ def _setitem(self: Any, key: Any, value: Any) -> None:
             got=describe(self),
             at=user_line(),
             created=False,
-            hint="tensors are values: x = x.at[index].set(value) gives a changed copy, .add(value) adds",
+            hint=assignment_hint(self),
         )
     )
 

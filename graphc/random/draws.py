@@ -15,6 +15,7 @@ from ..ir.apply import apply, cast, engine_of, is_tensor, lift
 from ..ir.dims import DimLike, Shape, shape_text
 from ..ir.dtypes import DType, as_dtype
 from ..ir.leaves import dim_scalar
+from ..ir.tensor import meaning
 from ..ops.common import axis_index
 from ..ops.creation import iota
 from ..ops.elementwise import add, less, multiply, subtract
@@ -246,7 +247,8 @@ def _places(shape: Shape, start: int, beside: tuple[Any, ...]) -> Any:
 def _shifted(bits: Any, by: int) -> Any:
     """bits >> by."""
     amount = broadcast_to(lift(np.uint64(by), beside=(bits,))[0], tuple(bits.shape))
-    return apply(BITWISE_RIGHT_SHIFT, bits, amount)
+    with meaning("bits"):
+        return apply(BITWISE_RIGHT_SHIFT, bits, amount)
 
 
 def _fraction(bits: Any, dtype: DType) -> Any:
