@@ -71,7 +71,8 @@ class UserLine(NamedTuple):
 
     when   the number of the build: of two lines that made one node, the later one has the higher number
     layer  the innermost module whose call was under way
-    noun   what the library calls the value, where it says: "ignored", for labels that count for nothing
+    noun   what the library calls the value, where it says: "ignored", for labels that count for nothing; of
+           ``a, b = x`` the number of the part
     """
 
     file: str

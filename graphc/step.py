@@ -16,7 +16,7 @@ from .arguments import whole
 from .codegen.cpu import print_program
 from .codegen.cuda import print_cuda
 from .codegen.statements import Printed
-from .errors import CompileError, InputError, message, user_line
+from .errors import CompileError, InputError, message, user_line, warn
 from .inspect.dump import dump
 from .inspect.export import export
 from .inspect.kernels import KernelReports
@@ -225,7 +225,7 @@ class Step:
                      `seed` take the same batches as one run of three epochs
         shuffle      take the rows of each epoch in a new order, drawn from `seed` and the number of the epoch:
                      ``np.random.Generator(np.random.PCG64([seed, epoch])).permutation(rows)``
-        seed         an int >= 0; None draws one
+        seed         an int >= 0; None draws one. Without `shuffle` there is nothing to draw, and a warning says so
         progress     show a bar (tqdm); or a function, called some ten times a second with the number of steps done so
                      far and their outputs, in the structure of `outputs`; an error of it ends the run at a whole step
 
@@ -281,6 +281,8 @@ class Step:
                     created=False,
                 )
             )
+        if seed is not None and not shuffle:
+            warn("step.run: seed= without shuffle=True does nothing: the rows are taken as they come")
         data = self._caller.prepare(arrays)
         drawn = secrets.randbits(64) if seed is None else whole("step.run", "seed", seed, 0)
         plan = cut(

@@ -282,6 +282,22 @@ def test_bad_arguments() -> None:
         "DataLoader: not a dataset: got list_iterator, expected an object with __len__ and __getitem__\n  at LINE\n"
         "  hint: gc.data.ArrayDataset(x, y) is a dataset of arrays",
     )  # fmt: skip
+    x, t = np.ones((4, 3)), np.zeros(4, "int64")
+    check(
+        lambda: DataLoader((x, t), 2), gc.InputError,
+        "DataLoader: arrays in a tuple are no dataset: got float64[4, 3], int64[4], expected items, one for each row\n"
+        "  at LINE\n  hint: gc.data.ArrayDataset(x, y) is a dataset of arrays: an item is a row of each",
+    )  # fmt: skip
+    check(
+        lambda: DataLoader(x, t), gc.InputError,
+        "bad batch_size= of DataLoader: got array([0, 0, 0, 0]), expected an int >= 1\n  at LINE\n"
+        "  hint: gc.data.ArrayDataset(x, y) is one dataset of several arrays",
+    )  # fmt: skip
+    with pytest.raises(gc.InputError, match=r"\n  hint: batch_size is argument 2, where there is array"):
+        DataLoader(x, t, batch_size=2)
+    with pytest.raises(AttributeError, match=r"\n  hint: gc.data.ArrayDataset\(x, y\) is a dataset of arrays"):
+        _ = gc.data.TensorDataset
+    assert [len(DataLoader(items)) for items in ((x, x), [x, t], (1, 2))] == [2, 2, 2]
     check(
         lambda: DataLoader([1], seed=2**64), gc.InputError,
         f"bad seed= of DataLoader: got {2**64}, expected an int below 2**64\n  at LINE",

@@ -753,3 +753,13 @@ def test_lines_of_one_graph_are_kept_together() -> None:
     ((node, lines),) = [(n, graph.origin[n].lines) for n in graph.nodes if n.op.name == "exp"]
     assert node is shared and [line.line for line in lines] == sorted(line.line for line in lines)
     assert len(lines) == 2 and lines[0].text == "shared = gc.exp(x)"
+
+
+def test_where_of_a_condition_alone() -> None:
+    """NumPy's function with arguments that do not fit is an error of ours, and says what it would have been here."""
+    check(
+        lambda: np.where(X > 0), gc.ArgumentError,
+        "cannot call np.where of tensors (missing a required argument: 'x'): expected np.where(condition, x, y)\n"
+        "  at LINE\n  hint: which elements it is true of depends on data, and shapes do not: gc.where(condition, x, y) "
+        "chooses",
+    )  # fmt: skip

@@ -246,11 +246,13 @@ def test_numbers_out_of_range_are_told_as_they_were_given() -> None:
             with pytest.raises(gc.OutOfBoundsError) as info:
                 call(np.array([0, bad], dtype))
             assert text_of(info.value) == f"index out of range: got {bad}, expected 0 <= index < {size}\n  at LINE"
-        for step, size in ((rows, 5), (lambda k: loss(scores, k.astype("int8")), 3)):
+        labels = "\n  hint: 't' holds numbers of classes, of which there are 3: 0 to 2"
+        for step, size, of, hint in ((rows, 5, "i", ""), (lambda k: loss(scores, k.astype("int8")), 3, "t", labels)):
             with pytest.raises(gc.OutOfBoundsError) as info:
                 step(np.array([0, bad]))
             assert text_of(info.value) == (
-                f"index out of range in gather: got index {bad}, expected 0 <= index < {size}\n  created at LINE"
+                f"index out of range in gather: got index {bad} in {of!r}, expected 0 <= index < {size}\n"
+                f"  created at LINE{hint}"
             )
 
 
@@ -266,7 +268,7 @@ def test_a_number_of_classes_that_is_named() -> None:
     x, t = gc.input("x", ("n", "c")), gc.input("t", ("n",), "int64")
     step = gc.compile([x, t], nn.cross_entropy(x, t))
     assert step(np.zeros((2, 4)), np.array([3, 0])) == pytest.approx(np.log(4))
-    with pytest.raises(gc.OutOfBoundsError, match="got index 4, expected 0 <= index < 4"):
+    with pytest.raises(gc.OutOfBoundsError, match="got index 4 in 't', expected 0 <= index < 4"):
         step(np.zeros((2, 4)), np.array([4, 0]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 import pickle
 import re
@@ -16,8 +17,9 @@ from test_document import Document, check, reading
 import graphc as gc
 from graphc import nn
 from graphc.codegen.cpu import print_program
-from graphc.codegen.scalar import literal_text
+from graphc.codegen.scalar import FLOAT_FUNCTIONS, literal_text
 from graphc.inspect.numbers import explained
+from graphc.inspect.source import wrapped
 from graphc.inspect.views import Reading
 from graphc.ir.graph import Graph
 from graphc.passes.pipeline import optimise
@@ -216,3 +218,40 @@ def test_expressions_over_several_lines(tmp_path: Path) -> None:
     assert re.search(r"n_float64 = float64\(n\) +# long.py:5\b", source)
     for comment in re.findall(r"# (.*)", source):
         assert all(comment.count(a) == comment.count(b) for a, b in ("()", "[]")), comment
+
+
+_UNPACKED = """
+import graphc as gc
+t = gc.input("t", ("n",))
+p = gc.param([1.0, 2.0, 3.0, 4.0], name="p")
+a, tau, *rest = p
+[first, second], q = rest, a * tau
+signal = a * gc.exp(-t / tau) + first * second
+outputs = [gc.sum(signal), gc.grad(gc.sum(signal), p), q]
+"""
+
+
+def test_parts_that_were_unpacked_keep_their_names(tmp_path: Path) -> None:
+    (tmp_path / "parts.py").write_text(_UNPACKED)
+    made = runpy.run_path(str(tmp_path / "parts.py"))
+    graph = str(Graph([made["t"]], made["outputs"]))
+    assert re.search(r"\ba: float64\[1\] = slice", graph) and re.search(r"\btau: float64\[1\] = ", graph)
+    source = read([made["t"]], made["outputs"]).source.split("# ---- step")[0]
+    assert re.search(r"\ba_bar\w* (\+)?= ", source) and re.search(r"\btau_bar\w* (\+)?= ", source)
+    assert re.search(r"/ tau\b", source) and "p_1" not in source
+    assert "tau = p[1]" in source and "# grad of: tau" in source
+
+
+def test_long_statements_are_cut_where_operators_bind_least() -> None:
+    long = " + ".join(f"some_quite_long_name_{k}" for k in range(3))
+    [head, *pieces, tail] = [line.code for line in wrapped("    ", f"found = {long} < {long} - {long}", "")]
+    assert (head, tail) == ("    found = (", "    )")
+    assert pieces == [f"        {long}", f"        < {long} - {long}"]
+
+
+def test_helpers_with_numbers_say_what_these_are() -> None:
+    """A function of the vector math that kernels call by name begins with a comment, if it has numbers to explain."""
+    for function in {f.definition for f in FLOAT_FUNCTIONS.values()}:
+        head, *body = inspect.getsource(function).splitlines()
+        if re.search(r"\d{3}", "".join(body)):
+            assert body[0].startswith("    # ") or "# " in head, function.__name__

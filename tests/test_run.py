@@ -249,7 +249,8 @@ def test_what_is_refused(model: Model) -> None:
          "bad first_epoch= of step.run: got -1, expected an int >= 0"),
         ((x, t, 0.1), {"batch_size": 1, "shuffle": True, "first_epoch": 2}, "the orders of the rows to go on with are "
          "not known: got first_epoch=2 without seed=, expected the seed= of the epochs before"),
-        ((x, t, 0.1), {"batch_size": 1, "seed": -1}, "bad seed= of step.run: got -1, expected an int >= 0"),
+        ((x, t, 0.1), {"batch_size": 1, "shuffle": True, "seed": -1},
+         "bad seed= of step.run: got -1, expected an int >= 0"),
         ((x, t[:24], 0.1), {"batch_size": 5}, "datasets of different lengths: got 'x': 25 rows, 't': 24 rows, "
          "expected as many rows in each"),
         ((x[:, :2], t, 0.1), {"batch_size": 5}, "input 'x' has the wrong size on axis 1: got float64[5, 2], "
@@ -377,3 +378,25 @@ def test_the_same_as_plain_python(tmp_path: Any) -> None:
     for file, want in zip(plain.files, names["found"], strict=True):
         np.testing.assert_allclose(plain[file], want, rtol=2e-6 if np.asarray(want).dtype == np.float32 else 1e-12)
         assert plain[file].dtype == np.asarray(want).dtype
+
+
+def test_loaders_and_seeds_that_do_nothing() -> None:
+    """A loader or dataset in the place of arrays is told how to give them; a seed without a shuffle is warned of."""
+    x, t = gc.input("x", ("n", 2)), gc.input("t", ("n",))
+    data = gc.data.ArrayDataset(np.ones((4, 2)), np.arange(4.0))
+    loader = gc.data.DataLoader(data, batch_size=2)
+    both, one = gc.compile([x, t], gc.sum(x) * gc.sum(t)), gc.compile([x], gc.sum(x))
+    for call in (both, one, lambda given: both.run(given, batch_size=2), lambda given: one.run(given, batch_size=2)):
+        with pytest.raises(gc.InputError) as caught:
+            call(loader)
+        assert str(caught.value).endswith(
+            "\n  hint: step.run(*loader.arrays(), batch_size=...) goes through it inside compiled code; for batch in "
+            "loader: step(*batch)"
+        )
+        with pytest.raises(gc.InputError, match=r"\n  hint: step.run\(\*dataset.arrays\(\), batch_size=...\)"):
+            call(data)
+    given = loader.arrays()
+    with pytest.warns(gc.GraphcWarning, match="seed= without shuffle=True does nothing") as warned:
+        seeded = both.run(*given, batch_size=2, seed=1)
+    assert [w.filename for w in warned] == [__file__]
+    np.testing.assert_array_equal(seeded, both.run(*given, batch_size=2))

@@ -48,6 +48,7 @@ def _atan_ratio_f32(a: np.float32, b: np.float32) -> np.float32:
 
 
 def atan_f32(x: np.float32) -> np.float32:
+    # pi / 2 - atan(1 / |x|) above 1, with pi / 2 in two parts
     size = abs(x)
     swap = size > np.float32(1.0)
     y = _atan_ratio_f32(np.float32(1.0) if swap else size, size if swap else np.float32(1.0))
@@ -124,6 +125,7 @@ def _atan_ratio_f64(a: float, b: float) -> float:
 
 
 def atan_f64(x: float) -> float:
+    # pi / 2 - atan(1 / |x|) above 1, with pi / 2 in two parts
     size = abs(x)
     swap = size > 1.0
     y = _atan_ratio_f64(1.0 if swap else size, size if swap else 1.0)

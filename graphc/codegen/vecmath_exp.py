@@ -35,7 +35,7 @@ def _exp_slope_f32(r: np.float32) -> np.float32:
 
 
 def _exp_parts_f32(x: np.float32, rest: np.float32) -> tuple[np.int32, np.float32, np.float32]:
-    # (k, a, b) with exp(x + rest) = 2^k (1 + a + b); Cody-Waite
+    # (k, a, b) with exp(x + rest) = 2^k (1 + a + b); Cody-Waite; adding 1.5 * 2^23 rounds, its bits are 0x4B400000
     z = fma(x, np.float32(1.44269504), np.float32(12582912.0))
     n = z - np.float32(12582912.0)
     high = fma(n, np.float32(-0.693145752), x)
@@ -46,6 +46,8 @@ def _exp_parts_f32(x: np.float32, rest: np.float32) -> tuple[np.int32, np.float3
 
 
 def exp_f32(x: np.float32) -> np.float32:
+    # 2^k e^r: k is x / ln 2 rounded, r = x - k ln 2; below -105 it is 0, above 90 inf. Adding 12582912 = 1.5 * 2^23
+    # rounds to an integer and leaves it in the low bits, behind 0x4B400000, those of 12582912
     x = np.float32(90.0) if x > np.float32(90.0) else x
     x = np.float32(-105.0) if x < np.float32(-105.0) else x
     z = fma(x, np.float32(1.44269504), np.float32(12582912.0))
@@ -56,6 +58,7 @@ def exp_f32(x: np.float32) -> np.float32:
 
 
 def exp2_f32(x: np.float32) -> np.float32:
+    # 2^k e^r: k is x rounded, as in exp, r = (x - k) ln 2; below -152 it is 0, above 130 inf
     x = np.float32(130.0) if x > np.float32(130.0) else x
     x = np.float32(-152.0) if x < np.float32(-152.0) else x
     z = x + np.float32(12582912.0)
@@ -151,7 +154,7 @@ def _exp_slope_f64(r: float) -> float:
 
 
 def _exp_parts_f64(x: float, rest: float) -> tuple[np.int64, float, float]:
-    # (k, a, b) with exp(x + rest) = 2^k (1 + a + b); Cody-Waite
+    # (k, a, b) with exp(x + rest) = 2^k (1 + a + b); Cody-Waite; adding 1.5 * 2^52 rounds, its bits are 0x4338 << 48
     z = fma(x, 1.4426950408889634, 6755399441055744.0)
     n = z - 6755399441055744.0
     high = fma(n, -0.6931471803691238, x)
@@ -162,6 +165,8 @@ def _exp_parts_f64(x: float, rest: float) -> tuple[np.int64, float, float]:
 
 
 def exp_f64(x: float) -> float:
+    # 2^k e^r: k is x / ln 2 rounded, r = x - k ln 2; below -746 it is 0, above 710 inf. Adding 6755399441055744 =
+    # 1.5 * 2^52 rounds to an integer and leaves it in the low bits, behind 0x4338000000000000, those of 1.5 * 2^52
     x = 710.0 if x > 710.0 else x
     x = -746.0 if x < -746.0 else x
     z = fma(x, 1.4426950408889634, 6755399441055744.0)
@@ -172,6 +177,7 @@ def exp_f64(x: float) -> float:
 
 
 def exp2_f64(x: float) -> float:
+    # 2^k e^r: k is x rounded, as in exp, r = (x - k) ln 2; below -1080 it is 0, above 1025 inf
     x = 1025.0 if x > 1025.0 else x
     x = -1080.0 if x < -1080.0 else x
     z = x + 6755399441055744.0

@@ -23,7 +23,8 @@ def _pow_edge_f64(power: float, x: float, y: float) -> float:
 
 
 def pow_f32(x: np.float32, y: np.float32) -> np.float32:
-    # in float64, with polynomials only as long as float32 needs: log to 2^-37, exp to 2^-29
+    # in float64, with polynomials only as long as float32 needs: log to 2^-37, exp to 2^-29; beyond e^-120 and e^100
+    # it is 0 and inf. Adding 6755399441055744 = 1.5 * 2^52 rounds and leaves an integer behind the bits 0x4338 << 48
     base, exponent = np.float64(x), np.float64(y)
     size = abs(base)
     k, f = _log_parts_f64(size)
@@ -72,6 +73,7 @@ def _log_pair_f64(x: float) -> tuple[float, float]:
 
 
 def pow_f64(x: float, y: float) -> float:
+    # exp(y log |x|), the logarithm and the product in two parts; beyond e^-800 and e^800 it is 0 and inf
     size = abs(x)
     h, low = _log_pair_f64(size)
     h = -np.inf if size == 0.0 else np.inf if size == np.inf else h

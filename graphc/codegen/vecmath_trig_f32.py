@@ -24,6 +24,7 @@ def _quadrant_f32(x: np.float32) -> tuple[float, np.int64]:
     high = wide * a
     low = wide * b
     turns = fma(wide, c, (high - np.rint(high)) + (low - np.rint(low)))
+    # adding 1.5 * 2^52 rounds to an integer, the quarter turns, and leaves it in the low bits
     z = fma(4.0, turns, 6755399441055744.0)
     q = np.float64(z).view(np.int64)
     return fma(4.0, turns, -(z - 6755399441055744.0)) * 1.5707963267948966, q
@@ -40,6 +41,7 @@ def _sin_cos_f32(r: float) -> tuple[float, float]:
 
 
 def sin_f32(x: np.float32) -> np.float32:
+    # x is q quarter turns and a rest: of it the sine or, after an odd q, the cosine, with the sign of q
     r, q = _quadrant_f32(x)
     s, c = _sin_cos_f32(r)
     y = c if q & 1 else s
@@ -47,6 +49,7 @@ def sin_f32(x: np.float32) -> np.float32:
 
 
 def cos_f32(x: np.float32) -> np.float32:
+    # x is q quarter turns and a rest: of it the cosine or, after an odd q, the sine, with the sign of q
     r, q = _quadrant_f32(x)
     s, c = _sin_cos_f32(r)
     y = s if q & 1 else c

@@ -39,6 +39,7 @@ def _quadrant_f64(x: float) -> tuple[float, float, np.int64]:
     middle, low = _sum_f64(second, third)
     turns, rest = _sum_f64(first, middle - np.rint(middle))
     low = 4.0 * (rest + (low + fma(wide, _TURNS[2, c], fourth)))
+    # adding 1.5 * 2^52 rounds to an integer, the quarter turns, and leaves it in the low bits
     z = fma(4.0, turns, 6755399441055744.0)
     f = fma(4.0, turns, -(z - 6755399441055744.0))
     # times pi / 2, in two parts
@@ -63,6 +64,7 @@ def _sin_cos_f64(r: float, e: float) -> tuple[float, float]:
 
 
 def sin_f64(x: float) -> float:
+    # x is q quarter turns and a rest: of it the sine or, after an odd q, the cosine, with the sign of q
     r, e, q = _quadrant_f64(x)
     s, c = _sin_cos_f64(r, e)
     y = c if q & 1 else s
@@ -70,6 +72,7 @@ def sin_f64(x: float) -> float:
 
 
 def cos_f64(x: float) -> float:
+    # x is q quarter turns and a rest: of it the cosine or, after an odd q, the sine, with the sign of q
     r, e, q = _quadrant_f64(x)
     s, c = _sin_cos_f64(r, e)
     y = s if q & 1 else c

@@ -8,8 +8,8 @@
 >>> x.shape, x.dtype, t.shape, t.dtype
 ((100, 1, 32, 32), dtype('float32'), (100,), dtype('int64'))
 
-A loop over the loader calls a step batch by batch; ``step.run(*loader.arrays(), batch_size=100, shuffle=True,
-seed=0)`` takes the same batches inside compiled code.
+Arrays of one's own are a dataset by ``ArrayDataset(x, t)``. A loop over the loader calls a step batch by batch;
+``step.run(*loader.arrays(), batch_size=100, shuffle=True, seed=0)`` takes the same batches inside compiled code.
 """
 
 from __future__ import annotations

@@ -71,6 +71,20 @@ class DataLoader:
                     hint="gc.data.ArrayDataset(x, y) is a dataset of arrays",
                 )
             )
+        if isinstance(dataset, tuple) and _are_columns(dataset):
+            raise InputError(
+                message(
+                    "DataLoader: arrays in a tuple are no dataset",
+                    got=", ".join(f"{a.dtype}{list(a.shape)}" for a in dataset),
+                    expected="items, one for each row",
+                    at=user_line(),
+                    created=False,
+                    hint="gc.data.ArrayDataset(x, y) is a dataset of arrays: an item is a row of each",
+                )
+            )
+        if isinstance(batch_size, np.ndarray):
+            hint = "gc.data.ArrayDataset(x, y) is one dataset of several arrays"
+            raise bad_argument("DataLoader", "batch_size", batch_size, "an int >= 1", hint)
         self.dataset = dataset
         self.batch_size = whole("DataLoader", "batch_size", batch_size, 1)
         self.shuffle = bool(shuffle)
@@ -216,3 +230,11 @@ def _seed(value: Any) -> int:
     if seed >= 2**64:
         raise bad_argument("DataLoader", "seed", seed, "an int below 2**64")
     return seed
+
+
+def _are_columns(given: tuple[Any, ...]) -> bool:
+    """Whether these are arrays that a dataset would be made of: equally many rows, and no batch of them possible."""
+    shapes = [a.shape for a in given if isinstance(a, np.ndarray)]
+    if len(shapes) != len(given) or len(shapes) < 2 or () in shapes:
+        return False
+    return len({shape[0] for shape in shapes}) == 1 and len(set(shapes)) > 1

@@ -54,7 +54,7 @@ def _after_passes(graph: Graph) -> list[tuple[str, str]]:
     for name, run in PIPELINE:
         graph, fired = run(graph)
         text = f"{graph}\n" if fired else "(unchanged)\n"
-        stages.append((f"after_{re.sub(r'[^a-z]+', '_', name)}.txt", text))
+        stages.append((f"after_{re.sub(r'[^a-z0-9]+', '_', name)}.txt", text))
     return stages
 
 

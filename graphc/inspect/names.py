@@ -65,6 +65,7 @@ class ProgramNames:
         leaves = {b.number: self.unique(identifier(b.label)) for b in plan.buffers if b.kind in ("input", "param")}
         self.dims: dict[DimLike, str] = {dim: self._dim(dim) for dim in map(dims.symbol, graph.symbols)}
         self.buffers = self._name_buffers(plan, leaves)
+        self.parts = self._name_parts(plan)
         self.reserved = reserved | set(self.dims.values())
 
     def origin(self, node: Tensor) -> Origin:
@@ -89,8 +90,9 @@ class ProgramNames:
         if origin.section == "backward" and node.dtype.kind == "f" and (origin.bars or not _known(node)):
             return self._adjoint(node)
         noun = _noun(node)
-        if origin.section != "backward" and origin.lines and origin.lines[0].noun:
-            noun = identifier(origin.lines[0].noun)
+        said = origin.lines[0].noun if origin.section != "backward" and origin.lines else ""
+        if said and not said.isdigit():
+            noun = identifier(said)
         if origin.section == "backward":  # a place, a condition or a factor that a rule needs, which is no derivative
             whole = None if origin.of is None else self.user.expression(origin.of)
         else:
@@ -144,6 +146,18 @@ class ProgramNames:
             if buffer.number not in names:
                 names[buffer.number] = self.unique(identifier(buffer.label or "scratch"))
         return names
+
+    def _name_parts(self, plan: Plan) -> dict[tuple[int, str], str]:
+        """For a buffer and an index, what the user calls the element there: ``tau`` for p[1] after ``a, tau = p``."""
+        numbers = [[b.number for b in plan.buffers if b.kind == kind] for kind in ("input", "param")]
+        pairs = zip((*numbers[0], *numbers[1]), (*self.graph.inputs, *self.graph.params), strict=True)
+        found: dict[tuple[int, str], str] = {}
+        for number, leaf in pairs:
+            for node in self.readers.get(leaf, ()):
+                name = self.user.of(node) if node.op.name == "slice" and node.shape == (1,) else None
+                if name is not None:
+                    found[number, str(node.attrs["start"][0])] = name
+        return found
 
     def type(self, dtype: object, shape: Shape) -> str:
         """``float64[n, 3]``; a 0-d array is ``float64``. Valid Python."""

@@ -40,6 +40,10 @@ _CHECKED = re.compile(r", e\d+, m\)")
 _LETTERS = ("i", "j", "k", "l", "p", "q", "u", "v")
 _DOUBLE = re.compile(r"\bfloat64\((-?(?:[\d.]+(?:e[-+]?\d+)?|inf|nan))\)")
 _ASSIGNED = re.compile(r"(?!if |for )(.*? [-+*]?= )(.*)")
+_WEAKEST_FIRST = (
+    r" (?:if|else) ", r" (?:[<>]=?|[!=]=) ", r" \| ", r" \^ ", r" & ", r" [-+] ", r" [*/%]+ ", r"\(",
+)  # fmt: skip
+"""Where a long expression is cut: at the operators that bind least, so that its lines read as it is computed."""
 _RUNNING = {"add": "sum", "linear": "sum", "mul": "product", "or": "any", "and": "all"}
 """What an accumulator is called that is not yet the result."""
 _WIDTH = 118
@@ -192,6 +196,9 @@ class KernelView:
         name = self.names[array]
         if not self.arrays[array].shape:
             return f"{name}_before"
+        part = self.program.parts.get((self.arrays[array].buffer, index))
+        if part is not None:
+            return part
         parts = [self.names.get(part, part) for part in index.split(", ")]
         return (
             f"{name.rstrip('_')}_{''.join(parts)}" if all(p in _LETTERS or p.isdigit() for p in parts) else f"{name}_at"
@@ -259,7 +266,7 @@ def wrapped(indent: str, text: str, comment: str) -> list[Commented]:
         return [Commented(indent + text, comment)]
     target, value = found.groups()
     start, pieces = "(", [value]
-    for before in (r" (?:[-+|&]|if|else) ", r" [*/%]+ ", r"\("):
+    for before in _WEAKEST_FIRST:
         if len(pieces) == 1:
             pieces = _cut(value, before)
     if len(pieces) == 2 and pieces[1][0] == "(" and pieces[1][-1] == ")":  # a call: one argument on each line

@@ -181,8 +181,8 @@ def _own(nodes: Sequence[Tensor]) -> dict[Tensor, Origin]:
         if node not in varying and node in read:
             found[node] = found[node]._replace(lines=tuple({**read[node][0], **read[node][1]}))
         for operand in node.inputs:  # lines that a derivative is of, after those that asked for the value
-            lines = read.setdefault(operand, ({}, {}))[found[node].section == "backward"]
-            lines.update(dict.fromkeys(found[node].lines))
+            asked = read.setdefault(operand, ({}, {}))[found[node].section == "backward"]
+            asked.update(dict.fromkeys(found[node].lines))
     return found
 
 

@@ -25,9 +25,13 @@ _MAX_ORDER = 4
 
 
 class Source(NamedTuple):
-    """What a file says about spans: the name its value gets, the expression itself, and the file's lines (bytes)."""
+    """What a file says about spans: the name its value gets, the expression itself, and the file's lines (bytes).
+
+    Of a target that is unpacked into, ``a, b = x``, the span has the names of the parts.
+    """
 
     targets: dict[Span, str]
+    unpacked: dict[Span, list[str]]
     expressions: dict[Span, ast.expr]
     lines: tuple[bytes, ...]
 
@@ -37,15 +41,18 @@ def _parse(text: str) -> Source:
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):  # a notebook's magics: names and expressions are then unknown
-        return Source({}, {}, ())
+        return Source({}, {}, {}, ())
     targets: dict[Span, str] = {}
+    unpacked: dict[Span, list[str]] = {}
     expressions: dict[Span, ast.expr] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.expr):
             expressions.setdefault(span_of(node), node)
+        if isinstance(node, (ast.Tuple, ast.List)) and isinstance(node.ctx, ast.Store):
+            unpacked[span_of(node)] = list(_parts(node))
         for value, name in _named(node):
             targets.setdefault(span_of(value), name)
-    return Source(targets, expressions, tuple(line.encode() for line in text.splitlines(keepends=True)))
+    return Source(targets, unpacked, expressions, tuple(line.encode() for line in text.splitlines(keepends=True)))
 
 
 def span_of(node: ast.AST) -> Span:
@@ -83,6 +90,14 @@ def _bound(target: ast.expr, value: ast.AST) -> Iterator[tuple[ast.AST, str]]:
             yield from _bound(one, part)
 
 
+def _parts(target: ast.Tuple | ast.List) -> Iterator[str]:
+    """The names of what is unpacked, up to a star; "" for what has none."""
+    for part in target.elts:
+        if isinstance(part, ast.Starred):
+            return
+        yield part.id if isinstance(part, ast.Name) else part.attr if isinstance(part, ast.Attribute) else ""
+
+
 def source_of(line: UserLine) -> Source:
     """What the user's file says, as `linecache` has it."""
     return _parse("".join(linecache.getlines(line.file)))
@@ -90,13 +105,22 @@ def source_of(line: UserLine) -> Source:
 
 def assigned_name(line: UserLine) -> str | None:
     """The name that the expression at `line` is assigned to."""
-    return source_of(line).targets.get(line.span) if line.span else None
+    if line.span is None:
+        return None
+    source = source_of(line)
+    name = source.targets.get(line.span)
+    if name is None and line.noun.isdigit():
+        parts = source.unpacked.get(line.span, [])
+        name = parts[int(line.noun)] if int(line.noun) < len(parts) else None
+    return name or None
 
 
 def expression_text(line: UserLine) -> str:
     """The expression at `line` as the user wrote it, on one line; ``+ b`` for the last term of a longer sum."""
     if line.span is None:
         return line.text
+    if line.noun.isdigit():  # a part of what was unpacked
+        return assigned_name(line) or line.text
     source = source_of(line)
     node = source.expressions.get(line.span)
     span, sign = line.span, ""

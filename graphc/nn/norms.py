@@ -260,7 +260,10 @@ class BatchNorm(Module):
         if isinstance(count, int):
             unbiased, any_rows = spread * count / (count - 1), count > 0
         else:
-            unbiased, any_rows = spread * (_as(count, x) / _as(count - 1, x)), greater(_as(count, x), 0.0)
+            with meaning("unbiased"):
+                unbiased = spread * (_as(count, x) / _as(count - 1, x))
+            with meaning("any_rows"):
+                any_rows = greater(_as(count, x), 0.0)
 
         def moved(old: Sequence[Any], centre: Any, spread: Any) -> tuple[Any, ...]:
             mean, variance, number = self._moved(old, centre, spread)

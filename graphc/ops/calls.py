@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import FunctionType
 from typing import Any, TypeVar
 
-from ..errors import ArgumentError, message, user_line
+from ..errors import ArgumentError, message, shown, user_line
 from .hints import closest
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -126,16 +126,25 @@ def refuse_misfit(
         reason = str(error)
     parameters = list(signature.parameters.values())[int(bound) :]
     plain = [p.replace(annotation=p.empty) for p in parameters]
-    shown = signature.replace(parameters=plain, return_annotation=signature.empty)
+    taken = signature.replace(parameters=plain, return_annotation=signature.empty)
     raise ArgumentError(
         message(
             f"cannot {'make' if makes else 'call'} {name} ({reason})",
-            expected=f"{name}{shown}",
+            expected=f"{name}{taken}",
             at=user_line(),
             created=False,
-            hint=_meant(args[int(bound) :], named, parameters),
+            hint=_twice(args[int(bound) :], named, parameters) or _meant(args[int(bound) :], named, parameters),
         )
     ) from None
+
+
+def _twice(args: Sequence[Any], named: Mapping[str, Any], parameters: Sequence[inspect.Parameter]) -> str:
+    """For an argument that is given by position, too: what stands in its place."""
+    places = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for name, value in zip(places, args, strict=False):
+        if name in named:
+            return f"{name} is argument {places.index(name) + 1}, where there is {shown(value)}"
+    return ""
 
 
 def _meant(args: Sequence[Any], given: Mapping[str, Any], parameters: Sequence[inspect.Parameter]) -> str:

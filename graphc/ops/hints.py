@@ -236,6 +236,10 @@ _RATES = (
     "rates are functions of a step counter: lr=gc.optim.cosine(0.1, steps), as gc.optim.one_cycle, step, exponential"
 )
 _IN_MODULES = {
+    "graphc.data": {
+        "TensorDataset": "gc.data.ArrayDataset(x, y) is a dataset of arrays",
+        "ConcatDataset": "gc.data.ArrayDataset(np.concatenate([a, b]), ...) of the arrays",
+    },
     "graphc.nn": {"F": "gc.nn.functional"},
     "graphc.optim": dict.fromkeys(
         ("lr_scheduler", "StepLR", "ExponentialLR", "CosineAnnealingLR", "OneCycleLR", "LambdaLR", "MultiStepLR"),

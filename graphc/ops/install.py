@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import TraceError, UnsupportedError, count, message, user_line
 from ..ir.dims import Dim, symbols
 from ..ir.evaluate import value_hint
+from ..ir.tensor import meaning
 from .calls import refuse_misfit, renamed
 from .common import describe, labels
 from .functions import PUBLIC
@@ -161,7 +162,11 @@ def _iter(self: Any) -> Iterator[Any]:
         )
         error.sizes = tuple(symbols(self.shape[0]))
         raise error
-    return iter([self[k] for k in range(self.shape[0])])
+    parts = []
+    for k in range(self.shape[0]):
+        with meaning(str(k)):  # of ``a, b = x``: which of the names is meant
+            parts.append(self[k])
+    return iter(parts)
 
 
 def _len(self: Any) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError, count, message, user_line
+from ..errors import ArgumentError, UnsupportedError, count, message, user_line
 from ..ir import dims
 from ..ir.naming import called
 from .functions import PUBLIC
@@ -27,6 +27,10 @@ _SIGNATURES: dict[str, Callable[..., Any]] = {  # functions written in C: not ev
     "inner": lambda a, b: None,
     "empty_like": lambda prototype, dtype=None: None,
 }
+_MISFITS = {
+    "where": "which elements it is true of depends on data, and shapes do not: gc.where(condition, x, y) chooses"
+}
+"""For a function with arguments that do not fit, what may have been meant."""
 _QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "shape": lambda x: tuple(x.shape),
     "ndim": lambda x: len(x.shape),
@@ -115,7 +119,19 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
 def _bound(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments by NumPy's names, without those that stand at their default."""
     signature = inspect.signature(_SIGNATURES.get(func.__name__, func))
-    bound = signature.bind(*args, **kwargs)
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        name = func.__name__
+        raise ArgumentError(
+            message(
+                f"cannot call np.{name} of tensors ({error})",
+                expected=f"np.{name}{signature}",
+                at=user_line(),
+                created=False,
+                hint=_MISFITS.get(name, ""),
+            )
+        ) from None
     given: dict[str, Any] = {}
     for name, value in bound.arguments.items():
         parameter = signature.parameters[name]

@@ -112,11 +112,22 @@ def _named(tree: Tree, leaves: Iterator[str]) -> str:
 
 def _spread(args: tuple[Any, ...], labels: Sequence[str]) -> str:
     """Where the only argument holds all inputs: how to hand them over one by one."""
+    if len(args) == 1 and batches_hint(args[0]):
+        return batches_hint(args[0])
     if len(args) == 1 and isinstance(args[0], dict) and set(args[0]) <= set(labels):
         return "inputs are given one by one: step(**inputs) of a dict"
     if len(args) == 1 and isinstance(args[0], (list, tuple)) and len(args[0]) == len(labels):
         return "inputs are given one by one: step(*inputs) of a list or tuple"
     return ""
+
+
+def batches_hint(value: Any) -> str:
+    """For a loader or a dataset in the place of arrays: how a step goes through it; "" for anything else."""
+    if not callable(getattr(value, "arrays", None)):
+        return ""
+    loader = "loader" if hasattr(value, "batch_size") else "dataset"
+    each = f"for batch in {loader}: step(*batch)" if loader == "loader" else f"gc.data.DataLoader({loader}) has batches"
+    return f"step.run(*{loader}.arrays(), batch_size=...) goes through it inside compiled code; {each}"
 
 
 def _label(child: Tree, inputs: Sequence[Tensor], k: int, tree: Tree) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import InputError, message, user_line
 from ..ir.dtypes import BOOL, DType
 from ..ir.tensor import Tensor
+from .arguments import batches_hint
 
 _WEAK = (bool, int, float, list, tuple, range)
 _KINDS = "bif"
@@ -117,17 +118,18 @@ def _as_array(node: Tensor, value: Any) -> np.ndarray:
         array = np.asarray(value)
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise _no_array(node, f"{type(value).__name__} ({why})") from None
+        raise _no_array(node, value, f"{type(value).__name__} ({why})") from None
     if value is None or isinstance(value, (str, bytes, dict, set)):
         spread = isinstance(value, dict) and node.name in value
-        raise _no_array(node, "None" if value is None else f"a {type(value).__name__}", _SPREAD if spread else "")
+        got = "None" if value is None else f"a {type(value).__name__}"
+        raise _no_array(node, value, got, _SPREAD if spread else "")
     return array
 
 
 _SPREAD = "inputs are given one by one: step(**inputs) of a dict"
 
 
-def _no_array(node: Tensor, got: str, hint: str = "") -> InputError:
+def _no_array(node: Tensor, value: Any, got: str, hint: str = "") -> InputError:
     return InputError(
         message(
             f"input {node.name!r} is not an array",
@@ -135,7 +137,7 @@ def _no_array(node: Tensor, got: str, hint: str = "") -> InputError:
             expected=str(node.aval),
             at=user_line(),
             created=False,
-            hint=hint,
+            hint=batches_hint(value) or hint,
         )
     )
 
@@ -186,7 +188,7 @@ def _rank_hint(node: Tensor, array: np.ndarray) -> str:
 
 def _dtype_hint(node: Tensor, value: Any, array: np.ndarray) -> str:
     if array.dtype.kind not in "biuf":
-        return ""
+        return batches_hint(value)
     if _is_weak(value, node.dtype):
         return f"its values are not all numbers of {node.dtype.name}"
     return f"convert it with .astype({node.dtype.name!r})"
