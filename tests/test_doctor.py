@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from graphc import __main__ as command_line
 from graphc import config, doctor
-from graphc.runtime import cublas, cuda, threads
+from graphc.runtime import cublas, cuda, cuda_hardware, threads
 
 
 def found() -> dict[str, doctor.Finding]:
@@ -88,3 +89,11 @@ def test_settings_and_packages_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(doctor, "_version", lambda package: None if package == "numba" else version(package))
     assert found()["numba"] == doctor.Finding("numba", "not installed", "pip install numba")
     assert "BLAS" not in found(), "what needs numba was not asked"
+
+
+def test_cublas_may_be_turned_off_at_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = SimpleNamespace(library=object(), allocate=None)
+    monkeypatch.setattr(cublas, "missing", lambda: None)
+    assert cuda_hardware.Hardware.multiplier(made) is made.library  # type: ignore[arg-type]
+    monkeypatch.setenv("GRAPHC_CUBLAS", "0")
+    assert cuda_hardware.Hardware.multiplier(made) is None  # type: ignore[arg-type]

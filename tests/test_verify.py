@@ -561,6 +561,7 @@ def test_compiled_code_may_differ_where_the_reference_is_in_doubt_and_only_there
     doubts = numeric.doubts(graph, given, {}, wanted)
     assert (doubts[0] < 1e-14).all() and doubts[1][1] > 0.1
     assert numeric.worst([wanted[0], np.sin([0.0, 2.0])], wanted)[1] is not None
+    assert numeric.worst([np.array([2**60])], [np.array([2**60 + 1])])[1] is not None
     assert numeric.worst([wanted[0], np.sin([0.0, 2.0])], wanted, lambda: doubts)[1] is None
     error, mismatch = numeric.worst([wanted[0] + [0.0, 1e-6], wanted[1]], wanted, lambda: doubts)
     assert error > 1e-7 and mismatch is not None and (mismatch.number, mismatch.place) == (0, (1,))

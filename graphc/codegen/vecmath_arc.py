@@ -173,8 +173,8 @@ ROWS = (
     Function(_asin_parts_f64, ulp=2.0, vectorises=True),
     Function(asin_f64, ulp=2.3, vectorises=True),
     Function(acos_f64, ulp=1.2, vectorises=True),
-    Function(_atan_ratio_f64, ulp=2.0, vectorises=True),
-    Function(atan_f64, ulp=2.2, vectorises=True),
-    Function(atan2_f64, ulp=2.2, vectorises=True),
+    Function(_atan_ratio_f64, ulp=2.4, vectorises=True),
+    Function(atan_f64, ulp=2.4, vectorises=True),
+    Function(atan2_f64, ulp=2.4, vectorises=True),
     Function(hypot_f64, ulp=1.2, vectorises=True),
 )

@@ -140,7 +140,7 @@ def polygamma_f32(n: int, x: np.float32) -> np.float32:
 
 ROWS = (
     Function(_sinpi_f64, ulp=1.0, vectorises=True),
-    Function(lgamma_f64, ulp=5.0, vectorises=True),
+    Function(lgamma_f64, ulp=7.6, vectorises=True),
     Function(lgamma_f32, ulp=0.6, vectorises=True),
     Function(digamma_f64, ulp=5.5, vectorises=True),
     Function(digamma_f32, ulp=0.6, vectorises=True),

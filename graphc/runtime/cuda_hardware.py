@@ -226,7 +226,9 @@ class Hardware:
                 driver.cuGraphDestroy(graph)
 
     def multiplier(self) -> Cublas | None:
-        if self.library is None and config.cublas() and cublas.missing() is None:
+        if not config.cublas() or cublas.missing() is not None:
+            return None
+        if self.library is None:
             self.library = Cublas(self.allocate)
         return self.library
 

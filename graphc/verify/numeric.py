@@ -28,6 +28,7 @@ DIFFERENCES, TRANSPOSE = 1e-5, 1e-10
 _STEP, _SMOOTH = 1e-6, 1e-3
 _COMPILED = {np.dtype("float32"): 1e-4, np.dtype("float64"): 1e-9}
 _DOUBTED = 8.0
+_LEAST = np.finfo(float).tiny  # a difference of integers that floats do not see is one
 
 Env = Mapping[str, int]
 Point = Mapping[Tensor, np.ndarray]
@@ -152,7 +153,7 @@ def worst(
             same = (f == w) | ((f != f) & (w != w))
             finite = np.abs(w[np.isfinite(w)]) if w.dtype.kind == "f" else np.abs(w.astype(float))
             scale = max(1.0, float(finite.max(initial=0.0)))
-            gap = np.where(same, 0.0, np.abs(f.astype(float) - w.astype(float)) / scale)
+            gap = np.where(same, 0.0, np.maximum(np.abs(f.astype(float) - w.astype(float)) / scale, _LEAST))
         gap = np.where(np.isnan(gap), np.inf, gap)
         if doubt is not None and gap.max() > allowed:
             doubts = doubt() if doubts is None else doubts
