@@ -172,10 +172,11 @@ def test_a_constant_written_otherwise_is_the_same(dtype: str, rng: np.random.Gen
 
 def test_helpers_do_what_they_say() -> None:
     """In the document, an index out of range, a nan that is refused and a product with zeros end as in a step."""
-    x, w = gc.input("x", ("n", 2)), gc.input("w", (2, 2))
+    x, w = gc.input("x", ("n", 3)), gc.input("w", (3, 3))
     t = gc.input("t", "n", "int64")
     loss = gc.sum(gc.where(x > 0, gc.exp(x) @ w, 0.0)) + gc.sum(gc.take(x, t, axis=0))
-    arrays = [np.array([[1.0, -2.0], [0.5, 800.0]]), np.array([[1.0, np.inf], [2.0, 1.0]]), np.array([0, -1])]
+    weights = np.array([[1.0, np.inf, 0.5], [2.0, 1.0, -1.0], [0.25, 1.0, 3.0]])
+    arrays = [np.array([[1.0, -2.0, 0.5], [0.5, 800.0, -1.0]]), weights, np.array([0, -1])]
     outputs = [loss, gc.grad(loss, x), gc.grad(loss, w)]
     check([x, w, t], arrays, outputs, {"n": 2})
     read = reading(Graph([x, w, t], outputs))
