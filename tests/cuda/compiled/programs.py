@@ -26,7 +26,6 @@ from graphc.schedule.plan import make_plan  # noqa: E402
 from graphc.schedule.policy import CUDA  # noqa: E402
 from graphc.testing.targets import TARGETS  # noqa: E402
 
-
 ASIDE = 64
 """Bytes."""
 
