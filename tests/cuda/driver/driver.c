@@ -4,7 +4,10 @@
    as late as CUDA allows, when somebody waits for it, so that what relies on more order than there is goes wrong here;
    FAKE_CUDA_EAGER=1 does work of blocking streams at once instead, 2 that of others, 3 all of it. What is freed is
    overwritten. FAKE_CUDA_LOG is the file that calls are noted in, FAKE_CUDA_DEVICES how many devices there are, and
-   FAKE_CUDA_FAIL a function that fails. */
+   FAKE_CUDA_FAIL a function that fails. Threads are let in one by one: who waits for work that another one does waits
+   for that. */
+#define _GNU_SOURCE
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,6 +49,10 @@ static int contexts[16];
 static __thread int *stack[64];
 static __thread int depth = 0;
 static void (*launcher)(const char *, int64_t, int64_t, U, U) = 0;
+
+static pthread_mutex_t gate = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP; /* recursive: kernels, in Python, may call here */
+static void leave(int *entered) { if (!*entered) pthread_mutex_unlock(&gate); }
+#define ALONE __attribute__((cleanup(leave))) int entered = pthread_mutex_lock(&gate)
 
 void fake_set_launcher(void *function) { launcher = function; }
 
@@ -148,6 +155,7 @@ static Stream *stream(void *handle) {
 }
 
 static R put(void *handle, Op op, const char *what, size_t size) {
+  ALONE;
   Stream *s = stream(handle);
   Op *made = malloc(sizeof op);
   *made = op;
@@ -175,6 +183,7 @@ R fake_put(void *handle, void (*call)(const void *), const void *data, const cha
   return put(handle, op, what, size);
 }
 int fake_is_on_device(const void *p, size_t size) {
+  ALONE;
   Block *b = block_of(p);
   return b && !b->pinned && (const char *)p + size <= b->start + b->size;
 }
@@ -209,6 +218,7 @@ static R cuCtxPopCurrent(int **c) {
 }
 static R cuCtxGetDevice(int *d) { if (!depth) return NO_CONTEXT; *d = (int)(stack[depth - 1] - contexts); return 0; }
 static R cuCtxSynchronize(void) {
+  ALONE;
   note("synchronise all");
   for (int k = 0; k < n_streams; k++) drain(streams[k]);
   return 0;
@@ -217,15 +227,17 @@ static R cuMemGetInfo(size_t *f, size_t *t) { *f = *t = (size_t)1 << 34; return 
 static R cuGetErrorName(int e, const char **s) { *s = "CUDA_ERROR_STAND_IN"; return 0; }
 static R cuGetErrorString(int e, const char **s) { *s = "made to fail"; return 0; }
 
-static R cuMemAlloc(char **p, size_t n) { note("allocate %zu", n); *p = allocate(n, 0); return 0; }
+static R cuMemAlloc(char **p, size_t n) { ALONE; note("allocate %zu", n); *p = allocate(n, 0); return 0; }
 static R cuMemFree(char *p) {
+  ALONE;
   for (int k = 0; k < n_streams; k++) drain(streams[k]);
   note("free");
   return release(p);
 }
-static R cuMemHostAlloc(void **p, size_t n, U flags) { note("pin %zu", n); *p = allocate(n, 1); return 0; }
-static R cuMemFreeHost(void *p) { note("unpin"); return release(p); }
+static R cuMemHostAlloc(void **p, size_t n, U flags) { ALONE; note("pin %zu", n); *p = allocate(n, 1); return 0; }
+static R cuMemFreeHost(void *p) { ALONE; note("unpin"); return release(p); }
 static R cuPointerGetAttribute(int *v, int attribute, char *p) {
+  ALONE;
   Block *b = block_of(p);
   if (!b || b->pinned) return INVALID;
   *v = b->device;
@@ -233,6 +245,7 @@ static R cuPointerGetAttribute(int *v, int attribute, char *p) {
 }
 
 static R cuMemcpyHtoDAsync(char *to, const char *from, size_t n, void *s) {
+  ALONE;
   Op op = {COPY, to, from};
   op.size = n;
   Block *b = block_of(from);
@@ -243,6 +256,7 @@ static R cuMemcpyHtoDAsync(char *to, const char *from, size_t n, void *s) {
   return put(s, op, b && b->pinned ? "copy in pinned" : "copy in", n);
 }
 static R cuMemcpyDtoHAsync(char *to, const char *from, size_t n, void *s) {
+  ALONE;
   Op op = {COPY, to, from};
   op.size = n;
   Block *b = block_of(to);
@@ -259,6 +273,7 @@ static R cuMemsetD8Async(char *to, unsigned char value, size_t n, void *s) {
 }
 
 static R cuStreamCreate(Stream **made, U flags) {
+  ALONE;
   Stream *s = calloc(1, sizeof *s);
   s->last = &s->first;
   s->blocking = !(flags & 1);
@@ -270,12 +285,14 @@ static R cuStreamCreate(Stream **made, U flags) {
 }
 static R cuStreamDestroy(Stream *s) { return 0; }
 static R cuStreamSynchronize(void *handle) {
+  ALONE;
   Stream *s = stream(handle);
   note("synchronise s%d", s ? s->number : 0);
   if (s) drain(s);
   return 0;
 }
 static R cuStreamWaitEvent(void *handle, Event *e, U flags) {
+  ALONE;
   Op op = {WAIT};
   op.event = e;
   op.number = e->recorded;
@@ -284,6 +301,7 @@ static R cuStreamWaitEvent(void *handle, Event *e, U flags) {
 static R cuEventCreate(Event **e, U flags) { *e = calloc(1, sizeof(Event)); return 0; }
 static R cuEventDestroy(Event *e) { return 0; }
 static R cuEventRecord(Event *e, void *handle) {
+  ALONE;
   Stream *s = stream(handle);
   Op op = {RECORD};
   op.event = e;
@@ -291,10 +309,11 @@ static R cuEventRecord(Event *e, void *handle) {
   e->stream = s;
   return put(handle, op, "event", 0);
 }
-static R cuEventSynchronize(Event *e) { note("synchronise event"); reach(e, e->recorded); return 0; }
+static R cuEventSynchronize(Event *e) { ALONE; note("synchronise event"); reach(e, e->recorded); return 0; }
 static R cuEventElapsedTime(float *ms, Event *a, Event *b) { *ms = 1; return 0; }
 
 static R cuStreamBeginCapture(Stream *s, int mode) {
+  ALONE;
   note("begin recording s%d mode %d", s->number, mode);
   if (fails("cuStreamBeginCapture")) return FAILED;
   s->recording = calloc(1, sizeof(Graph));
@@ -302,6 +321,7 @@ static R cuStreamBeginCapture(Stream *s, int mode) {
   return 0;
 }
 static R cuStreamEndCapture(Stream *s, Graph **graph) {
+  ALONE;
   *graph = s->recording;
   s->recording = 0;
   note("end recording");
