@@ -20,7 +20,7 @@ from graphc.runtime.cuda_program import CudaProgram
 
 failures: list[BaseException] = []
 """Errors of the emulation itself, which a driver has nobody to tell."""
-_frames: dict[int, tuple[CudaProgram, Frame]] = {}
+frames: dict[int, tuple[CudaProgram, Frame]] = {}
 Launcher = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint, ctypes.c_uint)
 """What the driver runs kernels by: name, the two arguments, blocks, threads."""
 
@@ -67,7 +67,7 @@ def _step(program: CudaProgram, frame: Frame, address: int) -> None:
 @Launcher
 def _launched(name: bytes, address: int, row: int, blocks: int, threads: int) -> None:
     try:
-        program, frame = _frames[address]
+        program, frame = frames[address]
         rows = [call.row for call, grid in zip(program.text.calls, frame.grids, strict=True) if grid]
         if row == rows[-1]:
             _step(program, frame, address)
@@ -75,14 +75,14 @@ def _launched(name: bytes, address: int, row: int, blocks: int, threads: int) ->
         failures.append(error)
 
 
-def attach() -> None:
-    """From now on, steps on the stand-in compute."""
+def attach(launched: Any = _launched) -> None:
+    """From now on, steps on the stand-in compute: `launched` is called for each kernel."""
     made = CudaProgram.frame
 
     def frame(self: CudaProgram, env: Mapping[str, int]) -> Frame:
         one = made(self, env)
-        _frames[one.table.where] = (self, one)
+        frames[one.table.where] = (self, one)
         return one
 
     CudaProgram.frame = frame  # type: ignore[method-assign]
-    ctypes.CDLL("libcuda.so.1").fake_set_launcher(_launched)
+    ctypes.CDLL("libcuda.so.1").fake_set_launcher(launched)

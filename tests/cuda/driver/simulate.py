@@ -6,14 +6,13 @@ which takes less time, and knows nothing of what other libraries compute between
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
+import emulate
 import numpy as np
-from emulate import Launcher, failures, memory_at
+from emulate import Launcher, failures, frames, memory_at
 from numba import cuda
 from numba.cuda import simulator
 
@@ -22,7 +21,6 @@ from graphc.runtime.cuda import _steady_simulator
 from graphc.runtime.cuda_frames import Frame
 from graphc.runtime.cuda_program import CudaProgram
 
-_frames: dict[int, tuple[CudaProgram, Frame]] = {}
 _modules: dict[str, ModuleType] = {}
 
 
@@ -51,7 +49,7 @@ def _table(program: CudaProgram, frame: Frame, address: int) -> list[Any]:
 @Launcher
 def _launched(name: bytes, address: int, row: int, blocks: int, threads: int) -> None:
     try:
-        program, frame = _frames[address]
+        program, frame = frames[address]
         (call,) = (call for call in program.text.calls if call.row == row)
         kernel = getattr(_module(program.text.source), call.name)
         kernel[blocks, threads](_table(program, frame, address), row)
@@ -62,12 +60,4 @@ def _launched(name: bytes, address: int, row: int, blocks: int, threads: int) ->
 def attach() -> None:
     """From now on, kernels on the stand-in compute."""
     _steady_simulator()
-    made = CudaProgram.frame
-
-    def frame(self: CudaProgram, env: Mapping[str, int]) -> Frame:
-        one = made(self, env)
-        _frames[one.table.where] = (self, one)
-        return one
-
-    CudaProgram.frame = frame  # type: ignore[method-assign]
-    ctypes.CDLL("libcuda.so.1").fake_set_launcher(_launched)
+    emulate.attach(_launched)
