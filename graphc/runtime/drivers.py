@@ -107,24 +107,35 @@ TEAM = (
     + '''
 
 @intrinsic
-def take(typingctx, counter):
-    """The number at address `counter`, which becomes one more: each caller gets its own."""
+def take(typingctx, counter, amount):
+    """The number at address `counter`, to which `amount` is added."""
 
     def codegen(context, builder, signature, args):
         counter = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.atomic_rmw("add", counter, ir.IntType(64)(1), "monotonic")
+        return builder.atomic_rmw("add", counter, args[1], "monotonic")
 
-    return types.int64(types.int64), codegen
+    return types.int64(types.int64, types.int64), codegen
+
+
+HALF = 1 << 32
 
 
 @numba.njit("void(int64, int64, int64, int64, int64, int64)", parallel=True, nogil=True, cache=True)
 def spread(kernel, table, row, chunks, threads, counter):
-    """All chunks of a kernel: every thread takes the next one that nobody has, so that a slow one holds up no other."""
+    """All chunks of a kernel: every thread takes the next one that nobody has, so that a slow one holds up no other.
+
+    Half of them start at the first, the others at the last: what a core had of an array, it has in the next step, too.
+    The halves of the counter say how many were taken at each end.
+    """
     for slot in numba.prange(threads):
-        c = take(counter)
-        while c < chunks:
-            call_kernel(kernel, table, row, c, 0, slot)
-            c = take(counter)
+        backwards = slot % 2
+        amount = HALF if backwards else 1
+        taken = take(counter, amount)
+        front, back = taken % HALF, taken // HALF
+        while front + back < chunks:
+            call_kernel(kernel, table, row, chunks - 1 - back if backwards else front, 0, slot)
+            taken = take(counter, amount)
+            front, back = taken % HALF, taken // HALF
 
 
 @numba.cfunc("int64(int64)", cache=True)

@@ -188,13 +188,32 @@ def _grown(items: list[Group], k: int, rows: DimLike) -> list[Group] | None:
             after.append(group)
         else:
             before.append(group)
-    chunking = grown.chunking()
-    if len(grown.members) == 1 or chunking is None:
+    merged = _merged(grown)
+    if merged is None:
         return None
-    if all(unit.kind == "dot" for group in grown.members for unit in group.units):
-        return None  # the tiles of each are larger than what a chunk has of it
-    first = items[k]
-    merged = Group(first.number, first.level, [u for g in grown.members for u in g.units], (rows,), 1)
-    merged.members, merged.chunking, merged.roles = grown.members, chunking, grown.roles
-    merged.size, merged.deps = grown.size, {d for g in grown.members for d in g.deps} - inside
+    merged.deps -= inside
     return [*items[:k], *before, merged, *after]
+
+
+def joined(groups: Sequence[Group]) -> Group | None:
+    """A cluster of just these groups, in this order; None where they cannot be one."""
+    for rows in _rows(groups[0]):
+        grown = Cluster(rows)
+        if all(map(grown.add, groups)) and (merged := _merged(grown)) is not None:
+            merged.deps -= {g.number for g in groups}
+            return merged
+    return None
+
+
+def _merged(grown: Cluster) -> Group | None:
+    """The group of a cluster; None where there is nothing to gain."""
+    members, chunking = grown.members, grown.chunking()
+    if len(members) == 1 or chunking is None:
+        return None
+    if all(unit.kind == "dot" for group in members for unit in group.units):
+        return None  # the tiles of each are larger than what a chunk has of it
+    first = members[0]
+    merged = Group(first.number, first.level, [u for g in members for u in g.units], (grown.rows,), 1)
+    merged.members, merged.chunking, merged.roles = members, chunking, grown.roles
+    merged.size, merged.deps = grown.size, {d for g in members for d in g.deps}
+    return merged

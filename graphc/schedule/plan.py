@@ -25,6 +25,7 @@ from .merge import merge_loops
 from .policy import CPU, Policy
 from .storage import Storage, decide
 from .units import Index, Unit, alias_base, check_unit, copy_unit, loop_vars, make_units
+from .updates import with_products
 
 
 @dataclass
@@ -120,7 +121,9 @@ class Planner:
         groups = self.fuser.groups
         self.find_kept([*groups, *self.commits])
         normal = sorted((g for g in groups if g not in commit_groups), key=lambda g: (g.level, g.number))
-        normal = cluster(normal) if self.policy.clusters else normal
+        if self.policy.clusters:
+            normal = cluster(normal)
+            normal, commit_groups = with_products(normal, commit_groups, self.graph.updates)
         normal = [*(with_epilogues(normal) if self.policy.epilogues else normal), *self.checks()]
         ordered = [*normal, *commit_groups, *self.commits]
         kernels = [self.lower(g, True) for g in ordered]

@@ -19,7 +19,7 @@ def data(batch: int = 128, sizes: tuple[int, ...] = (784, 128, 64, 10)) -> Data:
     arrays: dict[str, np.ndarray] = {}
     for k, (n, m) in enumerate(pairwise(sizes), 1):
         arrays[f"w{k}"], arrays[f"b{k}"] = rng.normal(0, (2 / n) ** 0.5, (n, m)), rng.normal(0, 0.1, m)
-    arrays["x"] = rng.random((batch, sizes[0]))
+    arrays["x"] = rng.standard_normal((batch, sizes[0]))
     return {**{k: v.astype("f4") for k, v in arrays.items()}, "t": rng.integers(0, sizes[-1], batch)}
 
 

@@ -1,0 +1,125 @@
+"""Updates that join the product of matrices which gives their gradient: when they do, when not, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+import graphc as gc
+from graphc.schedule import chunks, updates
+from graphc.schedule import cluster as clusters
+
+K, M = 80, 40  # so large that no chunk of the rows of x is worth a sum of its own
+RATE, MOMENTUM = 0.1, 0.9
+
+
+@pytest.fixture(autouse=True)
+def small_sizes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Cut these small arrays as large ones are."""
+    monkeypatch.setattr(chunks, "GRAIN", 20)
+    monkeypatch.setattr(clusters, "BLOCK", 4)
+    monkeypatch.setattr(updates, "LEAST", K * M)
+    yield
+
+
+def data(n: int = 9) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    draw = np.random.default_rng(0)
+    return draw.normal(size=(n, K)), draw.integers(0, M, n), draw.normal(size=(K, M)) / K
+
+
+def descent(threads: int | None = None) -> tuple[gc.Step, gc.Param, gc.Param]:
+    """A layer and its loss, with momentum: the gradient of its weights is a product that only the update reads."""
+    x, t = gc.input("x", ("n", K), "float64"), gc.input("t", "n", "int64")
+    w, speed = gc.param(data()[2], "w"), gc.param(np.zeros((K, M)), "speed")
+    scores = gc.log_softmax(x @ w, axis=1)
+    loss = -gc.mean(gc.take_along_axis(scores, t[:, None], axis=1))
+    faster = MOMENTUM * speed + gc.grad(loss, w)
+    return gc.compile([x, t], loss, {speed: faster, w: w - RATE * faster}, threads=threads), w, speed
+
+
+def joined(step: gc.Step) -> list[set[str]]:
+    """The ops of kernels behind the check for errors that multiply matrices."""
+    kernels = step.plan.kernels[step.plan.commit :]
+    found = [{node.op.name for node in kernel.nodes} for kernel in kernels]
+    return [ops for ops in found if "contract" in ops]
+
+
+def test_momentum_against_numpy() -> None:
+    step, w, speed = descent()
+    (ops,) = joined(step)
+    assert {"contract", "subtract"} <= ops
+    x, t, now = data()
+    faster = np.zeros_like(now)
+    for _ in range(3):
+        z = x @ now
+        share = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+        want = -np.log(share[np.arange(len(t)), t]).mean()
+        share[np.arange(len(t)), t] -= 1
+        faster = MOMENTUM * faster + x.T @ share / len(t)
+        now = now - RATE * faster
+        np.testing.assert_allclose(step(x, t), want, rtol=1e-12)
+        np.testing.assert_allclose(speed.value, faster, rtol=1e-11, atol=1e-14)
+        np.testing.assert_allclose(w.value, now, rtol=1e-11, atol=1e-14)
+
+
+def test_same_bits_for_any_number_of_threads() -> None:
+    found = []
+    for threads in (1, 2, 3):
+        step, w, speed = descent(threads)
+        x, t, _ = data(33)
+        values = [step(x, t) for _ in range(3)]
+        found.append([np.array(values).tobytes(), w.value.tobytes(), speed.value.tobytes()])
+    assert found[0] == found[1] == found[2]
+
+
+def test_an_index_out_of_range_changes_nothing() -> None:
+    step, w, speed = descent()
+    x, t, _ = data()
+    step(x, t)
+    before = w.value.tobytes(), speed.value.tobytes()
+    t[3] = M
+    with pytest.raises(IndexError):
+        step(x, t)
+    assert (w.value.tobytes(), speed.value.tobytes()) == before
+    with pytest.raises(IndexError):
+        step.run(x, t, steps=5)
+    assert (w.value.tobytes(), speed.value.tobytes()) == before
+
+
+def test_a_product_that_reads_a_changed_param_stays() -> None:
+    """The gradient of each factor is a product with the other one, as it was before the step."""
+    draw = np.random.default_rng(1)
+    a, b = draw.normal(size=(K, M)), draw.normal(size=(M, K))
+    u, v = gc.param(a, "u"), gc.param(b, "v")
+    x = gc.input("x", (K, K), "float64")
+    loss = gc.sum((u @ v - x) ** 2)
+    du, dv = gc.grad(loss, [u, v])
+    step = gc.compile([x], loss, {u: u - 1e-3 * du, v: v - 1e-3 * dv})
+    assert not joined(step)
+    given = draw.normal(size=(K, K))
+    step(given)
+    apart = 2 * (a @ b - given)
+    np.testing.assert_allclose(u.value, a - 1e-3 * apart @ b.T, rtol=1e-11)
+    np.testing.assert_allclose(v.value, b - 1e-3 * a.T @ apart, rtol=1e-11)
+
+
+def test_a_gradient_that_others_read_stays() -> None:
+    """It is added up for the result, too; and one that is returned is an output, which nothing else reads."""
+    x, y = gc.input("x", ("n", K), "float64"), gc.input("y", ("n", M), "float64")
+    given = np.random.default_rng(2).normal(size=(9, K)), np.random.default_rng(3).normal(size=(9, M))
+    start = data()[2]
+    for total in (True, False):
+        w = gc.param(start, "w")
+        gradient = gc.grad(gc.mean((x @ w - y) ** 2), w)
+        step = gc.compile([x, y], gc.sum(gradient * gradient) if total else gradient, {w: w - gradient})
+        assert bool(joined(step)) is not total
+        want = 2 * given[0].T @ (given[0] @ start - given[1]) / given[1].size
+        np.testing.assert_allclose(step(*given), (want**2).sum() if total else want, rtol=1e-11, atol=1e-15)
+        np.testing.assert_allclose(w.value, start - want, rtol=1e-11, atol=1e-15)
+
+
+def test_a_small_gradient_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updates, "LEAST", K * M + 1)
+    assert not joined(descent()[0])
