@@ -38,6 +38,14 @@ def cublas() -> bool:
     return os.environ.get("GRAPHC_CUBLAS", "1") not in ("", "0")
 
 
+def flush_subnormals() -> bool:
+    """Whether steps compiled for the CPU take subnormal floats for 0, and make none (``GRAPHC_FLUSH_SUBNORMALS=1``).
+
+    NumPy and graphc keep them; but a processor may take fifty times as long for an instruction that meets one.
+    """
+    return os.environ.get("GRAPHC_FLUSH_SUBNORMALS", "0") not in ("", "0")
+
+
 def cores() -> int:
     """How many cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -85,6 +85,8 @@ def _processor() -> Iterator[Finding]:
     widths = {"avx512f": 512, "avx2": 256, "neon": 128}
     bits = next((bits for name, bits in widths.items() if features.get(name)), 128)
     yield Finding("vectors", f"{bits} bits on {binding.get_host_cpu_name()}; exp, log, sin ... are graphc's own")
+    if config.flush_subnormals():
+        yield Finding("subnormals", "taken for 0 in steps on the CPU, for GRAPHC_FLUSH_SUBNORMALS is set")
 
 
 def _compilers() -> Finding:

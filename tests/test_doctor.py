@@ -97,3 +97,9 @@ def test_cublas_may_be_turned_off_at_any_time(monkeypatch: pytest.MonkeyPatch) -
     assert cuda_hardware.Hardware.multiplier(made) is made.library  # type: ignore[arg-type]
     monkeypatch.setenv("GRAPHC_CUBLAS", "0")
     assert cuda_hardware.Hardware.multiplier(made) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("chosen", ["0", "1"])
+def test_subnormals_taken_for_zero_are_told(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    monkeypatch.setenv("GRAPHC_FLUSH_SUBNORMALS", chosen)
+    assert ("subnormals" in found()) == (chosen == "1")

@@ -26,9 +26,9 @@ MAX_TYPED = 12
 
 
 @functools.cache
-def walk() -> Any:
+def walk(flushed: bool = False) -> Any:
     """The compiled function that runs the kernels of a step, see `drivers`."""
-    return files.load(drivers.RUN).run
+    return files.load(drivers.run_source(flushed)).run
 
 
 @functools.cache
@@ -101,7 +101,8 @@ class Program:
         self.graph = graph = plan.graph
         self.plain = config.jit_disabled()
         self.module = files.load(text.source)
-        self.entry = 0 if self.plain else walk().address
+        self.flushed = config.flush_subnormals()
+        self.entry = 0 if self.plain else walk(self.flushed).address
         self.outputs = [b.number for b in plan.buffers if b.kind == "output"]
         self.first_input = text.first_buffer
         self.first_output = text.first_buffer + (self.outputs[0] if self.outputs else 0)
@@ -125,7 +126,12 @@ class Program:
         m[1:FIRST_CALL] = [text.commit, len(text.calls), FIRST_CALL, threads, 0]
         m[text.first_row : text.first_row + len(text.rows)] = text.rows
         m += [dims.evaluate(dim, env) for dim in self.input_dims]
-        m += [self.first_output, self.first_input, text.size, self.entry if threads == 1 else team().run.address]
+        m += [
+            self.first_output,
+            self.first_input,
+            text.size,
+            self.entry if threads == 1 else team(self.flushed).run.address,
+        ]
         offsets, total = place(self.plan.buffers, env)
         arena = aligned(total)
         frame = Frame(m, dict(env), arena)
@@ -190,7 +196,8 @@ class Program:
             m[position] = array if self.plain else address(array)
         if not self.plain:
             m[0] = 0
-            return int(walk().ctypes(address(m)) if m[-1] == self.entry else team().run.ctypes(address(m)))
+            run = walk(self.flushed) if m[-1] == self.entry else team(self.flushed).run
+            return int(run.ctypes(address(m)))
         m[0] = 0
         with np.errstate(all="ignore"):
             return int(self.module.step(m))

@@ -67,6 +67,6 @@ def _loads(name: str) -> bool:
 
 
 @functools.cache
-def team() -> Any:
+def team(flushed: bool = False) -> Any:
     """The compiled step loop with several threads."""
-    return files.load(drivers.TEAM)
+    return files.load(drivers.team_source(flushed))
