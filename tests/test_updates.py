@@ -9,7 +9,6 @@ import pytest
 
 import graphc as gc
 from graphc.schedule import chunks, updates
-from graphc.schedule import cluster as clusters
 
 K, M = 80, 40  # so large that no chunk of the rows of x is worth a sum of its own
 RATE, MOMENTUM = 0.1, 0.9
@@ -19,7 +18,7 @@ RATE, MOMENTUM = 0.1, 0.9
 def small_sizes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Cut these small arrays as large ones are."""
     monkeypatch.setattr(chunks, "GRAIN", 20)
-    monkeypatch.setattr(clusters, "BLOCK", 4)
+    monkeypatch.setattr(updates, "BLOCK", 4)
     monkeypatch.setattr(updates, "LEAST", K * M)
     yield
 

@@ -38,12 +38,14 @@ FEW = 1024
 class Cluster:
     """A cluster that grows; `rows` are the sizes of its outermost loop.
 
+    block  rows of which a chunk with products of matrices has a multiple
     roles  for each member that is a product of matrices, by number of its unit: what of it a chunk computes
     axis   what the members compute, and which of its axes are the rows; None: it is complete behind the last chunk only
     reads  what the members read
     """
 
     rows: DimLike
+    block: int
     members: list[Group] = field(default_factory=list)
     roles: dict[int, str] = field(default_factory=dict)
     axis: dict[Tensor, int | None] = field(default_factory=dict)
@@ -104,7 +106,7 @@ class Cluster:
             role = self.roles.get(unit.number)
             if role is not None:
                 work = work + product_of(unit.node).work_per_row(role) // 16
-                unit_of_rows = max(unit_of_rows, BLOCK if role != "batch" else 1)
+                unit_of_rows = max(unit_of_rows, self.block if role != "batch" else 1)
             elif unit.kind == "convolve":
                 work = work + layout_of(unit.node).work // 16
                 few = False  # each chunk may need memory for the windows of an image
@@ -173,7 +175,7 @@ def cluster(groups: Sequence[Group]) -> list[Group]:
 
 def _grown(items: list[Group], k: int, rows: DimLike) -> list[Group] | None:
     """The items with a cluster that begins with item `k`; None where nothing joins it."""
-    grown = Cluster(rows)
+    grown = Cluster(rows, BLOCK)
     if not grown.add(items[k]):
         return None
     inside: set[int] = {items[k].number}
@@ -195,10 +197,10 @@ def _grown(items: list[Group], k: int, rows: DimLike) -> list[Group] | None:
     return [*items[:k], *before, merged, *after]
 
 
-def joined(groups: Sequence[Group]) -> Group | None:
-    """A cluster of just these groups, in this order; None where they cannot be one."""
+def joined(groups: Sequence[Group], block: int) -> Group | None:
+    """A cluster of just these groups, in this order; None where they cannot be one. `block` as in `Cluster`."""
     for rows in _rows(groups[0]):
-        grown = Cluster(rows)
+        grown = Cluster(rows, block)
         if all(map(grown.add, groups)) and (merged := _merged(grown)) is not None:
             merged.deps -= {g.number for g in groups}
             return merged

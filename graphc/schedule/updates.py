@@ -18,6 +18,10 @@ LEAST = 1 << 16
 """Elements of a gradient from which on it joins: a smaller one stays in a core's cache as it is. From `chunks.LARGE` on
 it does not: its tiles read less than rows would."""
 
+BLOCK, LEAST_CHUNKS = 64, 8
+"""Rows of which a chunk has a multiple: for each chunk the whole right factor is read. With too few chunks, some threads
+would wait long for others."""
+
 
 def with_products(
     before: Sequence[Group], behind: Sequence[Group], updates: Sequence[tuple[Param, Tensor]]
@@ -31,7 +35,7 @@ def with_products(
     for place, update in enumerate(behind):
         for product in [g for g in first if g.number in update.deps and _may_join(g, changed)]:
             others = [g for g in (*first, *last) if g.number not in (product.number, update.number)]
-            both = None if _is_read(product, others) else joined([product, update])
+            both = None if _is_read(product, others) else joined([product, update], BLOCK)
             if both is not None:
                 last[place] = both
                 first.remove(product)
@@ -44,9 +48,11 @@ def _may_join(group: Group, changed: Set[Tensor]) -> bool:
     unit = group.units[0]
     if group.members or unit.kind != "dot":
         return False
-    size = unit.node.size
-    known = isinstance(size, int) and LEAST <= size < chunks.LARGE
-    return known and not any(alias_base(n) in changed for n in unit.reads)
+    rows, size = unit.node.shape[0], unit.node.size
+    if not isinstance(rows, int) or not isinstance(size, int):
+        return False
+    suits = LEAST <= size < chunks.LARGE and rows >= LEAST_CHUNKS * BLOCK
+    return suits and not any(alias_base(n) in changed for n in unit.reads)
 
 
 def _is_read(product: Group, others: Sequence[Group]) -> bool:
