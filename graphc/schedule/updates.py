@@ -19,7 +19,7 @@ LEAST = 1 << 16
 it does not: its tiles read less than rows would."""
 
 BLOCK, LEAST_CHUNKS = 64, 8
-"""Rows of which a chunk has a multiple: for each chunk the whole right factor is read. With too few chunks, some threads
+"""Rows of which a chunk has a multiple: for each chunk the whole right factor is read. With fewer chunks, some threads
 would wait long for others."""
 
 
