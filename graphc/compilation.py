@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from .errors import CompileError, DTypeError, InputError, ShapeError, message, shown, user_line, warn
@@ -14,6 +14,7 @@ from .ir.owed import Owed
 from .ir.tensor import Tensor
 from .ir.traversal import topological
 from .ir.tree import Tree, flatten
+from .ops.philox import PHILOX
 from .step import Step
 
 _LISTED = 3
@@ -90,6 +91,7 @@ def _warn_of_state(graph: Graph) -> None:
             )
     if not any(param.trainable for param in updated):
         return
+    _warn_of_draws(graph, updated)
     behind = _named([o for o in owed if not o.asked and not updated.intersection(o.params)])
     if behind:
         warn(
@@ -101,6 +103,28 @@ def _warn_of_state(graph: Graph) -> None:
                 "called, if its state is not to move",
             )
         )
+
+
+def _warn_of_draws(graph: Graph, updated: Set[Param]) -> None:
+    """Warn of a step that changes params by random numbers which are the same at every call. (Layers: see above.)"""
+    counters = {_param_of(node.inputs[1]) for node in graph.nodes if node.op is PHILOX}
+    still = [c.name or "" for c in graph.params if c in counters and c not in updated and c.state.role is None]
+    if still:
+        warn(
+            message(
+                "a step changes params, and draws the same random numbers at every call",
+                got=f"no new value for {', '.join(still)}",
+                expected="those of key.updates() among the updates",
+                hint="gc.compile(..., updates={**changed, **key.updates()})",
+            )
+        )
+
+
+def _param_of(node: Tensor) -> Tensor:
+    """What a counter was read from."""
+    while node.inputs:
+        node = node.inputs[0]
+    return node
 
 
 def _named(owed: Sequence[Owed]) -> str:

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .autodiff.vjp import check_floats
-from .errors import GradientError, UnsupportedError, count, message, shown, user_line
+from .errors import GradientError, UnsupportedError, count, message, shown, user_line, warn
 from .ir import dims
 from .ir.apply import SYMBOLIC, cast, engine_of, is_tensor, lift
-from .ir.leaves import Param
+from .ir.leaves import INPUT, PARAM, Param
 from .ir.tensor import Tensor
 from .ir.traversal import topological
 from .ir.tree import Tree, flatten
@@ -35,8 +35,9 @@ def grad(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
     """The gradient of a scalar.
 
     ``gc.grad(y, wrt)``: of the 0-d float tensor `y` with respect to a float tensor, or a nesting of them; each has the
-    shape and dtype of its tensor, and is zeros where `y` does not depend on it. ``gc.grad(f, argnums=0)``: a function
-    that computes the gradient of `f` for its arguments.
+    shape and dtype of its tensor, and is zeros where `y` does not depend on it (with a warning where that is itself
+    computed: `y` has another way to read its data). ``gc.grad(f, argnums=0)``: a function that computes the gradient of
+    `f` for its arguments.
 
     Raises `GradientError` for a `y` that is no scalar, for integers, and where an op on the way has no derivative.
 
@@ -60,6 +61,7 @@ def grad(y: Any, wrt: Any = None, *, argnums: Any = 0) -> Any:
         return tree.build(list(eager_grad(y, leaves)))
     scalar = _scalar("grad", _outputs(y)[1])
     _in_order(scalar, leaves)
+    _warn_of_zeros("grad", [scalar], leaves)
     return tree.build(differentiate.grad(scalar, leaves))
 
 
@@ -276,6 +278,28 @@ def _in_order(y: Tensor, wrt: Sequence[Tensor]) -> None:
         )
 
 
+def _warn_of_zeros(kind: str, outputs: Sequence[Tensor], wrt: Sequence[Tensor]) -> None:
+    """Warn of a computed tensor that nothing differentiated was computed from: its derivative is 0. (Inputs and params
+    may well be listed for many results, not all of which depend on them.)"""
+    computed = [w for w in wrt if w.inputs]
+    read = set(topological(outputs)) if computed else set()
+    if apart := [w for w in computed if w not in read]:
+        sources = [n for n in topological(apart) if n.op in (INPUT, PARAM)]
+        names = ", ".join(n.name or "" for n in sources[:3])
+        warn(
+            message(
+                f"gc.{kind} with respect to a tensor from which the result was not computed: it is 0",
+                got=describe(*apart),
+                expected="an input, a param, or a tensor on the way to the result",
+                at=user_line(),
+                created=False,
+                hint=f"differentiate with respect to what it was made of ({names}), or use it in the result"
+                if names
+                else "use it in the result",
+            )
+        )
+
+
 def _outputs(y: Any) -> tuple[Tree, list[Tensor]]:
     """The leaves of `y`, which must be tensors."""
     tree, leaves = flatten(y)
@@ -310,6 +334,7 @@ def _operands(kind: str, y: Any, wrt: Any) -> tuple[Tree, list[Tensor], Tree, li
         )
     out_tree, outputs = _outputs(y)
     check_floats("derivative", outputs, leaves)
+    _warn_of_zeros(kind, outputs, leaves)
     return out_tree, outputs, tree, leaves
 
 

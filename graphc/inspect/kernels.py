@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
 from ..codegen.statements import Printed
@@ -10,10 +10,12 @@ from ..errors import count
 from ..ir import dims
 from ..ir.dims import Dim, DimLike, Shape, shape_text
 from ..ir.loops import Kernel
+from ..ir.tensor import Tensor
 from ..runtime import files
 from ..schedule.fuse import Group
 from ..schedule.plan import Plan
 from ..schedule.units import alias_base
+from ..schedule.views import is_view
 from .comments import Comments
 from .names import ProgramNames, accesses
 from .source import KernelView, bytes_moved
@@ -36,7 +38,7 @@ class KernelReport:
     name    its name in the source
     space   sizes of its loops, outermost first
     serves  sections and user lines: "forward + backward of fit.py:14-15"
-    ops     names of the ops that are computed into memory or accumulators, in order
+    ops     names of the ops that are computed, in order
     units   how many such values were fused into it
     reads, writes   (array, bytes) pairs of one call, the first; bytes may be an expression in the runtime dims
     calls   how often a step runs it
@@ -150,6 +152,7 @@ def report_kernels(
     widths = files.vectors(text.source) if text.target == "cpu" else {}
     comments = Comments(names)
     calls = [name for name, _ in text.kernels]
+    made = {unit.node for group in plan.groups for unit in group.units}
     reports = []
     for name, view in views.items():
         first = calls.index(name)
@@ -159,7 +162,7 @@ def report_kernels(
                 name,
                 group.domain,
                 comments.group(view.computed()),
-                tuple(dict.fromkeys(u.kind if u.kind in ("copy", "check") else u.node.op.name for u in group.units)),
+                _ops(group, made),
                 len(group.units),
                 _touched(view, view.reads),
                 _touched(view, view.writes),
@@ -172,6 +175,20 @@ def report_kernels(
             )
         )
     return KernelReports(reports)
+
+
+def _ops(group: Group, made: Set[Tensor]) -> tuple[str, ...]:
+    """What a kernel computes: its own nodes, and those written into their expressions, which are not of `made`."""
+    own = {unit.node for unit in group.units if unit.kind not in ("copy", "check")}
+    inside, stack = set(own), list(own)
+    while stack:
+        for operand in map(alias_base, stack.pop().inputs):
+            if operand.inputs and operand not in made and operand not in inside:
+                inside.add(operand)
+                stack.append(operand)
+    in_order = sorted(inside, key=lambda node: node.serial)  # operands were built before what reads them
+    names = [node.op.name for node in in_order if node in own or not is_view(node)]
+    return tuple(dict.fromkeys([*names, *[u.kind for u in group.units if u.kind in ("copy", "check")]]))
 
 
 def _touched(view: KernelView, arrays: set[str]) -> Bytes:
