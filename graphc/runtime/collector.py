@@ -20,7 +20,7 @@ _was_on = False
 
 @contextlib.contextmanager
 def collector_off() -> Iterator[None]:
-    """No collections inside; behind the last of the threads that are, the collector is on if it was before the first."""
+    """No collections inside; behind the last thread that is, the collector is as it was before the first."""
     _enter()
     try:
         yield

@@ -27,16 +27,17 @@ def with_products(
     updates  params and their new values: what reads a param that changes stays where it is
     """
     changed = {param for param, value in updates if value is not param}
-    first, last = list(before), list(behind)
-    for place, update in enumerate(behind):
-        for product in [g for g in first if g.number in update.deps and _may_join(g, changed)]:
-            others = [g for g in (*first, *last) if g.number not in (product.number, update.number)]
-            both = None if _is_read(product, others) else joined([product, update])
-            if both is not None:
-                last[place] = both
-                first.remove(product)
-                break
-    return first, last
+    readers: dict[Tensor, set[int]] = {}
+    for group in (*before, *behind):
+        for node in (n for unit in group.units for n in unit.reads):
+            readers.setdefault(alias_base(node), set()).add(group.number)
+    able = {g.number: g for g in before if _may_join(g, changed) and len(readers.get(g.units[0].node, ())) == 1}
+    last: list[Group] = []
+    for update in behind:
+        found = (joined([able[k], update]) for k in sorted(update.deps & able.keys()))
+        last.append(next(filter(None, found), update))
+    moved = {group.number for group in last}
+    return [g for g in before if g.number not in moved], last
 
 
 def _may_join(group: Group, changed: Set[Tensor]) -> bool:
@@ -47,8 +48,3 @@ def _may_join(group: Group, changed: Set[Tensor]) -> bool:
     size = unit.node.size
     known = isinstance(size, int) and LEAST <= size < chunks.LARGE
     return known and not any(alias_base(n) in changed for n in unit.reads)
-
-
-def _is_read(product: Group, others: Sequence[Group]) -> bool:
-    node = product.units[0].node
-    return any(alias_base(n) is node for g in others for unit in g.units for n in unit.reads)
