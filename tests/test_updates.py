@@ -125,8 +125,9 @@ def test_a_gradient_that_others_read_stays() -> None:
         np.testing.assert_allclose(w.value, start - want, rtol=1e-11, atol=1e-15)
 
 
-def test_a_gradient_of_another_size_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, name, limit in ((updates, "LEAST", K * M + 1), (chunks, "LARGE", K * M)):
+def test_a_gradient_of_another_size_or_form_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too small, so large that its tiles are, or not so tall: a chunk of rows has all columns."""
+    for module, name, limit in ((updates, "LEAST", K * M + 1), (chunks, "LARGE", K * M), (updates, "TALL", 2.1)):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, limit)
             assert not joined(descent()[0])
@@ -134,8 +135,8 @@ def test_a_gradient_of_another_size_stays(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_joined_updates_stay_apart_and_the_report_says_why() -> None:
     """Two updates over equally many rows, each with the product of its gradient: they read the same, and stay apart."""
-    x, y = gc.input("x", ("n", K), "float64"), gc.input("y", ("n", M + K), "float64")
-    u, v = gc.param(np.zeros((K, M)), "u"), gc.param(np.zeros((K, K)), "v")
+    x, y = gc.input("x", ("n", K), "float64"), gc.input("y", ("n", 2 * M + 10), "float64")
+    u, v = gc.param(np.zeros((K, M)), "u"), gc.param(np.zeros((K, M + 10)), "v")
     loss = gc.mean((gc.concat([x @ u, x @ v], axis=1) - y) ** 2)
     du, dv = gc.grad(loss, [u, v])
     step = gc.compile([x, y], loss, {u: u - du, v: v - dv})
@@ -210,7 +211,7 @@ def new_values(
 def test_random_layers_in_chunks_of_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, limit in (
         *((updates, "LEAST", 1), (chunks, "GRAIN", 12), (clusters, "BLOCK", 3), (clusters, "WORTH", 0)),
-        (products, "SMALL", 4),
+        *((products, "SMALL", 4), (updates, "TALL", 0)),
     ):
         monkeypatch.setattr(module, name, limit)
     joins = 0
