@@ -218,6 +218,8 @@ def _reason(plan: Plan, k: int, names: ProgramNames) -> str:
         return f"it needs the whole of {needed} first"
     if group.domain != before.domain:
         return f"its loops {shape_text(group.domain)} are not those of the kernel before, {shape_text(before.domain)}"
+    if k > plan.commit and (group.members or before.members):
+        return "an update is joined by the product of its gradient, and by nothing else"
     return "a kernel with both would be too long, or would change a param while it is still read"
 
 

@@ -28,7 +28,7 @@ from ..passes import canonicalise as canonical
 from ..passes.contractions import contractions
 from ..passes.pipeline import PIPELINE, optimise
 from ..passes.rules import rewrite
-from ..schedule import chunks, cluster, columns, fuse, launches, parallel, policy, products, singles, storage
+from ..schedule import chunks, cluster, columns, fuse, launches, parallel, policy, products, singles, storage, updates
 from ..schedule.plan import make_plan
 from ..step import compiled
 from .plain import Runner
@@ -57,6 +57,7 @@ WITHOUT_PASSES = (("lowerable", _lowerable), ("contractions", contractions))
 _SMALL: tuple[tuple[ModuleType, str, int], ...] = (
     *((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (products, "SMALL", 0)),
     *((chunks, "GRAIN", 4), (chunks, "ALIGNED", 2), (chunks, "LEAST_SUMMED", 2), (cluster, "BLOCK", 2)),
+    *((updates, "LEAST", 1), (updates, "LEAST_CHUNKS", 0)),
 )
 """Limits of the schedule, set low: what large graphs do, done by small ones."""
 
