@@ -57,7 +57,7 @@ WITHOUT_PASSES = (("lowerable", _lowerable), ("contractions", contractions))
 _SMALL: tuple[tuple[ModuleType, str, int], ...] = (
     *((storage, "MAX_CONE", 4), (storage, "CHEAP", 1), (fuse, "MAX_SIZE", 8), (products, "SMALL", 0)),
     *((chunks, "GRAIN", 4), (chunks, "ALIGNED", 2), (chunks, "LEAST_SUMMED", 2), (cluster, "BLOCK", 2)),
-    *((updates, "LEAST", 1), (updates, "LEAST_CHUNKS", 0)),
+    *((updates, "LEAST", 1), (updates, "BLOCK", 2), (updates, "LEAST_CHUNKS", 0)),
 )
 """Limits of the schedule, set low: what large graphs do, done by small ones."""
 
