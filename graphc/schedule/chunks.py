@@ -24,7 +24,7 @@ reads."""
 ALIGNED = 64
 """A chunk of single elements has a multiple of this many: full vectors, and cache lines of its own."""
 
-TILE, LARGE_TILE = (64, 64), (128, 256)
+TILE, LARGE_TILE = (64, 128), (128, 256)
 """Rows and columns of a tile of a matrix product: what it reads stays in a core's cache."""
 LARGE = 1 << 18
 """Elements of a product that is cut into large tiles: they read less, and there are enough of them."""
@@ -87,7 +87,7 @@ def tile_of(m: DimLike, n: DimLike) -> tuple[DimLike, DimLike]:
     """Rows and columns of the tiles of an m x n product; its results do not depend on them.
 
     >>> tile_of(128, 64), tile_of(1024, 256)
-    ((64, 64), (128, 256))
+    ((64, 128), (128, 256))
     """
     large = dims.smaller(m * n // LARGE, 1)
     rows, columns = (small + (big - small) * large for small, big in zip(TILE, LARGE_TILE, strict=True))
@@ -98,7 +98,7 @@ def tiles(sizes: tuple[DimLike, DimLike, DimLike], batch: DimLike) -> Chunking:
     """How the tiles of a product of these sizes (m, n, k) are cut into chunks.
 
     >>> tiles((64, 256, 32), 1), tiles((64, 256, 784), 1).count
-    (Chunking(extent=4, length=4, count=1, most=1), 4)
+    (Chunking(extent=2, length=2, count=1, most=1), 2)
     """
     m, n, k = sizes
     rows, columns = tile_of(m, n)
