@@ -174,6 +174,11 @@ NEWCOMERS: dict[str, Case] = {
         "ufunc '<lambda> (vectorized)' does not work on tensors\n  at LINE\n"
         "  hint: python -m graphc ops lists gc's functions",
     ),
+    "linear algebra of NumPy": (
+        lambda: np.linalg.solve(X, X), gc.UnsupportedError,
+        "np.linalg.solve does not work on tensors\n  at LINE\n  hint: there is no linear algebra beyond products "
+        "(gc.matmul, gc.einsum): np.linalg takes what a step returned",
+    ),
     "float": (lambda: float(S), gc.TraceError, FLOAT + EXIST.format("s", "y")),
     "float of computed": (
         lambda: float(gc.sum(X * V)), gc.TraceError,

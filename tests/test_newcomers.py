@@ -89,9 +89,14 @@ def square(x: Any) -> Any:
     return gc.sum(x**2)
 
 
+def median(x: Any) -> Any:
+    s, n = gc.sort(x), x.shape[0]
+    return (s[(n - 1) // 2] + s[n // 2]) / 2
+
+
 FIX = (
     "the numbers that a compiled function is called with are traced: fix this one before, with "
-    "gc.compile(functools.partial({}, {}=...)), or pass it as a string or None"
+    "gc.compile(functools.partial({}, {}=...))"
 )
 LIST = (
     "square failed while it was traced: unsupported operand type(s) for ** or pow(): 'list' and 'int': got a list of "
@@ -105,7 +110,7 @@ ARGUMENTS: dict[str, Case] = {
     "flag": (
         lambda: scaled(1.0, True), gc.TraceError,
         "a symbolic tensor has no truth value: got twice: bool[]\n  at LINE\n  hint: " + FIX.format("scaled", "twice")
-        + "; or choose with gc.where(condition, x, y)",
+        + ", or pass it as a string or None; or choose with gc.where(condition, x, y)",
     ),
     "number": (
         lambda: powers(1.0, 3), gc.TraceError,
@@ -173,6 +178,9 @@ def test_what_the_hints_say_works() -> None:
     assert gc.grad(square)(np.array([1.0, 2.0])).tolist() == [2.0, 4.0]
     assert gc.compile(lambda x: square(gc.stack(x)))([1.0, 2.0]) == 5.0
     assert gc.compile(lambda x: (1.5, np.arange(2)))(1.0)[0] == 1.5  # constants
+    middle = gc.compile(median)
+    for values in ([5.0, 1.0, 4.0], [5.0, 1.0, 4.0, 2.0]):
+        assert middle(np.array(values)) == np.median(values)
 
 
 def test_functions_of_scipy_are_ours() -> None:
@@ -204,6 +212,8 @@ ATTRIBUTES = {
     "relu_": "it is a function: gc.relu(s)",
     "set_value": "tensors are values, which nothing changes: a gc.param has state",
     "matmul": "it is a function: gc.matmul(s, ...)",
+    "median": "there is none: of n numbers, s = gc.sort(x), it is (s[(n - 1) // 2] + s[n // 2]) / 2",
+    "nonzero": "there is none, for shapes do not depend on data: gc.where(condition, x, y), and reduce over that",
     "astyp": "did you mean s.astype?",
     "frobnicate": "",
 }
@@ -231,7 +241,16 @@ def test_params_show_their_values() -> None:
     assert repr(gc.param(np.zeros((2,) * 6), name="deep")) == "<Param 'deep' float64[2, 2, 2, 2, 2, 2]>"
 
 
+ALGEBRA = "there is no linear algebra beyond products (gc.matmul, gc.einsum): np.linalg takes what a step returned"
+DATA = "there is none, for shapes do not depend on data: gc.where(condition, x, y), and reduce over that"
+MEDIAN = "there is none: of n numbers, s = gc.sort(x), it is (s[(n - 1) // 2] + s[n // 2]) / 2"
 NAMES = {
+    "average": "there is none: gc.mean(x), and with weights gc.sum(w * x) / gc.sum(w)",
+    "median": MEDIAN,
+    "eager.median": MEDIAN,
+    "unique": "there is none, for shapes do not depend on data: np.unique takes what a step returned",
+    **dict.fromkeys(("argwhere", "nonzero"), DATA),
+    **dict.fromkeys(("inv", "lstsq", "solve", "det", "linalg"), ALGEBRA),
     "tensor": "gc.input is data, gc.param state, gc.constant a constant of a graph; gc.eager.tensor computes at once",
     "array": "gc.asarray(value)",
     "jit": "gc.compile(f) compiles a function, gc.compile(inputs, outputs) a graph",

@@ -31,6 +31,18 @@ _COMPOSED = {
 }
 """Functions that we do not have, by those that we have."""
 
+_ALGEBRA = "there is no linear algebra beyond products (gc.matmul, gc.einsum): np.linalg takes what a step returned"
+_DATA = "there is none, for shapes do not depend on data: gc.where(condition, x, y), and reduce over that"
+_ABSENT = {
+    "average": "there is none: gc.mean(x), and with weights gc.sum(w * x) / gc.sum(w)",
+    "median": "there is none: of n numbers, s = gc.sort(x), it is (s[(n - 1) // 2] + s[n // 2]) / 2",
+    "unique": "there is none, for shapes do not depend on data: np.unique takes what a step returned",
+    **dict.fromkeys(("argwhere", "flatnonzero", "nonzero"), _DATA),
+    **dict.fromkeys(("cholesky", "det", "eig", "eigh", "inv", "inverse", "linalg", "lstsq", "pinv", "qr"), _ALGEBRA),
+    **dict.fromkeys(("slogdet", "solve", "svd"), _ALGEBRA),
+}
+"""Functions that there are not, neither as such nor in one expression, with the reason."""
+
 _MAKING = ("creation", "ranges")
 """Modules of functions that make a tensor of numbers, and so take no tensors themselves."""
 _GOING_ALONG = ("all", "any", "max", "min", "sum")
@@ -66,6 +78,8 @@ def function_hint(written: str) -> str:
         return f"gc.{own} is {written} for tensors"
     if name in _COMPOSED:
         return f"{written} for tensors is {_COMPOSED[name]}"
+    if name in _ABSENT:
+        return _ABSENT[name]
     if name in [d.name for d in SUPPORTED]:
         return f"gc.astype(x, {name!r}) converts a tensor"
     return ""
@@ -117,7 +131,8 @@ def argument_hint(x: Any) -> str:
     names = ", ".join(f"{n.name}=..." for n in leaves)
     return (
         f"the numbers that a compiled function is called with are traced: fix this one before, with "
-        f"gc.compile(functools.partial({function}, {names})), or pass it as a string or None"
+        f"gc.compile(functools.partial({function}, {names}))"
+        + (", or pass it as a string or None" if all(n.dtype.kind == "b" for n in leaves) else "")
     )
 
 
@@ -159,7 +174,6 @@ _INSTEAD = {
     "real": "there are no complex numbers: use {x} itself",
     "conj": "there are no complex numbers: use {x} itself",
     "flat": "gc.ravel({x})",
-    "nonzero": "shapes do not depend on data: gc.where(condition, x, y), and reduce over that",
     "map": "functions of tensors work on all elements: gc.exp({x}); gc.vmap(f) maps one of your own",
     "apply": "functions of tensors work on all elements: gc.exp({x}); gc.vmap(f) maps one of your own",
 }
@@ -198,6 +212,8 @@ def attribute_hint(x: Any, name: str) -> str:
         return "what is made of arrays and params is a graph, too: gc.eager.tensor(array) computes at once"
     if name in _INSTEAD:
         return _INSTEAD[name].format(x=label)
+    if name in _ABSENT:
+        return _ABSENT[name]
     own = own_name(name) or own_name(name.rstrip("_"))
     if own is None:
         near = closest(name, [member for member in dir(type(x)) if not member.startswith("_")])
@@ -260,7 +276,7 @@ def missing_name(module: str, name: str, names: Collection[str] = ()) -> Attribu
     if name.startswith("_"):
         return AttributeError(text, name=name)
     own, here = own_name(name), module.replace("graphc", "gc", 1)
-    hint = _IN_MODULES.get(module, {}).get(name) or _NAMES.get(name) or (f"gc.{own}" if own else "")
+    hint = _IN_MODULES.get(module, {}).get(name) or (_NAMES | _ABSENT).get(name) or (f"gc.{own}" if own else "")
     if not hint:
         near = closest(name, names or getattr(sys.modules[module], "__all__", ()))
         listed = "python -m graphc ops lists the functions" if here == "gc" else f"dir({here}) lists its names"
