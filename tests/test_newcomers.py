@@ -164,6 +164,15 @@ ARGUMENTS: dict[str, Case] = {
         lambda: gc.grad(lambda x: ())(1.0), gc.GradientError,
         "gc.grad is of one tensor: got 0 tensors, expected a 0-d float tensor\n  at LINE",
     ),
+    "gradient of two results": (
+        lambda: gc.grad(lambda x: (x * 2, x * 3))(1.0), gc.GradientError,
+        "gc.grad is of one tensor: got 2 tensors, expected a 0-d float tensor\n  at LINE",
+    ),
+    "params first": (
+        lambda: gc.grad([W, gc.param(1.0)], gc.sum(W)), gc.GradientError,
+        "gc.grad is of one tensor: got 2 tensors, expected a 0-d float tensor\n  at LINE\n"
+        "  hint: what is differentiated comes first, then what by: gc.grad(loss, [w, b])",
+    ),
 }  # fmt: skip
 
 
