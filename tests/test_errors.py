@@ -123,6 +123,21 @@ NEWCOMERS: dict[str, Case] = {
         "cannot assign to elements of a tensor: got v: float64[3]\n  at LINE\n"
         "  hint: tensors are values: x = x.at[index].set(value) gives a changed copy, .add(value) adds",
     ),
+    "at, set": (
+        lambda: operator.setitem(V.at, 0, 5.0), gc.TraceError,
+        "cannot assign to places of a tensor: got v: float64[3]\n  at LINE\n"
+        "  hint: v = v.at[0].set(5.0) gives a changed copy, .add(...) adds",
+    ),
+    "at, set in a window": (
+        lambda: operator.setitem(V.at, slice(2), V[:2]), gc.TraceError,
+        "cannot assign to places of a tensor: got v: float64[3]\n  at LINE\n"
+        "  hint: v = v.at[index].set(value) gives a changed copy, .add(...) adds",
+    ),
+    "at, called": (
+        lambda: V.at(0).set(5.0), gc.TraceError,
+        "x.at is not called: it takes an index in square brackets: got v: float64[3]\n  at LINE\n"
+        "  hint: v = v.at[0].set(value) gives a changed copy, .add(...) adds",
+    ),
     "rand": (lambda: np.random.rand(X.shape[0]), gc.TraceError, SIZE),
     "zeros": (
         lambda: np.zeros(X.shape[0]), TypeError, "expected a sequence of integers or a single integer, got 'n'",
