@@ -64,9 +64,17 @@ def test_a_size_that_python_needs_is_fixed() -> None:
     np.testing.assert_allclose(gc.vmap(decay, in_axes=(0, None))(np.eye(3), np.zeros(2)), [2.0, 0.0, 2.0])
     check(
         lambda: f(np.ones((UNROLLED + 1, 4))), gc.TraceError,
-        "cannot iterate over a tensor: got rows: float64[d0, d1], expected a first axis whose size is known while "
-        "building\n  at LINE\n  hint: take its parts by index, rows[0], rows[1], or declare the size as an int; a loop "
-        "over data is written for the whole axis at once",
+        "cannot iterate over a tensor: got rows: float64[d0, d1], expected a first axis of at most 64, up to which a "
+        "traced function fixes sizes\n  at LINE\n  hint: take its parts by index, rows[0], rows[1], or compile a graph "
+        "of inputs whose sizes are ints, gc.input('x', (65,)); a loop over data is written for the whole axis at once",
+    )  # fmt: skip
+    p = gc.input("p", (UNROLLED + 1,))
+    assert gc.compile([p], sum(p))(np.ones(UNROLLED + 1)) == UNROLLED + 1  # as the hint says
+    check(
+        lambda: gc.compile(lambda x: x / len(x))(np.ones(3)), gc.TraceError,
+        "len() is not known while building: got x: float64[d0]\n  at LINE\n"
+        "  hint: x.shape[0] is the size, as a dim: gc.sum(x) / x.shape[0]; or compile a graph of inputs whose "
+        "sizes are ints, gc.input('x', (65,))",
     )  # fmt: skip
     with pytest.raises(ValueError, match="too many values to unpack"):
         gc.compile(decay)(np.ones(4), np.ones(2))

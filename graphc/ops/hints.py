@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import MissingAttributeError, message, user_line
 from ..ir.dtypes import SUPPORTED
 from ..ir.evaluate import value_hint
-from ..ir.leaves import INPUT, PARAM, Param, function_of
+from ..ir.leaves import INPUT, PARAM, UNROLLED, Param, function_of
 from ..ir.naming import called, is_membership
 from ..ir.traversal import topological
 from .common import describe, labels
@@ -96,8 +96,27 @@ def loop_hint(x: Any) -> str:
     label = labels(x, inside=False)[0] or "x"
     if written in _GOING_ALONG:
         return f"gc.{written}({label}, axis=0)"
-    by_index = f"take its parts by index, {label}[0], {label}[1], or declare the size as an int"
+    by_index = f"take its parts by index, {label}[0], {label}[1], or {fixed_size(x)}"
     return function_hint(written) or f"{by_index}; a loop over data is written for the whole axis at once"
+
+
+def loop_size(x: Any) -> str:
+    """What is expected of the first axis of a tensor that Python goes along."""
+    if _function(x):
+        return f"a first axis of at most {UNROLLED}, up to which a traced function fixes sizes"
+    return "a first axis whose size is known while building"
+
+
+def fixed_size(x: Any) -> str:
+    """How the first axis of a tensor gets a size that is known while building, however large."""
+    if _function(x):
+        return f"compile a graph of inputs whose sizes are ints, gc.input('x', ({UNROLLED + 1},))"
+    return "declare the size as an int"
+
+
+def _function(x: Any) -> str | None:
+    """The name of the traced function of whose arguments `x` is made."""
+    return next(filter(None, map(function_of, topological([x]))), None)
 
 
 def truth_hint(x: Any) -> str:
@@ -125,7 +144,7 @@ def assignment_hint(x: Any) -> str:
 def argument_hint(x: Any) -> str:
     """For a Python int or bool that a traced function was given: how it stays one."""
     leaves = [n for n in topological([x]) if n.op is INPUT or n.op is PARAM]
-    function = next(filter(None, map(function_of, leaves)), None)
+    function = _function(x)
     if function is None or any(n.op is PARAM or n.shape or n.dtype.kind not in "bi" for n in leaves):
         return ""
     names = ", ".join(f"{n.name}=..." for n in leaves)
