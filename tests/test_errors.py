@@ -60,6 +60,15 @@ def branch(a: Any) -> float:
     return 2.0
 
 
+def larger(a: Any, b: Any) -> Any:
+    return max(a, b)
+
+
+def largest(a: Any, b: Any) -> Any:
+    most = max(a, b)
+    return most
+
+
 # what newcomers write
 
 EXIST = "values exist when a compiled step runs: gc.compile([{}], {}) called with arrays; or use gc.eager"
@@ -112,6 +121,8 @@ NEWCOMERS: dict[str, Case] = {
     "and": (lambda: S and N, gc.TraceError, NO_TRUTH.format("s", "float64")),
     "not": (lambda: not S, gc.TraceError, NO_TRUTH.format("s", "float64")),
     "max": (lambda: max(S, N), gc.TraceError, NO_TRUTH.format("max(S, N)", "bool")),
+    "max, returned": (lambda: larger(S, N), gc.TraceError, NO_TRUTH.format("max(a, b)", "bool")),
+    "max, assigned": (lambda: largest(S, N), gc.TraceError, NO_TRUTH.format("max(a, b)", "bool")),
     "in": (lambda: S in [1.0, 2.0], gc.TraceError, NOT_IN.format("S in [1.0, 2.0]", "")),
     "contains": (lambda: 1.0 in V, gc.TraceError, NOT_IN.format("1.0 in V", "")),
     "index": (lambda: [B, V].index(V), gc.TraceError, NOT_IN.format("[B, V].index(V)", "3")),
