@@ -352,6 +352,7 @@ def _mixed(kind: str, one: Tensor) -> GradientError:
 
 def _scalar(kind: str, outputs: list[Tensor]) -> Tensor:
     if len(outputs) != 1:
+        leaves = outputs and all(not o.inputs for o in outputs)  # params, inputs: what is differentiated by
         raise GradientError(
             message(
                 f"gc.{kind} is of one tensor",
@@ -359,6 +360,7 @@ def _scalar(kind: str, outputs: list[Tensor]) -> Tensor:
                 expected="a 0-d float tensor",
                 at=user_line(),
                 created=False,
+                hint=f"what is differentiated comes first, then what by: gc.{kind}(loss, [w, b])" if leaves else "",
             )
         )
     return outputs[0]

@@ -20,7 +20,7 @@ from .ir.dims import Dim, DimLike, Shape, symbol
 from .ir.draws import DrawNumbers, numbered
 from .ir.dtypes import as_dtype
 from .ir.graph import Graph
-from .ir.leaves import argument
+from .ir.leaves import UNROLLED, argument
 from .ir.tensor import Tensor
 from .ir.tree import Tree, flatten
 from .ops.common import describe
@@ -28,8 +28,6 @@ from .ops.hints import missing_member
 from .step import Step
 
 STATIC = (str, bytes, type(None), type)
-UNROLLED = 64
-"""The largest size that tracing fixes because the function goes along an axis in Python."""
 
 _ATTRIBUTES = ("certificate", "graph", "passes", "plan", "text", "traced")
 _OF_A_STEP = {

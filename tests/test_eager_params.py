@@ -129,6 +129,15 @@ def test_changes_in_place_as_in_a_training_loop() -> None:
     with pytest.raises(gc.ShapeError) as info:
         w.data = eager.ones(3, dtype="float64")
     assert text_of(info.value) == "cannot set .data of a param: got float64[3], expected float64[2, 2]\n  at LINE"
+    for value, got in ((2.0, "2.0"), (eager.ones(2, 2), "float32[2, 2]")):
+        with pytest.raises(gc.GradientError) as refused:
+            w.data = value
+        assert text_of(refused.value) == (
+            f"cannot set .data of param 'w': got {got}, expected an eager tensor of dtype float64\n  at LINE\n"
+            "  hint: w.value = ... sets the value to an array of its shape, or a 0-d one to a number"
+        )
+    w.value = np.eye(2)
+    assert step() == 2.0
 
 
 WRITERS = {

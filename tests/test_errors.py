@@ -60,6 +60,15 @@ def branch(a: Any) -> float:
     return 2.0
 
 
+def larger(a: Any, b: Any) -> Any:
+    return max(a, b)
+
+
+def largest(a: Any, b: Any) -> Any:
+    most = max(a, b)
+    return most
+
+
 # what newcomers write
 
 EXIST = "values exist when a compiled step runs: gc.compile([{}], {}) called with arrays; or use gc.eager"
@@ -112,6 +121,8 @@ NEWCOMERS: dict[str, Case] = {
     "and": (lambda: S and N, gc.TraceError, NO_TRUTH.format("s", "float64")),
     "not": (lambda: not S, gc.TraceError, NO_TRUTH.format("s", "float64")),
     "max": (lambda: max(S, N), gc.TraceError, NO_TRUTH.format("max(S, N)", "bool")),
+    "max, returned": (lambda: larger(S, N), gc.TraceError, NO_TRUTH.format("max(a, b)", "bool")),
+    "max, assigned": (lambda: largest(S, N), gc.TraceError, NO_TRUTH.format("max(a, b)", "bool")),
     "in": (lambda: S in [1.0, 2.0], gc.TraceError, NOT_IN.format("S in [1.0, 2.0]", "")),
     "contains": (lambda: 1.0 in V, gc.TraceError, NOT_IN.format("1.0 in V", "")),
     "index": (lambda: [B, V].index(V), gc.TraceError, NOT_IN.format("[B, V].index(V)", "3")),
@@ -122,6 +133,21 @@ NEWCOMERS: dict[str, Case] = {
         lambda: assign(V), gc.TraceError,
         "cannot assign to elements of a tensor: got v: float64[3]\n  at LINE\n"
         "  hint: tensors are values: x = x.at[index].set(value) gives a changed copy, .add(value) adds",
+    ),
+    "at, set": (
+        lambda: operator.setitem(V.at, 0, 5.0), gc.TraceError,
+        "cannot assign to places of a tensor: got v: float64[3]\n  at LINE\n"
+        "  hint: v = v.at[0].set(5.0) gives a changed copy, .add(...) adds",
+    ),
+    "at, set in a window": (
+        lambda: operator.setitem(V.at, slice(2), V[:2]), gc.TraceError,
+        "cannot assign to places of a tensor: got v: float64[3]\n  at LINE\n"
+        "  hint: v = v.at[index].set(value) gives a changed copy, .add(...) adds",
+    ),
+    "at, called": (
+        lambda: V.at(0).set(5.0), gc.TraceError,
+        "x.at is not called: it takes an index in square brackets: got v: float64[3]\n  at LINE\n"
+        "  hint: v = v.at[0].set(value) gives a changed copy, .add(...) adds",
     ),
     "rand": (lambda: np.random.rand(X.shape[0]), gc.TraceError, SIZE),
     "zeros": (
@@ -173,6 +199,11 @@ NEWCOMERS: dict[str, Case] = {
         lambda: np.frompyfunc(lambda a: a, 1, 1)(X), gc.UnsupportedError,
         "ufunc '<lambda> (vectorized)' does not work on tensors\n  at LINE\n"
         "  hint: python -m graphc ops lists gc's functions",
+    ),
+    "linear algebra of NumPy": (
+        lambda: np.linalg.solve(X, X), gc.UnsupportedError,
+        "np.linalg.solve does not work on tensors\n  at LINE\n  hint: there is no linear algebra beyond products "
+        "(gc.matmul, gc.einsum): np.linalg takes what a step returned",
     ),
     "float": (lambda: float(S), gc.TraceError, FLOAT + EXIST.format("s", "y")),
     "float of computed": (

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from messages import text_of
 from readable import PROGRAMS, gather, line_fit, softmax_row
 
 import graphc as gc
@@ -188,11 +189,20 @@ def test_memory_report() -> None:
     assert bigger.arena is not None and bigger.arena >= report.arena
     by_name = {b.name: b for b in bigger.buffers}
     assert by_name["scores"].nbytes == 700 * 5 * 4
+    for of, expected in (
+        (report, "dims of the step, batch"),
+        (gc.compile([], gc.param(1.0, name="w")).memory, "no dims: all sizes are known"),
+    ):
+        with pytest.raises(gc.InputError) as info:
+            of.at(m=3)
+        assert text_of(info.value) == (
+            f"memory.at of a dim that the step does not have: got m, expected {expected}\n  at LINE"
+        )
 
 
 def test_buffers_that_live_together_do_not_overlap(steps: dict[str, gc.Step]) -> None:
     for step in steps.values():
-        temps = [b for b in step.memory.at(n=100, batch=100).buffers if b.kind == "temp"]
+        temps = [b for b in step.memory.at(**dict.fromkeys(step.graph.symbols, 100)).buffers if b.kind == "temp"]
         for one in temps:
             for other in temps:
                 together = one is not other and one.first <= other.last and other.first <= one.last
@@ -246,9 +256,10 @@ _SHOW = """
 import sys
 sys.path.insert(0, {here!r})
 from readable import PROGRAMS
+sized = lambda step: step.memory.at(**dict.fromkeys(step.graph.symbols, 3))
 for make in PROGRAMS.values():
     step = make()
-    print(step.text.source, step.source, step.graph, step.kernels, step.memory.at(n=3, batch=3), step.traced)
+    print(step.text.source, step.source, step.graph, step.kernels, sized(step), step.traced)
 """
 
 

@@ -65,9 +65,17 @@ def test_a_size_that_python_needs_is_fixed() -> None:
     np.testing.assert_allclose(gc.vmap(decay, in_axes=(0, None))(np.eye(3), np.zeros(2)), [2.0, 0.0, 2.0])
     check(
         lambda: f(np.ones((UNROLLED + 1, 4))), gc.TraceError,
-        "cannot iterate over a tensor: got rows: float64[d0, d1], expected a first axis whose size is known while "
-        "building\n  at LINE\n  hint: take its parts by index, rows[0], rows[1], or declare the size as an int; a loop "
-        "over data is written for the whole axis at once",
+        "cannot iterate over a tensor: got rows: float64[d0, d1], expected a first axis of at most 64, up to which a "
+        "traced function fixes sizes\n  at LINE\n  hint: take its parts by index, rows[0], rows[1], or compile a graph "
+        "of inputs whose sizes are ints, gc.input('x', (65,)); a loop over data is written for the whole axis at once",
+    )  # fmt: skip
+    p = gc.input("p", (UNROLLED + 1,))
+    assert gc.compile([p], sum(p))(np.ones(UNROLLED + 1)) == UNROLLED + 1  # as the hint says
+    check(
+        lambda: gc.compile(lambda x: x / len(x))(np.ones(3)), gc.TraceError,
+        "len() is not known while building: got x: float64[d0]\n  at LINE\n"
+        "  hint: x.shape[0] is the size, as a dim: gc.sum(x) / x.shape[0]; or compile a graph of inputs whose "
+        "sizes are ints, gc.input('x', (65,))",
     )  # fmt: skip
     with pytest.raises(ValueError, match="too many values to unpack"):
         gc.compile(decay)(np.ones(4), np.ones(2))
@@ -90,9 +98,14 @@ def square(x: Any) -> Any:
     return gc.sum(x**2)
 
 
+def median(x: Any) -> Any:
+    s, n = gc.sort(x), x.shape[0]
+    return (s[(n - 1) // 2] + s[n // 2]) / 2
+
+
 FIX = (
     "the numbers that a compiled function is called with are traced: fix this one before, with "
-    "gc.compile(functools.partial({}, {}=...)), or pass it as a string or None"
+    "gc.compile(functools.partial({}, {}=...))"
 )
 LIST = (
     "square failed while it was traced: unsupported operand type(s) for ** or pow(): 'list' and 'int': got a list of "
@@ -106,7 +119,7 @@ ARGUMENTS: dict[str, Case] = {
     "flag": (
         lambda: scaled(1.0, True), gc.TraceError,
         "a symbolic tensor has no truth value: got twice: bool[]\n  at LINE\n  hint: " + FIX.format("scaled", "twice")
-        + "; or choose with gc.where(condition, x, y)",
+        + ", or pass it as a string or None; or choose with gc.where(condition, x, y)",
     ),
     "number": (
         lambda: powers(1.0, 3), gc.TraceError,
@@ -160,6 +173,15 @@ ARGUMENTS: dict[str, Case] = {
         lambda: gc.grad(lambda x: ())(1.0), gc.GradientError,
         "gc.grad is of one tensor: got 0 tensors, expected a 0-d float tensor\n  at LINE",
     ),
+    "gradient of two results": (
+        lambda: gc.grad(lambda x: (x * 2, x * 3))(1.0), gc.GradientError,
+        "gc.grad is of one tensor: got 2 tensors, expected a 0-d float tensor\n  at LINE",
+    ),
+    "params first": (
+        lambda: gc.grad([W, gc.param(1.0)], gc.sum(W)), gc.GradientError,
+        "gc.grad is of one tensor: got 2 tensors, expected a 0-d float tensor\n  at LINE\n"
+        "  hint: what is differentiated comes first, then what by: gc.grad(loss, [w, b])",
+    ),
 }  # fmt: skip
 
 
@@ -174,6 +196,9 @@ def test_what_the_hints_say_works() -> None:
     assert gc.grad(square)(np.array([1.0, 2.0])).tolist() == [2.0, 4.0]
     assert gc.compile(lambda x: square(gc.stack(x)))([1.0, 2.0]) == 5.0
     assert gc.compile(lambda x: (1.5, np.arange(2)))(1.0)[0] == 1.5  # constants
+    middle = gc.compile(median)
+    for values in ([5.0, 1.0, 4.0], [5.0, 1.0, 4.0, 2.0]):
+        assert middle(np.array(values)) == np.median(values)
 
 
 def test_functions_of_scipy_are_ours() -> None:
@@ -205,6 +230,8 @@ ATTRIBUTES = {
     "relu_": "it is a function: gc.relu(s)",
     "set_value": "tensors are values, which nothing changes: a gc.param has state",
     "matmul": "it is a function: gc.matmul(s, ...)",
+    "median": "there is none: of n numbers, s = gc.sort(x), it is (s[(n - 1) // 2] + s[n // 2]) / 2",
+    "nonzero": "there is none, for shapes do not depend on data: gc.where(condition, x, y), and reduce over that",
     "astyp": "did you mean s.astype?",
     "frobnicate": "",
 }
@@ -232,7 +259,16 @@ def test_params_show_their_values() -> None:
     assert repr(gc.param(np.zeros((2,) * 6), name="deep")) == "<Param 'deep' float64[2, 2, 2, 2, 2, 2]>"
 
 
+ALGEBRA = "there is no linear algebra beyond products (gc.matmul, gc.einsum): np.linalg takes what a step returned"
+DATA = "there is none, for shapes do not depend on data: gc.where(condition, x, y), and reduce over that"
+MEDIAN = "there is none: of n numbers, s = gc.sort(x), it is (s[(n - 1) // 2] + s[n // 2]) / 2"
 NAMES = {
+    "average": "there is none: gc.mean(x), and with weights gc.sum(w * x) / gc.sum(w)",
+    "median": MEDIAN,
+    "eager.median": MEDIAN,
+    "unique": "there is none, for shapes do not depend on data: np.unique takes what a step returned",
+    **dict.fromkeys(("argwhere", "nonzero"), DATA),
+    **dict.fromkeys(("inv", "lstsq", "solve", "det", "linalg"), ALGEBRA),
     "tensor": "gc.input is data, gc.param state, gc.constant a constant of a graph; gc.eager.tensor computes at once",
     "array": "gc.asarray(value)",
     "jit": "gc.compile(f) compiles a function, gc.compile(inputs, outputs) a graph",

@@ -217,6 +217,13 @@ def test_to_makes_a_converted_copy() -> None:
     )
     with pytest.raises(AttributeError, match=r"model = model\.to\('float64'\) makes a converted copy"):
         net.double()
+    for device in ("cpu", "cuda"):
+        with pytest.raises(AttributeError) as missing:
+            getattr(net, device)()
+        assert str(missing.value) == (
+            f"'Net' object has no attribute {device!r}\n"
+            f'  hint: model.to("{device}"), before a step is compiled; step.to("{device}") compiles one anew'
+        )
     with pytest.raises(AttributeError, match="'Net' object has no attribute 'fc'"):
         net.fc  # noqa: B018
 

@@ -550,8 +550,12 @@ def test_step_without_gradients() -> None:
     opt = gc.optim.SGD(make())
     with pytest.raises(
         GradientError, match=r"SGD\.step: got no trainable param that has a .grad, expected at least one"
-    ):
+    ) as info:
         opt.step()
+    assert str(info.value).endswith(
+        "\n  hint: call loss.backward() first, of a loss computed from eager tensors and the params; a compiled step "
+        "trains by itself, with gc.compile(..., updates=opt.minimize(loss))"
+    )
     assert opt.steps.value == 0
 
 
@@ -594,6 +598,10 @@ W = gc.param([1.0], name="w")
 BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: gc.optim.SGD([]), "SGD of no params: got an empty list"),
     (lambda: gc.optim.SGD(W), "bad params= of SGD: .*put it in a list"),
+    (
+        lambda: gc.optim.SGD(gc.nn.Sequential(gc.nn.Linear(1, 2), gc.nn.Linear(2, 1))),
+        r"bad params= of SGD: got Sequential\(.*, expected an iterable of params\n.*\n  hint: model\.parameters\(\)",
+    ),
     (lambda: gc.optim.SGD([eager.tensor([1.0])]), "bad params= of SGD: .*gc.param"),
     (lambda: gc.optim.SGD([W, W]), "SGD was given a param twice: got 'w'"),
     (lambda: gc.optim.SGD([gc.param([1], name="k")]), "SGD cannot train 'k': got int64"),

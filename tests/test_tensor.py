@@ -404,7 +404,7 @@ def test_numpy_calls_that_are_refused() -> None:
     x = symbolic("x", (3, 3))
     data = np.ones((3, 3))
     for f, text in (
-        (lambda: np.linalg.det(x), "numpy.linalg.det does not work on tensors"),
+        (lambda: np.linalg.det(x), "np.linalg.det does not work on tensors"),
         (lambda: np.fft.fft(x), "numpy.fft.fft does not work on tensors"),
         (lambda: np.isclose(x, x), "np.isclose does not work on tensors"),
         (lambda: np.spacing(x), "np.spacing does not work on tensors"),

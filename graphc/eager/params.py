@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ShapeError, TraceError, message, user_line
+from ..errors import GradientError, ShapeError, TraceError, message, shown, user_line
 from ..ir.evaluate import evaluate
 from ..ir.leaves import INPUT, PARAM, Param, ParamState
 from ..ir.tensor import Tensor as Symbolic
@@ -155,6 +155,18 @@ def _data(self: Param) -> Tensor:
 
 
 def _set_data(self: Param, value: Tensor) -> None:
+    if not isinstance(value, Tensor) or value.dtype != self.dtype:
+        name = self.name if (self.name or "").isidentifier() else "param"
+        raise GradientError(
+            message(
+                f"cannot set .data of param {self.name!r}",
+                got=value._describe() if isinstance(value, Tensor) else shown(value),
+                expected=f"an eager tensor of dtype {self.dtype}",
+                at=user_line(),
+                created=False,
+                hint=f"{name}.value = ... sets the value to an array of its shape, or a 0-d one to a number",
+            )
+        )
     leaf_of(self).data = value
 
 

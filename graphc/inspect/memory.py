@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..errors import count
+from ..errors import InputError, count, message, user_line
 from ..ir import dims
 from ..ir.dims import DimLike
 from ..ir.dtypes import DType
@@ -64,8 +64,19 @@ class MemoryReport:
         )
 
     def at(self, **sizes: int) -> MemoryReport:
-        """The plan for these sizes of the runtime dims."""
+        """The plan for these sizes of the runtime dims. Raises `InputError` for the name of another."""
         buffers, names, symbols = self._plan
+        unknown = [name for name in sizes if name not in symbols]
+        if unknown:
+            raise InputError(
+                message(
+                    "memory.at of a dim that the step does not have",
+                    got=", ".join(unknown),
+                    expected=f"dims of the step, {', '.join(symbols)}" if symbols else "no dims: all sizes are known",
+                    at=user_line(),
+                    created=False,
+                )
+            )
         return MemoryReport(buffers, names, symbols, {**self.sizes, **sizes})
 
     def __str__(self) -> str:

@@ -324,6 +324,10 @@ def argument(name: str, shape: Shape, dtype: DType, function: str) -> Tensor:
     return build(INPUT, (), {"name": name, "uid": Uid(function), "shape": shape, "dtype": dtype})
 
 
+UNROLLED = 64
+"""The largest size that tracing fixes because the function goes along an axis in Python."""
+
+
 def function_of(node: Tensor) -> str | None:
     """The name of the traced function that `node` is an argument of; None for what is no argument."""
     return node.attrs["uid"].function if node.op is INPUT else None

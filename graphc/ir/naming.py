@@ -239,7 +239,8 @@ def _made_by(operand: Any, at: UserLine, inside: bool) -> str:
     if line is None or line.span is None or (here and inside):  # a step inside the failing expression has no name
         return ""
     source = source_of(line)
-    return source.targets.get(line.span) or _short(_segment(source.lines, line.span))
+    target = None if here else source.targets.get(line.span)  # the name is for the value of all of an expression
+    return target or _short(_segment(source.lines, line.span))
 
 
 def _short(text: str) -> str:

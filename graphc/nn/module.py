@@ -301,6 +301,8 @@ class Module:
         text = f"{type(self).__name__!r} object has no attribute {name!r}"
         if name in _CONVERTERS:
             text += f"\n  hint: model = model.to({_CONVERTERS[name]!r}) makes a converted copy"
+        elif name in ("cpu", "cuda"):
+            text += f'\n  hint: model.to("{name}"), before a step is compiled; step.to("{name}") compiles one anew'
         raise AttributeError(text, name=name, obj=self)
 
     def __getstate__(self) -> dict[str, Any]:

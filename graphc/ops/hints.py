@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import MissingAttributeError, message, user_line
 from ..ir.dtypes import SUPPORTED
 from ..ir.evaluate import value_hint
-from ..ir.leaves import INPUT, PARAM, Param, function_of
+from ..ir.leaves import INPUT, PARAM, UNROLLED, Param, function_of
 from ..ir.naming import called, is_membership
 from ..ir.traversal import topological
 from .common import describe, labels
@@ -30,6 +30,18 @@ _COMPOSED = {
     "radians": "x * (math.pi / 180)",
 }
 """Functions that we do not have, by those that we have."""
+
+_ALGEBRA = "there is no linear algebra beyond products (gc.matmul, gc.einsum): np.linalg takes what a step returned"
+_DATA = "there is none, for shapes do not depend on data: gc.where(condition, x, y), and reduce over that"
+_ABSENT = {
+    "average": "there is none: gc.mean(x), and with weights gc.sum(w * x) / gc.sum(w)",
+    "median": "there is none: of n numbers, s = gc.sort(x), it is (s[(n - 1) // 2] + s[n // 2]) / 2",
+    "unique": "there is none, for shapes do not depend on data: np.unique takes what a step returned",
+    **dict.fromkeys(("argwhere", "flatnonzero", "nonzero"), _DATA),
+    **dict.fromkeys(("cholesky", "det", "eig", "eigh", "inv", "inverse", "linalg", "lstsq", "pinv", "qr"), _ALGEBRA),
+    **dict.fromkeys(("slogdet", "solve", "svd"), _ALGEBRA),
+}
+"""Functions that there are not, neither as such nor in one expression, with the reason."""
 
 _MAKING = ("creation", "ranges")
 """Modules of functions that make a tensor of numbers, and so take no tensors themselves."""
@@ -66,6 +78,8 @@ def function_hint(written: str) -> str:
         return f"gc.{own} is {written} for tensors"
     if name in _COMPOSED:
         return f"{written} for tensors is {_COMPOSED[name]}"
+    if name in _ABSENT:
+        return _ABSENT[name]
     if name in [d.name for d in SUPPORTED]:
         return f"gc.astype(x, {name!r}) converts a tensor"
     return ""
@@ -82,8 +96,27 @@ def loop_hint(x: Any) -> str:
     label = labels(x, inside=False)[0] or "x"
     if written in _GOING_ALONG:
         return f"gc.{written}({label}, axis=0)"
-    by_index = f"take its parts by index, {label}[0], {label}[1], or declare the size as an int"
+    by_index = f"take its parts by index, {label}[0], {label}[1], or {fixed_size(x)}"
     return function_hint(written) or f"{by_index}; a loop over data is written for the whole axis at once"
+
+
+def loop_size(x: Any) -> str:
+    """What is expected of the first axis of a tensor that Python goes along."""
+    if _function(x):
+        return f"a first axis of at most {UNROLLED}, up to which a traced function fixes sizes"
+    return "a first axis whose size is known while building"
+
+
+def fixed_size(x: Any) -> str:
+    """How the first axis of a tensor gets a size that is known while building, however large."""
+    if _function(x):
+        return f"compile a graph of inputs whose sizes are ints, gc.input('x', ({UNROLLED + 1},))"
+    return "declare the size as an int"
+
+
+def _function(x: Any) -> str | None:
+    """The name of the traced function of whose arguments `x` is made."""
+    return next(filter(None, map(function_of, topological([x]))), None)
 
 
 def truth_hint(x: Any) -> str:
@@ -111,13 +144,14 @@ def assignment_hint(x: Any) -> str:
 def argument_hint(x: Any) -> str:
     """For a Python int or bool that a traced function was given: how it stays one."""
     leaves = [n for n in topological([x]) if n.op is INPUT or n.op is PARAM]
-    function = next(filter(None, map(function_of, leaves)), None)
+    function = _function(x)
     if function is None or any(n.op is PARAM or n.shape or n.dtype.kind not in "bi" for n in leaves):
         return ""
     names = ", ".join(f"{n.name}=..." for n in leaves)
     return (
         f"the numbers that a compiled function is called with are traced: fix this one before, with "
-        f"gc.compile(functools.partial({function}, {names})), or pass it as a string or None"
+        f"gc.compile(functools.partial({function}, {names}))"
+        + (", or pass it as a string or None" if all(n.dtype.kind == "b" for n in leaves) else "")
     )
 
 
@@ -159,7 +193,6 @@ _INSTEAD = {
     "real": "there are no complex numbers: use {x} itself",
     "conj": "there are no complex numbers: use {x} itself",
     "flat": "gc.ravel({x})",
-    "nonzero": "shapes do not depend on data: gc.where(condition, x, y), and reduce over that",
     "map": "functions of tensors work on all elements: gc.exp({x}); gc.vmap(f) maps one of your own",
     "apply": "functions of tensors work on all elements: gc.exp({x}); gc.vmap(f) maps one of your own",
 }
@@ -198,6 +231,8 @@ def attribute_hint(x: Any, name: str) -> str:
         return "what is made of arrays and params is a graph, too: gc.eager.tensor(array) computes at once"
     if name in _INSTEAD:
         return _INSTEAD[name].format(x=label)
+    if name in _ABSENT:
+        return _ABSENT[name]
     own = own_name(name) or own_name(name.rstrip("_"))
     if own is None:
         near = closest(name, [member for member in dir(type(x)) if not member.startswith("_")])
@@ -260,7 +295,7 @@ def missing_name(module: str, name: str, names: Collection[str] = ()) -> Attribu
     if name.startswith("_"):
         return AttributeError(text, name=name)
     own, here = own_name(name), module.replace("graphc", "gc", 1)
-    hint = _IN_MODULES.get(module, {}).get(name) or _NAMES.get(name) or (f"gc.{own}" if own else "")
+    hint = _IN_MODULES.get(module, {}).get(name) or (_NAMES | _ABSENT).get(name) or (f"gc.{own}" if own else "")
     if not hint:
         near = closest(name, names or getattr(sys.modules[module], "__all__", ()))
         listed = "python -m graphc ops lists the functions" if here == "gc" else f"dir({here}) lists its names"

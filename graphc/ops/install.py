@@ -19,7 +19,7 @@ from ..ir.tensor import meaning
 from .calls import refuse_misfit, renamed
 from .common import describe, labels
 from .functions import PUBLIC
-from .hints import assignment_hint, int_hint, loop_hint, number_hint, truth_hint
+from .hints import assignment_hint, fixed_size, int_hint, loop_hint, loop_size, number_hint, truth_hint
 from .numpy_calls import array_function, array_ufunc
 
 _BINARY = {
@@ -154,7 +154,7 @@ def _iter(self: Any) -> Iterator[Any]:
             message(
                 "cannot iterate over a tensor",
                 got=describe(self, inside=False),
-                expected="a first axis whose size is known while building",
+                expected=loop_size(self),
                 at=user_line(),
                 created=False,
                 hint=loop_hint(self),
@@ -183,8 +183,8 @@ def _len(self: Any) -> int:
                 got=describe(self, inside=False),
                 at=user_line(),
                 created=False,
-                hint=f"{label}.shape[0] is the size, as a dim: gc.sum({label}) / {label}.shape[0]; or declare the size "
-                "as an int",
+                hint=f"{label}.shape[0] is the size, as a dim: gc.sum({label}) / {label}.shape[0]; or "
+                + fixed_size(self),
             )
         )
     return self.shape[0]

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import DTypeError, OutOfBoundsError, UnsupportedError, count, message, user_line
+from ..errors import DTypeError, OutOfBoundsError, TraceError, UnsupportedError, count, message, user_line
 from ..ir import dims
 from ..ir.apply import apply, is_tensor, lift
 from ..ir.dims import Dim, DimLike, Shape
-from .common import broadcast_all, describe, shape_error
+from .common import broadcast_all, describe, labels, shape_error
 from .creation import filled
 from .elementwise import add, where
 from .guarding import inside
@@ -296,6 +296,26 @@ class At:
 
     def __getitem__(self, key: Any) -> Places:
         return Places(self._x, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise self._misused("cannot assign to places of a tensor", key, value)
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        raise self._misused("x.at is not called: it takes an index in square brackets", *args[:1])
+
+    def _misused(self, failed: str, key: Any = "index", value: Any = "value") -> TraceError:
+        """The error for another way to write ``x.at[key].set(value)``, which stands in its hint."""
+        name = labels(self._x, inside=False)[0] or "x"
+        written = [str(v) if isinstance(v, (int, float, str)) else of for v, of in ((key, "index"), (value, "value"))]
+        return TraceError(
+            message(
+                failed,
+                got=describe(self._x, inside=False),
+                at=user_line(),
+                created=False,
+                hint=f"{name} = {name}.at[{written[0]}].set({written[1]}) gives a changed copy, .add(...) adds",
+            )
+        )
 
     def __repr__(self) -> str:
         return f"{self._x!r}.at"

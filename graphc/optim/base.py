@@ -254,7 +254,8 @@ class Optimizer:
                 f"{type(self).__name__}.step",
                 "no trainable param that has a .grad",
                 "at least one",
-                "call loss.backward() first, of a loss computed from eager tensors and the params",
+                "call loss.backward() first, of a loss computed from eager tensors and the params; a compiled step "
+                "trains by itself, with gc.compile(..., updates=opt.minimize(loss))",
             )
         for group in self.groups:
             if isinstance(group.lr, Tensor) and not isinstance(group.lr, Param):
@@ -390,7 +391,8 @@ def _itself(value: Any) -> Any:
 
 def _groups(what: str, params: Any) -> Iterator[tuple[list[tuple[str | None, Param]], dict[str, Any]]]:
     """Each group as pairs of a name (or None) and a param, and the options of its own."""
-    if is_tensor(params) or isinstance(params, (str, Mapping)) or not isinstance(params, Iterable):
+    whole = is_tensor(params) or isinstance(params, (str, Mapping)) or hasattr(params, "parameters")  # Sequential
+    if whole or not isinstance(params, Iterable):
         raise _bad(f"bad params= of {what}", shown(params), "an iterable of params", _params_hint(params))
     given = list(params)
     if given and all(isinstance(g, Mapping) for g in given):
