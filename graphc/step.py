@@ -34,7 +34,7 @@ from .runtime import cuda_devices, loop
 from .runtime.arguments import bind_arguments
 from .runtime.batches import cut
 from .runtime.calls import Bound, Caller
-from .runtime.collector import collector_off
+from .runtime.collector import collecting_rarely
 from .runtime.program import Program
 from .schedule.cublas import are_large
 from .schedule.plan import Plan, make_plan
@@ -121,7 +121,7 @@ class Step:
         self.device_outputs = device_outputs
         self.traced = mark_updates(graph)
         self._in, self._out = inputs, outputs
-        with collector_off():
+        with collecting_rarely():
             self.graph, self.passes = optimise(self.traced)
             found = compiled(self.graph, outputs, check, threads, target, device_outputs)
         self.plan, self.text, self._caller = found

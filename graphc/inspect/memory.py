@@ -97,7 +97,7 @@ class MemoryReport:
             "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
         ]
         if any(b.first < 0 for b in self.buffers):
-            lines.append("unused: code to read sums into these; what runs has parts of such sums, one for each chunk")
+            lines.append("unused: the source adds up in these; what runs adds up parts, one for each chunk of rows")
         return "\n".join([head, *lines])
 
     __repr__ = __str__

@@ -1,7 +1,7 @@
-"""Python's collector of cyclic garbage, off while a step is built.
+"""Python's collector of cyclic garbage, rarer while a step is built.
 
-Graphs, and what numba makes of them, are many small objects that stay: the collector would go over all of them again
-and again, up to a tenth of the time that compiling takes, and find next to nothing.
+Graphs, and what numba makes of them, are many small objects that stay: as often as Python does by itself, the collector
+would go over them again and again, up to a tenth of the time that compiling takes.
 """
 
 from __future__ import annotations
@@ -12,44 +12,40 @@ import os
 import threading
 from collections.abc import Iterator
 
+RARELY = (50_000, 10, 10)
+"""New objects before a collection, and how many collections there are of the young before one of the older."""
+
 _lock = threading.Lock()
-_inside: list[int] = []
-"""The threads that are inside, by ident."""
-_was_on = False
+_inside = 0
+_usual = gc.get_threshold()
 
 
 @contextlib.contextmanager
-def collector_off() -> Iterator[None]:
-    """No collections inside; behind the last thread that is, the collector is as it was before the first."""
+def collecting_rarely() -> Iterator[None]:
+    """Few collections inside; behind the last thread that is, as many as before the first."""
     _enter()
     try:
         yield
     finally:
-        _leave(threading.get_ident())
+        _leave()
 
 
 def _enter() -> None:
-    global _was_on
+    global _inside, _usual
     with _lock:
         if not _inside:
-            _was_on = gc.isenabled()
-            gc.disable()
-        _inside.append(threading.get_ident())
+            _usual = gc.get_threshold()
+            gc.set_threshold(*RARELY)
+        _inside += 1
 
 
-def _leave(*threads: int) -> None:
+def _leave() -> None:
+    global _inside
     with _lock:
-        for ident in threads:
-            _inside.remove(ident)
-        if threads and not _inside and _was_on:
-            gc.enable()
+        _inside -= 1
+        if not _inside:
+            gc.set_threshold(*_usual)
 
 
-def _in_child() -> None:
-    """Only the thread that forked is here: the others do not leave any more."""
-    _lock.release()
-    _leave(*[ident for ident in _inside if ident != threading.get_ident()])
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_in_child)
+if hasattr(os, "register_at_fork"):  # a child in which another thread was inside goes on with few collections
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

@@ -29,7 +29,7 @@ from .. import config
 from ..codegen.prelude import routine_file
 from ..codegen.routines import named_in
 from . import compilers
-from .collector import collector_off
+from .collector import collecting_rarely
 
 TEXT, SEAL, VECTORS = "step.py", "seal", "vectors.json"
 ABANDONED = 3600.0
@@ -289,7 +289,7 @@ def help_with(path: str, folder: str, parent: int) -> None:
     """Compile kernels of the file that the process `parent` makes in `folder`, see `compilers`."""
     cache = Path(folder)
     source = (cache / TEXT).read_text(encoding="utf-8")
-    with collector_off(), _module(_stamp(cache), source, Path(path), cache) as module:
+    with collecting_rarely(), _module(_stamp(cache), source, Path(path), cache) as module:
         compilers.Parts(source, Path(path)).take(cache / compilers.CLAIMS, module.__dict__, parent)
 
 
