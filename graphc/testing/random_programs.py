@@ -7,6 +7,7 @@ on eager ones (`RandomProgram.eager`); its `text` is a file that anybody can run
 from __future__ import annotations
 
 import random as python_random
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 
 import graphc as gc
 
-from ..errors import GradientError, GraphcError
+from ..errors import GradientError, GraphcError, GraphcWarning
 from ..ir.dtypes import SUPPORTED
 from ..ir.evaluate import constant_of, evaluate
 from ..ir.tensor import Tensor
@@ -123,6 +124,13 @@ class _EagerLibrary:
 EAGER = _EagerLibrary()
 
 
+def _run(line: str, space: dict[str, Any]) -> None:
+    """Execute a statement. It may well differentiate by what it did not use."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GraphcWarning)
+        exec(line, space)
+
+
 @dataclass(frozen=True)
 class RandomProgram:
     """A random program.
@@ -147,7 +155,7 @@ class RandomProgram:
             if leaf.name not in space:
                 exec(leaf.line, space)
         for line in self.lines:
-            exec(line, space)
+            _run(line, space)
         return space
 
     def trace(self) -> Traced:
@@ -309,7 +317,7 @@ class Draft:
         names = [f"v{first + k}" for k in range(max(targets, 1))]
         line = f"[{', '.join(names)}] = {text}" if targets else f"{names[0]} = {text}"
         try:
-            exec(line, self.space)
+            _run(line, self.space)
             tensors = [self.space[n] for n in names]
             if any(not isinstance(t, Tensor) for t in tensors):
                 return False
