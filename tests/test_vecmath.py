@@ -19,6 +19,7 @@ from graphc.codegen.vecmath import FUNCTIONS, closure, source_for
 
 PUBLIC = [key for key in FUNCTIONS if not key[0].startswith("_")]
 DTYPES = ("float32", "float64")
+DTYPE_OF = dict(zip(("f32", "f64"), DTYPES, strict=True))
 
 
 def sigmoid(x):
@@ -252,6 +253,24 @@ def test_error_is_within_the_stated_where_multiplication_and_addition_are_two(lo
 @pytest.mark.parametrize("key", [key for key in PUBLIC if key[0] in UNARY or key[0] in BINARY], ids="-".join)
 def test_error_is_within_the_stated_on_dense_samples(loops, key) -> None:
     assert largest_error(loops, key, 5000) <= FUNCTIONS[key].ulp
+
+
+@pytest.mark.parametrize(("suffix", "magic"), [("f32", "0x4168000000000000"), ("f64", "0x4338000000000000")])
+def test_erf_and_its_derivative_have_one_exponential(suffix, magic) -> None:
+    counts = []
+    for second in ("v", f"exp_{suffix}(-(v * v))"):
+        text = source_for([("erf", DTYPE_OF[suffix]), ("exp", DTYPE_OF[suffix])])
+        text += "\n\n@kernel\ndef loop(x, out, other):\n    for i in range(x.size):\n        v = x[i]\n"
+        text += f"        out[i] = erf_{suffix}(v)\n        other[i] = {second}\n"
+        names: dict[str, object] = {}
+        exec(prelude.HEADER, names)
+        names["kernel"] = njit(error_model="numpy")
+        exec(compile(text, "<erf>", "exec"), names)
+        x = np.zeros(1, DTYPE_OF[suffix])
+        names["loop"](x, x.copy(), x.copy())
+        (llvm,) = names["loop"].inspect_llvm().values()
+        counts.append(sum("fma.v" in line and magic in line for line in llvm.splitlines()))
+    assert counts[0] == counts[1] > 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

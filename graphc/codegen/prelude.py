@@ -294,13 +294,16 @@ _KERNELS = '''
         """
 
         def add_ir_module(self, module):
+            said = {"unroll.disable": (), "vectorize.followup_vectorized": ()}
+            if VECTOR == 64:  # two vectors side by side: what one waits for, the other does; there are 32 registers
+                said["interleave.count"] = (ir.Constant(ir.IntType(32), 2),)
             for block in loops.pop(module, ()):
-                kept, then = (
-                    module.add_metadata([ir.MetaDataString(module, f"llvm.loop.{what}")])
-                    for what in ("unroll.disable", "vectorize.followup_vectorized")
-                )
-                name = module.add_metadata([kept, ir.Constant(ir.IntType(64), len(module.metadata))])
-                name.operands = (name, kept, then)  # the name of a loop refers to itself
+                parts = [
+                    module.add_metadata([ir.MetaDataString(module, f"llvm.loop.{what}"), *more])
+                    for what, more in said.items()
+                ]
+                name = module.add_metadata([parts[0], ir.Constant(ir.IntType(64), len(module.metadata))])
+                name.operands = (name, *parts)  # the name of a loop refers to itself
                 block.terminator.set_metadata("llvm.loop", name)
             super().add_ir_module(module)
 

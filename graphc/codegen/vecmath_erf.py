@@ -1,4 +1,7 @@
-"""Error functions of generated kernels: erf and erfc; branch-free. Polynomials are our own minimax fits."""
+"""Error functions of generated kernels: erf and erfc; branch-free. Polynomials are our own minimax fits.
+
+Of a kernel that has the derivative of erf, too, LLVM finds that both have exp(-x^2): it must be written as it is there.
+"""
 
 import numpy as np
 
@@ -11,16 +14,21 @@ from graphc.codegen.vecmath_row import Function
 
 
 def erf_f32(x: np.float32) -> np.float32:
-    # below 0.9: x + x P(x^2); above: 1 - exp(Q(|x|)), Q a fit of log(erfc)
+    return _erf_by_exp_f32(x, exp_f32(-(x * x)))
+
+
+def _erf_by_exp_f32(x: np.float32, e: np.float32) -> np.float32:
+    # with e = exp(-x^2); below 0.9: x + x P(x^2); above: 1 - e Q(|x|)
     z = x * x
     p = fma(z, fma(z, np.float32(8.5130996e-5), np.float32(-8.17564433e-4)), np.float32(5.20386035e-3))
     p = fma(z, fma(z, p, np.float32(-0.0268605091)), np.float32(0.112837151))
     p = fma(z, fma(z, p, np.float32(-0.376126349)), np.float32(0.12837923))
     size = abs(x)
     a = np.float32(4.0) if size > np.float32(4.0) else size
-    q = fma(a, fma(a, np.float32(-1.65587207e-5), np.float32(3.72101698e-4)), np.float32(-3.81686771e-3))
-    q = fma(a, fma(a, fma(a, q, np.float32(0.0240438823)), np.float32(-0.106397077)), np.float32(-0.635246038))
-    y = np.float32(1.0) - exp_f32(fma(a, fma(a, q, np.float32(-1.12849307)), np.float32(-5.18593442e-5)))
+    q = fma(a, fma(a, np.float32(1.3469208e-4), np.float32(-2.3184102e-3)), np.float32(0.017843707))
+    q = fma(a, fma(a, fma(a, q, np.float32(-0.08164238)), np.float32(0.24956761)), np.float32(-0.5443209))
+    q = fma(a, fma(a, fma(a, q, np.float32(0.8836149)), np.float32(-1.0894489)), np.float32(0.99415326))
+    y = fma(-e, q, np.float32(1.0))
     return fma(x, p, x) if size < np.float32(0.9) else np.copysign(y, x)
 
 
@@ -47,7 +55,11 @@ def erfc_f32(x: np.float32) -> np.float32:
 
 
 def erf_f64(x: float) -> float:
-    # below 1: x + x P(x^2); above: 1 - exp(-x^2) Q(t), t = (|x| - 3) / (|x| + 3)
+    return _erf_by_exp_f64(x, exp_f64(-(x * x)))
+
+
+def _erf_by_exp_f64(x: float, e: float) -> float:
+    # with e = exp(-x^2); below 1: x + x P(x^2); above: 1 - e Q(t), t = (|x| - 3) / (|x| + 3)
     z = x * x
     p = fma(z, fma(z, 5.939812291320715e-11, -1.1362520073658693e-09), 1.465708681254041e-08)
     p = fma(z, fma(z, fma(z, p, -1.6349910626363722e-07), 1.6460962340820255e-06), -1.4925592876058689e-05)
@@ -62,7 +74,7 @@ def erf_f64(x: float) -> float:
     q = fma(t, fma(t, fma(t, q, -0.0005970626320981521), 0.0007077465003839453), 0.004269136366525811)
     q = fma(t, fma(t, fma(t, q, -0.024392499319930913), 0.0716658371971865), -0.15011593650076524)
     q = fma(t, fma(t, fma(t, q, 0.24560380171233795), -0.3262335600430373), 0.17900115118138993)
-    y = fma(-exp_f64(-(a * a)), q, 1.0)
+    y = fma(-e, q, 1.0)
     return fma(x, p, x) if size < 1.0 else np.copysign(y, x)
 
 
@@ -88,6 +100,8 @@ def erfc_f64(x: float) -> float:
 
 
 ROWS = (
+    Function(_erf_by_exp_f32, ulp=2.0, vectorises=True),
+    Function(_erf_by_exp_f64, ulp=1.4, vectorises=True),
     Function(erf_f32, ulp=2.0, vectorises=True),
     Function(erfc_f32, ulp=4.2, vectorises=True),
     Function(erf_f64, ulp=1.4, vectorises=True),
