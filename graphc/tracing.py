@@ -29,6 +29,8 @@ from .step import Step
 
 STATIC = (str, bytes, type(None), type)
 
+KEPT = 256
+"""Dtypes and shapes of arguments for which a traced function remembers its step."""
 _ATTRIBUTES = ("certificate", "graph", "passes", "plan", "text", "traced")
 _OF_A_STEP = {
     name: f"each kind of arguments has a step of its own, once called: [s.{name} for s in f.steps.values()]"
@@ -67,12 +69,17 @@ class Traced:
         self.device_outputs = device_outputs
         self.name = name or getattr(function, "__name__", "step")
         self.steps: dict[Any, Step] = {}
+        self._last: dict[Any, Step] = {}  # by dtypes and shapes, for arguments that are plain arrays and floats
         self._fixed: dict[Any, tuple[str, ...]] = {}  # for a kind of arguments, the dims whose size is fixed
         self._draws = DrawNumbers()
         self._lock = threading.Lock()
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         """The function of arrays; see the class for when it is compiled."""
+        known = None if named else tuple([_seen(a) for a in args])
+        step = self._last.get(known)
+        if step is not None:
+            return step(*args)
         tree, leaves = flatten((args, named))
         if any(is_tensor(leaf) for leaf in leaves):
             return self.function(*args, **named)
@@ -81,6 +88,10 @@ class Traced:
         kinds = iter(shapes)
         kind = (tree, tuple((a.dtype.str, next(kinds)) if isinstance(a, np.ndarray) else ("static", a) for a in arrays))
         step = self.steps.get(kind) or self._find(kind, tree, arrays, shapes)
+        if known is not None and None not in known:
+            if len(self._last) >= KEPT:
+                self._last.clear()
+            self._last[known] = step
         return step(*[a for a in arrays if isinstance(a, np.ndarray)])
 
     def _find(self, kind: Any, tree: Tree, arrays: Sequence[Any], shapes: Sequence[Shape]) -> Step:
@@ -122,6 +133,12 @@ class Traced:
 
     def __repr__(self) -> str:
         return f"<Traced {self.name}, {count(len(self.steps), 'step')}>"
+
+
+def _seen(argument: Any) -> Any:
+    """What decides the step for an argument, if it is a plain array or float; else None."""
+    kind = type(argument)
+    return (argument.dtype, argument.shape) if kind is np.ndarray else float if kind is float else None
 
 
 def traced(
