@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -66,8 +67,11 @@ class Parts:
         return left
 
 
-def execute(source: str, path: Path, folder: Path, space: dict[str, Any]) -> int:
-    """Run a generated file in `space`, with helpers where that is worth it; returns how many kernels they compiled.
+@contextlib.contextmanager
+def started(source: str, path: Path, folder: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
+    """What runs a generated file in a space, and says how many kernels helpers compiled.
+
+    Helpers, where they are worth it, start at once: until they are there, what the file needs can be loaded.
 
     path    what the file's functions say they come from
     folder  where numba's cache of it is, see `files`
@@ -75,18 +79,30 @@ def execute(source: str, path: Path, folder: Path, space: dict[str, Any]) -> int
     parts = Parts(source, path)
     count = parts.helpers()
     if not count:
-        exec(compile(source, str(path), "exec"), space)
-        return 0
+        yield functools.partial(_alone, compile(source, str(path), "exec"))
+        return
     claims = folder / CLAIMS
     claims.mkdir()
-    begun = time.monotonic()
     try:
         with _started(count, path, folder) as helpers:
-            left = parts.take(claims, space)
-            if left:
-                _wait(helpers, PATIENCE + 4 * (time.monotonic() - begun))
+            yield functools.partial(_together, parts, claims, helpers)
     finally:
         shutil.rmtree(claims, ignore_errors=True)
+
+
+def _alone(code: CodeType, space: dict[str, Any]) -> int:
+    exec(code, space)
+    return 0
+
+
+def _together(parts: Parts, claims: Path, helpers: Sequence[subprocess.Popen[bytes]], space: dict[str, Any]) -> int:
+    begun = time.monotonic()
+    left = parts.take(claims, space)
+    if left:
+        _wait(helpers, PATIENCE + 4 * (time.monotonic() - begun))
+    for helper in helpers:  # what is left now is not theirs any more
+        helper.kill()
+        helper.wait()
     exec(parts.code(left), space)
     return sum(space[kernel.name].cache_hits for kernel in left)
 

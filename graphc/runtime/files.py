@@ -276,10 +276,11 @@ def _teach_numba() -> None:
 
 def _execute(source: str, key: str, path: Path, folder: Path, new: bool = False) -> ModuleType:
     """Run `source` as the module at `path`, with numba's cache in `folder`; what is `new` there may have helpers."""
-    with _module(key, source, path, folder) as module:
-        if new:
-            _compiled[0] += compilers.execute(source, path, folder, module.__dict__)
-        else:
+    if new:
+        with compilers.started(source, path, folder) as run, _module(key, source, path, folder) as module:
+            _compiled[0] += run(module.__dict__)
+    else:
+        with _module(key, source, path, folder) as module:
             exec(compile(source, str(path), "exec"), module.__dict__)
     _compiled[0] += sum(_compilations(value) for value in vars(module).values())
     return module
