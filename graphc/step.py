@@ -31,7 +31,7 @@ from .ir.tree import Tree, flatten
 from .ops.hints import missing_member
 from .passes.pipeline import optimise
 from .runtime import cuda_devices, loop
-from .runtime.arguments import bind_arguments
+from .runtime.arguments import bind_arguments, signature
 from .runtime.batches import cut
 from .runtime.calls import Bound, Caller
 from .runtime.collector import collecting_rarely
@@ -90,6 +90,30 @@ def _for_cuda(graph: Graph, outputs: Tree, check: str | None, index: int, device
     return plan, text, CudaCaller(CudaProgram(plan, text, device), outputs, device_outputs)
 
 
+_CALL = """Run one step.
+
+Inputs are given by position or by name. Numbers and lists take their input's dtype where they fit; arrays
+must have it. The results are the caller's own: no later call changes them.
+
+Raises `InputError` naming the input for a wrong dtype, rank or size, `ShapeError` for sizes that do not fit
+together, `OutOfBoundsError` for an index out of range, and of a step compiled with ``check="nan"``
+`NonFiniteError` where an output or a new value of a param has a nan or inf; then no param has changed.
+
+That error is of the first nan or inf, in the order of the graph, that reached an output or new value. One that
+reaches none, such as in the branch of `gc.where` that is not taken, is no error. Integers and bools are not
+looked at: a nan that has been cast to one, or compared, is lost.
+
+>>> import graphc as gc
+>>> x, n = gc.input("x", ("n",)), gc.param(0.0)
+>>> step = gc.compile([x], {"sum": gc.sum(x)}, {n: n + 1})
+>>> step([1.0, 2.0]), step(x=[5.0]), n.value
+({'sum': np.float64(3.0)}, {'sum': np.float64(5.0)}, array(2.))
+"""
+
+
+__test__ = {"Step.__call__": _CALL}
+
+
 class Step:
     """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
 
@@ -105,6 +129,9 @@ class Step:
     >>> step, step([1.0, 2.0])
     (<Step totals(x: float64[n]) 1 kernel>, {'total': np.float64(3.0)})
     """
+
+    __slots__ = {"__call__": _CALL, "__dict__": "", "__weakref__": ""}
+    __call__: Callable[..., Any]
 
     def __init__(
         self,
@@ -127,32 +154,8 @@ class Step:
         self.plan, self.text, self._caller = found
         self.certificate: Certificate | None = None
         self._restored = False
-        self._count = len(inputs.children) if all(c.kind is None for c in inputs.children) else -1
-
-    def __call__(self, *args: Any, **named: Any) -> Any:
-        """Run one step.
-
-        Inputs are given by position or by name. Numbers and lists take their input's dtype where they fit; arrays
-        must have it. The results are the caller's own: no later call changes them.
-
-        Raises `InputError` naming the input for a wrong dtype, rank or size, `ShapeError` for sizes that do not fit
-        together, `OutOfBoundsError` for an index out of range, and of a step compiled with ``check="nan"``
-        `NonFiniteError` where an output or a new value of a param has a nan or inf; then no param has changed.
-
-        That error is of the first nan or inf, in the order of the graph, that reached an output or new value. One that
-        reaches none, such as in the branch of `gc.where` that is not taken, is no error. Integers and bools are not
-        looked at: a nan that has been cast to one, or compared, is lost.
-
-        >>> import graphc as gc
-        >>> x, n = gc.input("x", ("n",)), gc.param(0.0)
-        >>> step = gc.compile([x], {"sum": gc.sum(x)}, {n: n + 1})
-        >>> step([1.0, 2.0]), step(x=[5.0]), n.value
-        ({'sum': np.float64(3.0)}, {'sum': np.float64(5.0)}, array(2.))
-        """
-        caller, values = self._caller, args
-        if named or len(args) != self._count:
-            values = tuple(bind_arguments(self._in, self.graph.inputs, args, named))
-        return caller.call(caller, values)
+        _set_call(self, self._caller.function(inputs))  # not `self.__call__ =`: a subclass may have one of its own
+        self.__signature__ = signature(inputs, self.graph.inputs)
 
     def bind(self, *args: Any, **named: Any) -> Bound:
         """The step bound to arrays: a callable without arguments that reads them, as they are then, at each call.
@@ -408,6 +411,9 @@ class Step:
         ins = ", ".join(f"{i.name}: {i.aval}" for i in self.graph.inputs)
         calls = [name for name, _ in self.text.kernels]
         return f"<Step {self.name}({ins}) {kernels_called(len(set(calls)), len(calls))}>"
+
+
+_set_call: Callable[[Step, Callable[..., Any]], None] = vars(Step)["__call__"].__set__
 
 
 def _restore(

@@ -745,7 +745,6 @@ INTERNAL = {
     "the alias": "the tables of ops and functions are fixed when graphc is imported",
     "two functions are called": "the same",
     "two rows are called": "the same",
-    "no matching definition": "what numba raises, raised in its place by plain Python; the careful call catches it",
     "no neutral element known for": "rows of reductions have one",
     "stored into": "checks of the tests' own plain memory",
     "memory seen as": "the same",

@@ -12,6 +12,7 @@ import os
 import threading
 import time
 import weakref
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
@@ -55,7 +56,7 @@ class Guard:
         self.waiting: dict[object, None] = {}
         self.away: dict[Away, None] = {}
         self.shared = False
-        self.writes = [0]
+        self.writes = array("q", [0])
         with _registry:
             _guards.add(self)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import Parameter, Signature
+from keyword import iskeyword
 from typing import Any
 
 from ..errors import InputError, message, user_line
@@ -23,10 +25,7 @@ def bind_arguments(
     """
     if not named and all(c.kind is None for c in tree.children) and len(args) == len(tree.children):
         return list(args)
-    if tree.kind is dict:
-        labels = [str(n) for n in tree.names]
-    else:
-        labels = [_label(c, inputs, k, tree) for k, c in enumerate(tree.children)]
+    labels = _labels(tree, inputs)
     if len(args) > len(labels):
         wanted = f"{len(labels)}: {', '.join(labels)}" if labels else "none"
         raise InputError(
@@ -73,6 +72,21 @@ def bind_arguments(
     for label, child in zip(labels, tree.children, strict=True):
         flat += _like(child, values[label], label)
     return flat
+
+
+def signature(tree: Tree, inputs: Sequence[Tensor]) -> Signature:
+    """What a call takes, for editors and `help`: its inputs by name, or anything where those are no names of Python."""
+    labels = _labels(tree, inputs)
+    if all(label.isidentifier() and not iskeyword(label) for label in labels) and len(set(labels)) == len(labels):
+        return Signature([Parameter(label, Parameter.POSITIONAL_OR_KEYWORD) for label in labels])
+    return Signature([Parameter("args", Parameter.VAR_POSITIONAL), Parameter("named", Parameter.VAR_KEYWORD)])
+
+
+def _labels(tree: Tree, inputs: Sequence[Tensor]) -> list[str]:
+    """The names of a call's arguments."""
+    if tree.kind is dict:
+        return [str(n) for n in tree.names]
+    return [_label(c, inputs, k, tree) for k, c in enumerate(tree.children)]
 
 
 def _by_name(more: Sequence[Any], options: Sequence[str]) -> str:

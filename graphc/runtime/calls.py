@@ -1,15 +1,16 @@
 """Calling a program: a frame per call in flight, guards around it, results and failures handed back.
 
-The quick way is a stub (see `stubs`) around one numba dispatch, which checks dtypes and ranks; compiled code checks
-sizes and layout against the frame's. What it does not take (lists, strided arrays, new sizes, mistakes) goes the
-careful way, in Python.
+The quick way is a built-in function (see `native`), which compares arguments with what its frame is laid out for. What
+it does not take (lists, strided arrays, new sizes, mistakes) goes the careful way, in Python.
 """
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from inspect import Signature
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ import numpy as np
 from ..ir.evaluate import bind_dims, check_sizes
 from ..ir.guard import Guard, share
 from ..ir.op import Aval
+from ..ir.tensor import Tensor
 from ..ir.tree import Tree
+from . import native
+from .arguments import bind_arguments
 from .failures import failure
 from .inputs import as_inputs, in_place
-from .program import Frame, Runnable
-from .stubs import guard_names, scalar_names, stub, stub_source
+from .program import Frame, Program
 from .supply import address
 
 MAX_SIZES = 16
@@ -31,22 +34,19 @@ MAX_BYTES = 1 << 28
 
 Shapes = tuple[tuple[int, ...], ...]
 Frames = list[Frame]
-Call = Callable[[Any, Sequence[Any]], Any]
 
 
 class Caller:
     """Runs a program on arrays, from any number of threads.
 
-    call   ``call(caller, values)``: one step on one value per input; the outputs in their structure. (A plain function,
-           so that a step that nobody holds any more is free at once, with its arena.)
-    hot    free frames for the sizes last used
+    hot    one item: the free frames for the sizes last used
     sizes  of the named dims, last used
     place  the device on which the program works on params; None: the host's memory
     """
 
     place: str | None = None
 
-    def __init__(self, program: Runnable, tree: Tree):
+    def __init__(self, program: Program, tree: Tree):
         self.program, self.tree = program, tree
         graph = program.graph
         self.inputs, self.outputs = graph.inputs, graph.outputs
@@ -59,24 +59,53 @@ class Caller:
         self.guards: list[tuple[Guard, bool]] = sorted(guards.items(), key=lambda item: item[0].number)
         self.frames: OrderedDict[Shapes, Frames] = OrderedDict()
         self.lock = threading.RLock()
-        self.hot: Frames = []
+        self.hot: list[Frames] = [[]]
         self.sizes: dict[str, int] = {}
-        self.run: Callable[..., int] | None = None
-        self.call: Call = Caller.careful
 
     def __call__(self, values: Sequence[Any]) -> Any:
-        """One step."""
-        return self.call(self, values)
+        """One step on one value per input; the outputs in their structure."""
+        return self.careful(values)
 
-    def quick(self, run: Callable[..., int], with_inputs: bool = True) -> Call:
-        """The quick way to call; its owner has the frames, and the careful way."""
-        inputs = [n.aval for n in self.inputs] if with_inputs else []
-        guards = "several" if self.guards else ""
-        if len(self.guards) == 1:
-            guards = "writer" if self.guards[0][1] else "reader"
-        text = stub_source(inputs, [n.aval for n in self.outputs], self.tree, guards)
-        names = {"run": run, "build": self.tree.build, **scalar_names(inputs)}
-        return stub(text, {**names, **guard_names(self.guards[0][0])} if guards else names)
+    def function(self, inputs: Tree) -> Callable[..., Any]:
+        """The function of arguments nested as `inputs`, by position or by name, that runs one step.
+
+        It keeps this caller alive, which knows nothing of it: a step that nobody holds is free at once.
+        """
+
+        def with_values(*values: Any) -> Any:
+            return self.careful(values)
+
+        flat = all(child.kind is None for child in inputs.children)
+        count = len(inputs.children)
+        run = self.built_in(self.inputs, self.hot, with_values, self.fail) if self.native else with_values
+
+        def with_arguments(*args: Any, **named: Any) -> Any:
+            if flat and not named and len(args) == count:
+                return self.careful(args)
+            return run(*bind_arguments(inputs, self.inputs, args, named))
+
+        if not flat or not self.native:
+            return with_arguments
+        return self.built_in(self.inputs, self.hot, with_arguments, self.fail)
+
+    def built_in(
+        self, inputs: Sequence[Tensor], hot: list[Frames], careful: Callable[..., Any], fail: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """The built-in function that runs in frames of `hot`."""
+        types = [n.aval for n in inputs], [n.aval for n in self.outputs]
+        around = functools.partial(_around, self.guarded, self.program.go)
+        return native.built_in(
+            Frame, self.program.positions(), *types, self.tree, self.guards, around, hot, careful, fail
+        )
+
+    @property
+    def native(self) -> bool:
+        """Whether there are built-in functions for it."""
+        return native.available()
+
+    def fail(self, frame: Frame, values: Sequence[Any]) -> None:
+        """Raise the error of the step just run."""
+        raise self.failed(frame, int(frame.m[0]), values)
 
     def prepare(self, values: Sequence[Any]) -> list[Any]:
         """The arguments as arrays the program can read."""
@@ -94,21 +123,18 @@ class Caller:
         """A call on anything that can be made to fit, or the error that says why it does not."""
         arrays = as_inputs(self.inputs, values)
         hot, frame = self.take(arrays)
-        if self.run is None:
-            self.run = self.program.call()
-            self.call = self.quick(self.run)
         try:
             for k in self.scalars:
                 frame.scalars[k][0] = arrays[k]
-            return self.once(frame, self.run, [a for a in arrays if a.ndim], arrays)
+            return self.once(frame, [a for a in arrays if a.ndim], arrays)
         finally:
             hot.append(frame)
-            self.hot = hot
+            self.hot[0] = hot
 
-    def once(self, frame: Frame, run: Callable[..., int], arrays: Sequence[np.ndarray], values: Sequence[Any]) -> Any:
+    def once(self, frame: Frame, arrays: Sequence[np.ndarray], values: Sequence[Any]) -> Any:
         """One step in `frame` on `arrays`, which are the inputs among `values` that have axes."""
         fresh = [supply.take() for supply in frame.supplies]
-        code = self.guarded(frame, run, frame.m, *arrays, *fresh)
+        code = self.guarded(frame, self.program.run, frame, arrays, fresh)
         if code != 0:
             raise self.failed(frame, code, values)
         given, numbers = iter(fresh), iter(frame.reads)
@@ -168,21 +194,42 @@ class Caller:
             nbytes -= sum(f.nbytes for f in dropped)
 
 
+def _around(guarded: Callable[..., int], go: Callable[[Frame], int], frame: Frame) -> int:
+    """One step in `frame`, whose arrays are in place, under several guards."""
+    return guarded(frame, go, frame)
+
+
 class Bound:
     """A step bound to arrays: called without arguments, it reads them as they are by then.
 
     Made by `Step.bind`. It keeps the arrays alive; write into them (``x[:] = ...``) between calls, not during one.
     """
 
+    __slots__ = {"__call__": "One step; raises as a call of the step does.", "__dict__": "", "__weakref__": ""}
+    __call__: Callable[[], Any]
+
+    def __init__(self, caller: Caller, values: Sequence[Any]):
+        self.work = work = BoundCaller(caller, values)
+        self.__call__ = work.careful
+        if caller.native:
+            self.__call__ = caller.built_in((), work.hot, work.careful, work.fail)
+        self.__signature__ = Signature()
+
+    def __repr__(self) -> str:
+        caller, arrays = self.work.caller, self.work.arrays
+        inputs = [f"{n.name}: {Aval(a.shape, a.dtype)}" for n, a in zip(caller.inputs, arrays, strict=True)]
+        return f"<Bound {caller.program.graph.name}({', '.join(inputs)})>"
+
+
+class BoundCaller:
+    """Runs a program on the same arrays again and again; it knows nothing of the `Bound`, which so is free at once."""
+
     def __init__(self, caller: Caller, values: Sequence[Any]):
         self.arrays = [in_place(node, value) for node, value in zip(caller.inputs, values, strict=True)]
         self.caller = caller
         self.env = bind_dims(caller.inputs, self.arrays)
         check_sizes(caller.program.plan.checks, self.env, caller.inputs)
-        self.run = caller.program.call(with_inputs=False)
-        self.hot = [self.frame()]
-        self.guarded = caller.guarded
-        self.call = caller.quick(self.run, with_inputs=False)
+        self.hot = [[self.frame()]]
 
     def frame(self) -> Frame:
         """A frame in which the inputs are the bound arrays."""
@@ -192,25 +239,18 @@ class Bound:
             frame.m[program.first_input + k] = array if program.plain else address(array)
         return frame
 
-    def __call__(self) -> Any:
-        """One step; raises as a call of the step does."""
-        return self.call(self, ())
-
-    def careful(self, values: Sequence[Any]) -> Any:
-        """A call that the quick way does not take, or while another thread uses the frames there are."""
+    def careful(self) -> Any:
+        """A call in Python, while another thread uses the frames there are, say."""
+        free = self.hot[0]
         try:
-            frame = self.hot.pop()
+            frame = free.pop()
         except IndexError:
             frame = self.frame()
         try:
-            return self.caller.once(frame, self.run, (), self.arrays)
+            return self.caller.once(frame, (), self.arrays)
         finally:
-            self.hot.append(frame)
+            free.append(frame)
 
-    def failed(self, frame: Frame, code: int, values: Sequence[Any]) -> Exception:
-        """The error of the step just run."""
-        return self.caller.failed(frame, code, self.arrays)
-
-    def __repr__(self) -> str:
-        inputs = [f"{n.name}: {Aval(a.shape, a.dtype)}" for n, a in zip(self.caller.inputs, self.arrays, strict=True)]
-        return f"<Bound {self.caller.program.graph.name}({', '.join(inputs)})>"
+    def fail(self, frame: Frame, values: Sequence[Any]) -> None:
+        """Raise the error of the step just run."""
+        self.caller.fail(frame, self.arrays)

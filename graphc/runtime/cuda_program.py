@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Signature
 from typing import Any
 
 import numpy as np
@@ -116,12 +117,12 @@ class CudaCaller(Caller):
     """
 
     program: CudaProgram  # type: ignore[assignment]
+    native = False
 
     def __init__(self, program: CudaProgram, tree: Tree, on_device: bool = False):
         super().__init__(program, tree)  # type: ignore[arg-type]
         self.on_device, self.device, self.place = on_device, program.device, program.device.name
         self.ahead: deque[Ahead] = deque()
-        self.call = CudaCaller.careful
 
     def prepare(self, values: Sequence[Any]) -> list[Given]:
         with self.device.here():
@@ -199,13 +200,22 @@ class CudaBound(Bound):
     """A step bound to arrays: those that are here are copied at each call, those on the device read where they are."""
 
     def __init__(self, caller: CudaCaller, values: Sequence[Any]):
+        self.work = work = CudaBoundCaller(caller, values)  # type: ignore[assignment]
+        self.__call__ = work.careful
+        self.__signature__ = Signature()
+
+
+class CudaBoundCaller:
+    """Runs a program on the same arrays again and again."""
+
+    def __init__(self, caller: CudaCaller, values: Sequence[Any]):
         arrays = caller.prepare(values)
         self.values = [
             value if isinstance(array, Held) else in_place(node, value)
             for node, value, array in zip(caller.inputs, values, arrays, strict=True)
         ]
-        self.arrays, self.caller = arrays, caller  # type: ignore[assignment]
-        check_sizes(caller.program.plan.checks, bind_dims(caller.inputs, self.arrays), caller.inputs)
+        self.arrays, self.caller = arrays, caller
+        check_sizes(caller.program.plan.checks, bind_dims(caller.inputs, self.arrays), caller.inputs)  # type: ignore[arg-type]
 
-    def __call__(self) -> Any:
+    def careful(self) -> Any:
         return self.caller.careful(self.values)

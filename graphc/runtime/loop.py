@@ -181,7 +181,7 @@ class Run:
         shapes = iter([supply.shape for supply in frame.supplies])
         tracks = list(zip(self.history.tracks, self.caller.is_array, strict=True))
         fresh = [track.place(next(shapes)) for track, is_array in tracks if is_array]
-        if self.program.call()(frame.m, *arrays, *fresh):
+        if self.program.run(frame, arrays, fresh):
             return 0
         numbers = iter(frame.reads)
         for track, is_array in tracks:

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from .. import config
 from ..codegen.cpu import FIRST_CALL, ProgramText
-from ..codegen.statements import Printed
 from ..ir import dims
-from ..ir.graph import Graph
 from ..ir.leaves import CONSTANT
-from ..ir.op import Aval
 from ..schedule.memory import Buffer, place
 from ..schedule.plan import Plan
 from . import drivers, files
 from .supply import Fresh, Supply, address, aligned, supply
 from .threads import available, team
 
-MAX_TYPED = 12
-"""Arrays up to which a call is compiled for its types: numba's time grows with their square (12: 0.5 s, 48: 6 s)."""
+SCRATCH = 3
+"""Words in a table for whoever runs it."""
 
 
 @functools.cache
 def walk(flushed: bool = False) -> Any:
     """The compiled function that runs the kernels of a step, see `drivers`."""
     return files.load(drivers.run_source(flushed)).run
-
-
-@functools.cache
-def _compiled_call(inputs: tuple[Aval, ...], outputs: tuple[Aval, ...]) -> Any:
-    return files.load(drivers.call_source(inputs, outputs)).call
 
 
 class Sized(Protocol):
@@ -52,9 +44,10 @@ class Frame:
     scalars   memory of the 0-d inputs, by position among the inputs
     reads     memory of the 0-d outputs, in order
     supplies  where arrays for the other outputs come from, in order
+    takes     for each output, what makes an array for it, or None where a new one will do; see `native`
     """
 
-    __slots__ = ("arena", "env", "m", "owned", "reads", "scalars", "supplies")
+    __slots__ = ("arena", "env", "m", "owned", "reads", "scalars", "supplies", "takes")
 
     def __init__(self, m: np.ndarray | list[Any], env: dict[str, int], arena: Sized):
         self.m, self.env, self.arena = m, env, arena
@@ -62,35 +55,12 @@ class Frame:
         self.scalars: dict[int, np.ndarray] = {}
         self.reads: list[np.ndarray] = []
         self.supplies: list[Supply | Fresh] = []
+        self.takes: tuple[Callable[[], np.ndarray] | None, ...] = ()
 
     @property
     def nbytes(self) -> int:
         """Bytes it keeps: its arena, and memory for results."""
         return self.arena.nbytes + sum(len(supply.kept) * supply.nbytes for supply in self.supplies)
-
-
-class Runnable(Protocol):
-    """What calls ask of a program, for any target.
-
-    plain         whether frames hold arrays, and steps are run one by one
-    first_input, first_output   where `Frame.m` has those of a call
-    """
-
-    plan: Plan
-    graph: Graph
-    plain: bool
-    first_input: int
-    first_output: int
-
-    @property
-    def text(self) -> Printed:
-        """Its file."""
-
-    def frame(self, env: Mapping[str, int]) -> Frame:
-        """A new frame for these sizes."""
-
-    def call(self, with_inputs: bool = True) -> Callable[..., int]:
-        """The function ``call(m, *arrays)`` that runs one step on input and output arrays."""
 
 
 class Program:
@@ -107,6 +77,7 @@ class Program:
         self.first_input = text.first_buffer
         self.first_output = text.first_buffer + (self.outputs[0] if self.outputs else 0)
         self.input_dims = [d for node in graph.inputs for d in node.shape]
+        self.output_dims = [d for node in graph.outputs for d in node.shape]
         self.constants = [
             np.ascontiguousarray(n.attrs["data"].array) for n in graph.nodes if n.op is CONSTANT and n.shape != ()
         ]
@@ -125,7 +96,8 @@ class Program:
         threads = 1 if self.plain or most == 1 else min(available(self.threads), most)
         m[1:FIRST_CALL] = [text.commit, len(text.calls), FIRST_CALL, threads, 0]
         m[text.first_row : text.first_row + len(text.rows)] = text.rows
-        m += [dims.evaluate(dim, env) for dim in self.input_dims]
+        m += [dims.evaluate(dim, env) for dim in (*self.input_dims, *self.output_dims)]
+        m += [0] * (len(graph.outputs) + SCRATCH)
         m += [
             self.first_output,
             self.first_input,
@@ -143,6 +115,9 @@ class Program:
         for node in graph.outputs:
             if node.shape:
                 frame.supplies.append(supply([dims.evaluate(d, env) for d in node.shape], node.dtype))
+        supplies = iter(frame.supplies)
+        pooled = [next(supplies) if node.shape else None for node in graph.outputs]
+        frame.takes = tuple([supply.take if isinstance(supply, Supply) else None for supply in pooled])
         frame.m = m if self.plain else np.array(m, np.int64)
         return frame
 
@@ -165,44 +140,42 @@ class Program:
             return frame.reads[-1]
         return None
 
-    def call(self, with_inputs: bool = True) -> Callable[..., int]:
-        """The function ``call(m, *arrays)`` that runs one step on input and output arrays, see `drivers.call_source`.
+    def positions(self) -> dict[str, int]:
+        """Where `m` has what a built-in function looks for, see `drivers.OWNER`."""
+        sizes = self.text.size
+        output_sizes = sizes + len(self.input_dims)
+        results = output_sizes + len(self.output_dims)
+        scratch = results + len(self.graph.outputs)
+        return {
+            "first_input": self.first_input,
+            "first_output": self.first_output,
+            "sizes_at": sizes,
+            "output_sizes_at": output_sizes,
+            "results_at": results,
+            "scratch_at": scratch,
+            "entry_at": scratch + SCRATCH + len(drivers.TAIL) - 1,
+        }
 
-        Without inputs, their addresses must stand in `m` already.
+    def run(self, frame: Frame, inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> int:
+        """One step on arrays that the kernels can read; 0, or the code of an error.
+
+        inputs   those that have axes; none where their addresses stand in the frame already
+        outputs  for those that have axes
         """
-        inputs = tuple([_kind(n.aval) for n in self.graph.inputs]) if with_inputs else ()
-        outputs = tuple([_kind(n.aval) for n in self.graph.outputs])
-        if self.plain or sum(bool(a.shape) for a in (*inputs, *outputs)) > MAX_TYPED:
-            return functools.partial(self._checked_call, self.graph.inputs if with_inputs else ())
-        return _compiled_call(inputs, outputs)
-
-    def _checked_call(self, inputs: tuple[Any, ...], m: Any, *arrays: np.ndarray) -> int:
-        """`call` with its checks in Python: where jit is disabled, or there are too many arrays to compile for."""
-        given = iter(arrays)
-        entries, size = [], self.text.size
-        for k, node in enumerate(inputs):
-            if node.shape:
-                array = next(given)
-                if (array.dtype, array.ndim) != (node.dtype, node.ndim):
-                    raise TypeError("no matching definition")
-                if array.shape != tuple(m[size : size + array.ndim]):
-                    return drivers.SIZES_DIFFER
-                if not (array.flags.c_contiguous and array.flags.aligned):
-                    return drivers.NOT_CONTIGUOUS
-                entries.append((self.first_input + k, array))
-                size += array.ndim
-        entries += [(self.first_output + k, next(given)) for k, n in enumerate(self.graph.outputs) if n.shape]
-        for position, array in entries:
+        m = frame.m
+        wanted = [k for k, node in enumerate(self.graph.inputs) if node.shape] if inputs else []
+        places = [self.first_input + k for k in wanted]
+        places += [self.first_output + k for k, node in enumerate(self.graph.outputs) if node.shape]
+        for position, array in zip(places, (*inputs, *outputs), strict=True):
             m[position] = array if self.plain else address(array)
-        if not self.plain:
-            m[0] = 0
-            run = walk(self.flushed) if m[-1] == self.entry else team(self.flushed).run
-            return int(run.ctypes(address(m)))
+        return self.go(frame)
+
+    def go(self, frame: Frame) -> int:
+        """One step in a frame with all addresses in place."""
+        m: Any = frame.m
         m[0] = 0
-        with np.errstate(all="ignore"):
-            return int(self.module.step(m))
-
-
-def _kind(aval: Aval) -> Aval:
-    """The part of a type that `call` depends on: rank and dtype."""
-    return Aval((0,) * len(aval.shape), aval.dtype)
+        if self.plain:
+            with np.errstate(all="ignore"):
+                return int(self.module.step(m))
+        run = walk(self.flushed) if m[-1] == self.entry else team(self.flushed).run
+        return int(run.ctypes(address(m)))
