@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..ir.dims import product
-from ..ir.dtypes import BOOL, FLOAT32, FLOAT64
-from ..ir.expr import Call, Expr, Lit, Load, Var
+from ..ir.dtypes import BOOL, FLOAT32, FLOAT64, INT64
+from ..ir.expr import Call, Expr, Lit, Load, Var, lit
 from ..ir.loops import (
     Argsort,
+    AtOnce,
     Chunks,
     Combine,
     Dot,
@@ -20,6 +23,7 @@ from ..ir.loops import (
     Store,
     walk,
 )
+from .at_once import LEAST, functions_at_once
 from .convolutions import ConvolutionPrinter
 from .lanes import REST, Round, is_open, lane_count, lanes_of
 from .products import ProductPrinter
@@ -40,6 +44,7 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
         self.in_lanes = {id(loop) for loop in self.lanes.values()}
         self.neutral = {s.name: s for s in walk(kernel.body) if isinstance(s, Init)} if self.lanes else {}
         self.round = Round.WHOLE
+        self.at_once = 0  # loops over functions of scalars so far
         self.unrolled = False  # whether the innermost loop is a short one of known length
         self.printer.named = varied if plainly else is_flat(kernel)
 
@@ -48,7 +53,7 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
             shapes = [f"({self.dim_name(product(a.shape))},)" for a in self.kernel.arrays]
         else:
             shapes = [self.shape_text(a.shape) for a in self.kernel.arrays]
-        self.block(self.kernel.body, 1)
+        self.block(self.kernel.body if self.plainly else functions_at_once(self.kernel), 1)
         arguments: list[tuple[str, object]] = [("dim", d) for d in self.dims]
         head = [f"    n{k} = size(m, o, {k})" for k in range(len(self.dims))]
         first: dict[int, str] = {}  # buffer: its first array; different buffers share no memory in one kernel
@@ -227,6 +232,26 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
         self.line(depth + 1, f"start = position({s.var} * {length}, 0)")
         self.line(depth + 1, f"stop = start + up_to({extent} - start, {length})")
         self.block(s.body, depth + 1)
+
+    def print_atonce(self, s: AtOnce, depth: int) -> None:
+        """The scalars become lanes, and the lanes of the results become values."""
+        dtype = s.args[0].dtype
+        name, zero = f"x{self.at_once}", self.printer.literal(lit(0, dtype), typed=True)
+        count = -(-len(s.args) // LEAST) * LEAST  # full vectors
+        self.at_once += 1
+        self.line(depth, f"{name} = lanes({count}, {zero})")
+        for k, arg in enumerate(s.args):
+            self.line(depth, f"{name}[{k}] = {self.printer.text(arg)}")
+        for fn in s.results:
+            self.line(depth, f"{name}_{fn} = lanes({count}, {zero})")
+        self.line(depth, f"for l in range({count}):")
+        for fn in s.results:
+            call = Call(fn, (Load(name, (Var("l"),), dtype),), dtype)
+            self.line(depth + 1, f"{name}_{fn}[l] = {self.printer.text(call)}")
+        self.line(depth + 1, "as_vectors()")
+        for fn, results in s.results.items():
+            for k, one in enumerate(results):
+                self.print_let(replace(one, expr=Load(f"{name}_{fn}", (lit(k, INT64),), dtype)), depth)
 
     def print_finish(self, s: Finish, depth: int) -> None:
         self.line(depth, "if finish:")

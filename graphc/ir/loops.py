@@ -40,6 +40,19 @@ class Let:
 
 
 @dataclass
+class AtOnce:
+    """Functions of the same scalars, for all of them at once.
+
+    args     the scalars, of one dtype
+    results  by function: the values, element k that of ``args[k]``; each has the node of its own
+    """
+
+    args: tuple[Expr, ...]
+    results: dict[str, list[Let]] = field(default_factory=dict)
+    node: Tensor | None = None
+
+
+@dataclass
 class Store:
     """``array[index] = expr``."""
 
@@ -220,7 +233,7 @@ class Finite:
 
 
 Loops = For | If | Chunks | Batches | Finish
-Statement = Let | Store | Init | Combine | StoreCombine | Loops | Dot | MatrixStep | Argsort | Finite
+Statement = Let | AtOnce | Store | Init | Combine | StoreCombine | Loops | Dot | MatrixStep | Argsort | Finite
 
 
 @dataclass

@@ -12,6 +12,7 @@ from ..ir.graph import Graph
 from .algebra import algebra
 from .canonicalise import canonicalise
 from .contractions import contractions
+from .elements import elements
 from .fold import fold
 from .rows import rows
 from .squeeze import squeeze
@@ -30,6 +31,7 @@ PIPELINE: tuple[tuple[str, Pass], ...] = (
     ("vectors", vectors),
     ("one of a row", rows),
     ("axes of size 1", squeeze),
+    ("elements", elements),
     ("canonicalise", canonicalise),
     ("algebra", algebra),
 )

@@ -14,12 +14,12 @@ from ..ir.tensor import Tensor
 from .chunks import Chunking
 from .units import Index, Unit, alias_base, loop_vars
 
-MAX_SIZE = 384
-"""Statements in one kernel: compile time grows faster than linearly beyond."""
+MAX_SIZE, MAX_SCALARS = 384, 768
+"""Statements in one kernel, and in one of scalars: compile time grows faster than linearly beyond."""
 _RECENT = 8
 _LOOK = 64
 """How many groups are looked at to decide whether a unit may join one."""
-FUSIBLE = ("map", "reduce", "copy")
+FUSIBLE = ("map", "reduce", "stack", "copy")
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Fuser:
                 g for g in self._by_prefix.get(unit.domain[:k], [])[-_RECENT:] if g.domain == unit.domain[:k]
             ]
         for group in sorted(set_of(candidates), key=lambda g: -g.number):
-            if group.size + unit.size > MAX_SIZE:
+            if group.size + unit.size > (MAX_SIZE if group.domain else MAX_SCALARS):
                 continue
             others = [d for k, d in deps.items() if k != group.number]
             if any(self._reaches(d, group) for d in others) or not self._may_rise(group, others):

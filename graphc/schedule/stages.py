@@ -11,7 +11,7 @@ import numpy as np
 from ..ir import dims
 from ..ir.dims import DimLike, Shape
 from ..ir.dtypes import FLOAT64, INT64, DType
-from ..ir.expr import Expr, Lit, Load, Var, cast, lit
+from ..ir.expr import Expr, Lit, Load, Var, cast, index, lit
 from ..ir.loops import (
     ArrayArg,
     Chunks,
@@ -26,7 +26,7 @@ from ..ir.loops import (
 )
 from .chunks import Chunking, chunking
 from .fuse import stages_of
-from .units import Index, Unit, loop_vars
+from .units import Index, Unit, first_of, loop_vars
 from .values import KernelWriter, Scope
 
 
@@ -174,6 +174,14 @@ class StagesWriter(KernelWriter):
                 value = Load(self.array(source, shape, dtype).name, at, dtype)
             target = self.array(number, shape, dtype, True)
             scope.body.append(Store(target.name, at, value, unit.node))
+            return
+        if unit.kind == "stack":
+            axis, target = unit.node.attrs["axis"], self.memory(unit.node, True)
+            for k, operand in enumerate(unit.node.inputs):
+                first = first_of(operand)
+                value = self.value(operand, first, scope)
+                place = (*first[:axis], index(k), *first[axis + 1 :])
+                scope.body.append(Store(target.name, place, value, operand))
             return
         value = self.compute(unit.node, at, scope)
         if unit.node in self.read_here and not isinstance(value, (Lit, Var)):

@@ -24,7 +24,8 @@ class Unit:
     """The computation of one stored value.
 
     kind    map, reduce, columns (a reduction, what it keeps outside), scan, dot, convolve, overlap, scatter, concat,
-            argsort, copy (a leaf or stored value to other memory), or check (of a leaf or stored value for nan and inf)
+            stack (a concatenation of single elements, which needs no loop), argsort, copy (a leaf or stored value to
+            other memory), or check (of a leaf or stored value for nan and inf)
     domain  sizes of its loops, outermost first; `reduced` are the loops that combine
     reads   stored nodes it loads, with every index at which it does
     size    nodes inlined into it
@@ -48,6 +49,11 @@ class Unit:
 def loop_vars(rank: int) -> Index:
     """The loop variables i0, i1, ... of a nest."""
     return tuple(Var(f"i{k}") for k in range(rank))
+
+
+def first_of(node: Tensor) -> Index:
+    """Where the first element is."""
+    return (index(0),) * len(node.shape)
 
 
 def view_index(node: Tensor, at: Index) -> Index:
@@ -97,6 +103,9 @@ def unit_readings(unit: Unit) -> Iterator[Reading]:
     elif unit.kind in ("reduce", "columns", "scan"):
         for operand in node.inputs:
             yield operand, at
+    elif unit.kind == "stack":
+        for operand in node.inputs:
+            yield operand, first_of(operand)
     elif unit.kind in ("concat", "convolve", "overlap"):
         for operand in node.inputs:
             yield operand, loop_vars(len(operand.shape))
@@ -153,7 +162,8 @@ def _kind(node: Tensor) -> tuple[str, Shape, tuple[int, ...]]:
     if isinstance(lower, Scatter):
         return "scatter", node.shape, ()
     if isinstance(lower, Concat):
-        return "concat", node.shape, ()
+        single = all(size == 1 for operand in node.inputs for size in operand.shape)
+        return ("stack", (), ()) if single else ("concat", node.shape, ())
     if isinstance(lower, Argsort):
         return "argsort", node.shape, ()
     assert not isinstance(lower, Alias) or not is_alias(node)
