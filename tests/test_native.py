@@ -243,6 +243,8 @@ def test_a_signature_says_what_a_step_takes() -> None:
     assert str(inspect.signature(gc.compile([x, y], x + y))) == "(x, y)"
     assert str(inspect.signature(gc.compile([[x, y]], x + y))) == "(*args, **named)"
     assert "NonFiniteError" in (inspect.getdoc(gc.Step.__call__) or "")
+    alone = gc.compile([x], x).__call__
+    assert str(inspect.signature(alone)) == "(*inputs, **named)" and "One step" in (alone.__doc__ or "")
     assert str(inspect.signature(gc.compile([x], x).bind(np.ones(3)))) == "()"
 
 

@@ -53,6 +53,8 @@ _OF_NUMPY = {"scalar": 60, "empty": 184}
 _WITH_NAMES = 0x0080 | 0x0002
 """METH_FASTCALL | METH_KEYWORDS: arguments as an array, names of the last of them as a tuple."""
 
+_DOCUMENTATION = b"step($self, /, *inputs, **named)\n--\n\nOne step: see the documentation of graphc.Step.__call__."
+
 
 class _Method(ctypes.Structure):
     """CPython's PyMethodDef."""
@@ -79,7 +81,7 @@ def available() -> bool:
 @functools.cache
 def _method(frame: type) -> _Method:
     source = native_text.source(_place(frame, "m"), _place(frame, "takes"))
-    return _Method(b"step", files.load(source).call.address, _WITH_NAMES, None)
+    return _Method(b"step", files.load(source).call.address, _WITH_NAMES, _DOCUMENTATION)
 
 
 def _place(kind: type, slot: str) -> int:
