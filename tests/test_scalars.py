@@ -149,3 +149,16 @@ def test_updates_in_place_keep_their_order() -> None:
     step = gc.compile([], [params[0] * 1.0], updates={p: gc.log(p + params[0]) for p in params})
     step()
     np.testing.assert_allclose([p.value for p in params], np.log(np.arange(1.0, 6.0) + 1.0))
+
+
+def test_params_of_scalars_are_read_before_they_are_written() -> None:
+    start = np.array([0.1, 0.2, 0.3, 0.4])
+    w, v = gc.param(start), gc.param(start)
+    turned = gc.stack([gc.sin(w[k]) for k in (3, 2, 1, 0)])
+    step = gc.compile([], [w * 1.0], {w: turned, v: v + gc.stack([gc.exp(v[k]) for k in range(4)])})
+    expected, other = start, start
+    for _ in range(3):
+        np.testing.assert_array_equal(step()[0], expected)
+        expected, other = np.sin(expected[::-1]), other + np.exp(other)
+        np.testing.assert_allclose(w.value, expected, rtol=1e-15)
+        np.testing.assert_allclose(v.value, other, rtol=1e-14)

@@ -33,7 +33,7 @@ def functions_at_once(kernel: Kernel) -> list[Statement]:
     A value's level is how many functions come one after another on the way to it. A function is computed at once of all
     scalars of one level. Statements may change places, since no array is both read and written.
     """
-    if kernel.checks or not _is_straight(kernel.body):
+    if kernel.checks or not _is_straight(kernel):
         return kernel.body
     names = count()
     body = [s for statement in kernel.body for s in _functions_named(statement, names)]
@@ -57,10 +57,14 @@ def functions_at_once(kernel: Kernel) -> list[Statement]:
     return [s for stage in stages for s in stage]
 
 
-def _is_straight(body: Sequence[Statement]) -> bool:
-    """Whether all statements are values and stores, and none reads what another one writes."""
-    written = {s.array for s in body if isinstance(s, Store)}
-    return all(isinstance(s, (Let, Store)) and written.isdisjoint(_arrays(s.expr)) for s in body)
+def _is_straight(kernel: Kernel) -> bool:
+    """Whether all statements are values and stores, and none reads memory that another one writes."""
+    buffers = {a.name: a.buffer for a in kernel.arrays}
+    written = {buffers[s.array] for s in kernel.body if isinstance(s, Store)}
+    return all(
+        isinstance(s, (Let, Store)) and written.isdisjoint(buffers[name] for name in _arrays(s.expr))
+        for s in kernel.body
+    )
 
 
 def _arrays(e: Expr) -> set[str]:
