@@ -138,6 +138,15 @@ def test_outputs_come_in_their_structure(build, monkeypatch) -> None:
     assert repr(quick) == repr(build(np.float64(3.0), np.full(3, 2.0)))
 
 
+def test_a_bound_step_says_that_it_takes_no_arguments() -> None:
+    x = gc.input("x", ("n",))
+    bound = gc.compile([x], gc.sum(x)).bind(np.ones(3))
+    for call in (lambda: bound(1), lambda: bound(x=np.ones(3))):
+        with pytest.raises(InputError, match="a bound step is called without arguments: got 1 argument"):
+            call()
+    assert bound() == 3.0
+
+
 def test_nested_inputs_and_names_come_to_the_built_in_function_in_order() -> None:
     x, y, z = (gc.input(name, ("n",)) for name in "xyz")
     a, b, c = np.ones(2), np.full(2, 2.0), np.full(2, 3.0)

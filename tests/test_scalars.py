@@ -162,3 +162,22 @@ def test_params_of_scalars_are_read_before_they_are_written() -> None:
         expected, other = np.sin(expected[::-1]), other + np.exp(other)
         np.testing.assert_allclose(w.value, expected, rtol=1e-15)
         np.testing.assert_allclose(v.value, other, rtol=1e-14)
+
+
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_arrays_that_are_put_together_element_by_element_have_jacobians(mode) -> None:
+    p = gc.input("p", (3,))
+    set_one = gc.zeros((3,)).at[0].set(p[0] * p[1]).at[2].set(gc.sin(p[2]))
+    added = gc.stack([p[0], p[1], p[2]]).at[1].add(p[0] ** 2) * set_one
+    found = [set_one, added]
+    step = gc.compile([p], [*found, *[gc.jacobian(y, p, mode=mode) for y in found]])
+    at = np.array([0.3, -1.2, 0.7])
+
+    def values(v: Any) -> tuple[Any, Any]:
+        one = np.array([v[0] * v[1], 0 * v[0], np.sin(v[2])])
+        return one, np.array([v[0], v[1] + v[0] ** 2, v[2]]) * one
+
+    for k, (value, jacobian) in enumerate(zip(step(at)[:2], step(at)[2:], strict=True)):
+        np.testing.assert_allclose(value, values(at)[k], rtol=1e-14)
+        columns = [(values(at + h)[k] - values(at - h)[k]) / 2e-6 for h in np.eye(3) * 1e-6]
+        np.testing.assert_allclose(jacobian, np.stack(columns, 1), atol=1e-9)

@@ -210,7 +210,8 @@ def _split(node: Tensor, found: dict[Tensor, np.ndarray], known: dict[Tensor, Kn
     """The elements of `node`, of which its operands have been `found`."""
     operands = [found[i] for i in node.inputs]
     if node.op.name == "pad":
-        filled = np.asarray(constant(np.asarray(node.attrs["value"], node.dtype)), object)
+        filled = np.empty((), object)
+        filled[()] = constant(np.asarray(node.attrs["value"], node.dtype))  # itself, and not what it is as an array
         return node.op.numpy(*operands, **{**node.attrs, "value": filled})
     if node.op.name in _MOVES:
         return node.op.numpy(*operands, **node.attrs)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Signature
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError, count, message, user_line
 from ..ir.evaluate import bind_dims, check_sizes
 from ..ir.guard import Guard, share
 from ..ir.op import Aval
@@ -221,6 +222,20 @@ class Bound:
         return f"<Bound {caller.program.graph.name}({', '.join(inputs)})>"
 
 
+def refuse_arguments(args: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """Raise for arguments of a bound step."""
+    if args or named:
+        raise InputError(
+            message(
+                "a bound step is called without arguments",
+                got=count(len(args) + len(named), "argument"),
+                at=user_line(),
+                created=False,
+                hint="it reads the arrays it was bound to: write into those (x[:] = ...), or call the step itself",
+            )
+        )
+
+
 class BoundCaller:
     """Runs a program on the same arrays again and again; it knows nothing of the `Bound`, which so is free at once."""
 
@@ -239,8 +254,9 @@ class BoundCaller:
             frame.m[program.first_input + k] = array if program.plain else address(array)
         return frame
 
-    def careful(self) -> Any:
+    def careful(self, *args: Any, **named: Any) -> Any:
         """A call in Python, while another thread uses the frames there are, say."""
+        refuse_arguments(args, named)
         free = self.hot[0]
         try:
             frame = free.pop()

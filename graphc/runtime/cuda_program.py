@@ -17,7 +17,7 @@ from ..ir.leaves import CONSTANT
 from ..ir.tree import Tree
 from ..schedule.plan import Plan
 from . import cuda, files
-from .calls import Bound, Caller
+from .calls import Bound, Caller, refuse_arguments
 from .cuda_devices import Device, Memory
 from .cuda_frames import Frame
 from .cuda_inputs import Given, Held, as_given
@@ -217,5 +217,6 @@ class CudaBoundCaller:
         self.arrays, self.caller = arrays, caller
         check_sizes(caller.program.plan.checks, bind_dims(caller.inputs, self.arrays), caller.inputs)  # type: ignore[arg-type]
 
-    def careful(self) -> Any:
+    def careful(self, *args: Any, **named: Any) -> Any:
+        refuse_arguments(args, named)
         return self.caller.careful(self.values)
