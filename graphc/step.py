@@ -115,7 +115,7 @@ __test__ = {"Step.__call__": _CALL}
 
 
 class Step:
-    """A compiled step: call it with arrays, in the structure of its inputs; it returns the structure of its outputs.
+    """A compiled step: call it with arrays, nested as its inputs are; the results are nested as its outputs are.
 
     Attributes: `graph` (after passes), `traced` (before), `passes` (what each pass did), `plan`, `threads`, `check`,
     `target`, `device_outputs`, `certificate` (of the last `verify`; None before).
