@@ -10,8 +10,6 @@ import functools
 import hashlib
 import inspect
 
-from . import words
-
 _NUMBERS = (
     "inputs outputs first_input first_output sizes_at output_sizes_at results_at scratch_at entry_at structure guard"
 )
@@ -69,6 +67,8 @@ def constants(table: int, takes: int) -> dict[str, int]:
 
 def source(table: int, takes: int) -> str:
     """The file with the C function `call` of all built-in functions."""
+    from . import words  # loads llvmlite, which `import graphc` does not need
+
     version = hashlib.blake2b(inspect.getsource(words).encode(), digest_size=8).hexdigest()
     return _FILE.format(version=version, constants=constants(table, takes), text=STEP)
 
