@@ -158,6 +158,8 @@ def test_import_is_light() -> None:
     heavy = ("sympy", "matplotlib", "numba.cuda", "scipy", "tqdm", "platformdirs", "tbb", "mpmath", "nvmath")
     assert sorted(m for m in added if m.startswith(heavy)) == []
     assert "difflib" not in added  # no name was missing on the way
+    alone = loaded_by("import graphc")  # what compiles is loaded by the first step
+    assert not {"numba", "llvmlite"} & alone
 
 
 def test_building_and_differentiating_needs_no_sympy_or_matplotlib() -> None:
