@@ -286,7 +286,33 @@ _KERNELS = '''
     loops = weakref.WeakKeyDictionary()
     """Of a module that is being written: the last blocks of loops that call `as_vectors`."""
 
-    class KernelLibrary(codegen.JITCodeLibrary):
+    class Library(codegen.JITCodeLibrary):
+        """Code in which no function is optimised before all of them are there.
+
+        What numba does to each function first serves its reference counts, of which there are none.
+        """
+
+        def _optimize_functions(self, module):
+            module.data_layout = self._codegen._data_layout
+
+    class HelperLibrary(Library):
+        """The code of a function that kernels take in: LLVM makes nothing of it for itself, where nobody calls it."""
+
+        def _optimize_final_module(self):
+            pass
+
+        def _finalize_final_module(self):
+            self._finalized = True
+
+        def get_pointer_to_function(self, name):
+            return 0
+
+        codegen = property(lambda self: self)
+
+        def set_env(self, name, env):
+            """Its environment, for exceptions, is not needed either."""
+
+    class KernelLibrary(Library):
         """The code of a kernel, in which LLVM makes vectors of straight code, too, which numba does not ask for.
 
         A loop of few elements becomes straight code before loops become vectors. (In functions that kernels call, it
@@ -310,17 +336,37 @@ _KERNELS = '''
         def _optimize_final_module(self):
             before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
             try:
-                super()._optimize_final_module()
+                passes, builder = self._codegen._module_pass_manager()
+                passes.run(self._final_module, builder)
             finally:
                 config.SLP_VECTORIZE = before
 
-    class KernelCompiler(compiler.Compiler):
-        """Numba's compiler, which puts its code in such a library."""
+    UNUSED = frozenset({
+        "WithLifting", "InlineClosureLikes", "RewriteDynamicRaises", "MakeFunctionToJitFunction", "InlineInlinables",
+        "FindLiterallyCalls", "LiteralUnroll", "InlineOverloads", "NoPythonSupportedFeatureValidation", "AnnotateTypes",
+        "DumpParforDiagnostics",
+    })
+    """Steps of numba's compiler for what generated text has not: closures, contexts, exceptions, inlined overloads."""
+
+    class HelperCompiler(compiler.Compiler):
+        """Numba's compiler without these steps, which puts its code in such a library."""
+
+        library = HelperLibrary
+
+        def define_pipelines(self):
+            (passes,) = super().define_pipelines()
+            passes.passes = [p for p in passes.passes if p[0].__name__ not in UNUSED]
+            return [passes]
 
         def compile_extra(self, function):
-            self.state.library = KernelLibrary(self.state.targetctx.codegen(), function.__qualname__)
+            self.state.library = self.library(self.state.targetctx.codegen(), function.__qualname__)
             self.state.library.enable_object_caching()
             return super().compile_extra(function)
+
+    class KernelCompiler(HelperCompiler):
+        """The same for kernels."""
+
+        library = KernelLibrary
 
     (fold_max, fold_max_into), (fold_min, fold_min_into) = folded(larger), folded(smaller)
     fold_add, fold_add_into = folded(lambda builder, x, y: builder.fadd(x, y))
@@ -332,7 +378,14 @@ _KERNELS = '''
         cache=True,
         pipeline_class=KernelCompiler,
     )
-    helper = numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+    helper = numba.njit(
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        no_rewrites=True,
+        forceinline=True,
+        pipeline_class=HelperCompiler,
+    )
 '''
 
 HEADER = "".join([_PLAIN, choices.PLAIN, fused.PLAIN, _COMPILED, choices.COMPILED, fused.COMPILED, _KERNELS])

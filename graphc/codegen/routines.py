@@ -26,7 +26,9 @@ if not numba.config.DISABLE_JIT:
 
     def routine(function):
         """Compile one of them, and tell LLVM where it is; its machine code is never freed."""
-        made = numba.cfunc(types.int64(*[types.int64] * function.__code__.co_argcount), cache=True)(function)
+        made = numba.cfunc(
+            types.int64(*[types.int64] * function.__code__.co_argcount), cache=True, pipeline_class=KernelCompiler
+        )(function)
         name = f"graphc_{function.__name__}_DIGEST"
         if not binding.address_of_symbol(name):
             binding.add_symbol(name, made.address)
