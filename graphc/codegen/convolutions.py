@@ -56,6 +56,7 @@ class ConvolutionPrinter:
 
 HELPER = '''\
 import contextlib
+import functools
 
 if numba.config.DISABLE_JIT:
 
@@ -184,6 +185,14 @@ else:
                     made.append(self.builder.alloca(self.type))
                 self.builder.store(self.zero(), made[-1])
             return made
+
+        def numbers(self, count):
+            """Memory for so many elements."""
+            with self.builder.goto_entry_block():
+                return self.builder.alloca(self.scalar, size=count)
+
+        def element(self, numbers, k):
+            return self.builder.gep(numbers, [k])
 
         def over_row(self, count, action):
             """``action(offset in bytes, mask)`` for each vector of a row; the last has a mask if it is not full."""
@@ -445,21 +454,33 @@ else:
             tall, wide = tile_of(known, width_known, 1, vectors.registers)
             guarded = [side.literal_value for side in (left_zeros, right_zeros)]
 
-            def again(total, row, column):
-                """A sum, term by term where it is nan."""
-                place = cgutils.alloca_once_value(builder, total)
-                with builder.if_then(builder.fcmp_unordered("uno", total, total), likely=False):
-                    zero = total.type(0.0)
-                    builder.store(zero, place)
-                    with cgutils.for_range(builder, length) as loop:
-                        offset = vectors.scaled(loop.index)
-                        factors = [vectors.number(vectors.at(pointer, offset)) for pointer in (row, column)]
-                        term = builder.fmul(*factors)
-                        for factor, annihilates in zip(factors, guarded):
-                            if annihilates:
-                                term = builder.select(builder.fcmp_unordered("!=", factor, zero), term, zero)
-                        builder.store(builder.fadd(builder.load(place), term), place)
-                return builder.load(place)
+            def again(found, rows, columns):
+                """Sums that are nan, of so many rows and columns, term by term."""
+                zero = vectors.scalar(0.0)
+                places = [pointers_of(values) for values in (rows, columns)]
+                loops, (r, c) = over(builder, WORD(len(rows)), WORD(len(columns)))
+                with loops:
+                    place = vectors.element(found, builder.add(builder.mul(r, WORD(len(columns))), c))
+                    total = builder.load(place)
+                    with builder.if_then(builder.fcmp_unordered("uno", total, total), likely=False):
+                        row, column = (builder.load(builder.gep(p, [k])) for p, k in zip(places, (r, c)))
+                        builder.store(zero, place)
+                        with cgutils.for_range(builder, length) as loop:
+                            offset = vectors.scaled(loop.index)
+                            factors = [vectors.number(vectors.at(pointer, offset)) for pointer in (row, column)]
+                            term = builder.fmul(*factors)
+                            for factor, annihilates in zip(factors, guarded):
+                                if annihilates:
+                                    term = builder.select(builder.fcmp_unordered("!=", factor, zero), term, zero)
+                            builder.store(builder.fadd(builder.load(place), term), place)
+
+            def pointers_of(values):
+                """Memory with these pointers."""
+                with builder.goto_entry_block():
+                    found = builder.alloca(values[0].type, size=len(values))
+                for k, value in enumerate(values):
+                    builder.store(value, builder.gep(found, [WORD(k)]))
+                return found
 
             def inside(i, size, last):
                 return [vectors.minimum(builder.add(i, WORD(r)), last) for r in range(size)]
@@ -486,13 +507,19 @@ else:
                         for a in rows_of
                         for c in columns_of
                     ]
+                    totals = [vectors.sum(builder.load(place)) for place in sums]
+                    if any(guarded):
+                        nans = [builder.fcmp_unordered("uno", *pair) for pair in zip(totals, totals[::-1])]
+                        seen = functools.reduce(builder.or_, nans[: -(-len(nans) // 2)])
+                        found = vectors.numbers(len(totals))
+                        for k, total in enumerate(totals):
+                            builder.store(total, vectors.element(found, WORD(k)))
+                        with builder.if_then(seen, likely=False):
+                            again(found, xs, ys)
+                        totals = [builder.load(vectors.element(found, WORD(k))) for k in range(len(totals))]
                     old = [vectors.number(target) for target in targets]
-                    pairs = [(row, column) for row in xs for column in ys]
-                    for value, place, target, pair in zip(old, sums, targets, pairs):
+                    for value, total, target in zip(old, totals, targets):
                         pointer = builder.bitcast(target, vectors.scalar.as_pointer())
-                        total = vectors.sum(builder.load(place))
-                        if any(guarded):
-                            total = again(total, *pair)
                         builder.store(builder.fadd(value, total), pointer)
             return context.get_dummy_value()
 
