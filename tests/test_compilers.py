@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 
+import graphc as gc
 from graphc import config
 from graphc.errors import InputError
 from graphc.runtime import compilers, files
@@ -95,12 +97,14 @@ def test_an_error_ends_the_helper(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_how_many_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    def helpers() -> int:
-        return compilers.Parts(text(80), Path("step.py")).helpers()
+    def helpers(soon: int = 0, made: int = 0) -> int:
+        parts = compilers.Parts(text(80), Path("step.py"), [f"file {k}" for k in range(soon)])
+        return parts.helpers(lambda file: int(file[-1]) >= made)
 
     assert helpers() == 1
     monkeypatch.setenv("GRAPHC_COMPILERS", "9")
     assert helpers() == 3, "one kernel for each"
+    assert helpers(soon=2) == 5 and helpers(soon=2, made=1) == 4, "or a file"
     monkeypatch.setattr(compilers, "WORTH", 8)
     assert helpers() == 2, "enough lines for each"
     monkeypatch.setattr(sys, "executable", "/usr/bin/editor")
@@ -145,4 +149,27 @@ def test_a_path_of_modules_that_has_other_things(monkeypatch: pytest.MonkeyPatch
 def test_a_helper_whose_parent_is_gone_takes_nothing(tmp_path: Path) -> None:
     parts, claims = compilers.Parts(text(110), tmp_path / "step.py"), tmp_path / "claims"
     claims.mkdir()
-    assert len(parts.take(claims, {"__name__": "gone"}, parent=-1)) == 4 and not list(claims.iterdir())
+    assert len(parts.take(claims, {"__name__": "gone"}, lambda: False)) == 4 and not list(claims.iterdir())
+    assert compilers.fetch_all(["x = 1"], claims, "soon", files.load, lambda: False) and not list(claims.iterdir())
+
+
+OTHER = "import numba\n\n@numba.cfunc('float64(float64)', cache=True)\ndef twice(x):\n    return 2 * x + {k}\n"
+
+
+@pytest.mark.usefixtures("only_first")
+def test_files_needed_soon_come_from_a_helper(tmp_path: Path) -> None:
+    soon = [OTHER.format(k=k) for k in (1, 2)]
+    assert files.load(text(120), lambda: soon).step(3.0) == expected(120, 3.0)
+    found = [files._find(one, files.key_of(one)) for one in soon]
+    assert [module.twice.cache_hits for module in found if module is not None] == [1, 1]
+
+
+@pytest.mark.usefixtures("only_first")
+def test_a_kernel_is_compiled_before_the_function_it_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_modules", {})
+    a = gc.input("a", (40, 30), "float32")
+    step = gc.compile([a], a @ a.T)
+    x = np.random.default_rng(0).standard_normal((40, 30)).astype("f4")
+    np.testing.assert_allclose(step(x), x @ x.T, rtol=1e-5, atol=1e-5)
+    (routine,) = [module for module in files._modules.values() if hasattr(module, "multiply_float32")]
+    assert routine.multiply_float32.cache_hits == 1, "a helper made it"

@@ -1,7 +1,7 @@
 """Functions that the kernels of many files call: which there are, what they are called, and the files that have them.
 
 Numba would compile a function again in each kernel that calls it. These have files of their own, one for each dtype,
-and kernels know no more of them than a name, under which their addresses are told to LLVM.
+and kernels know no more of them than the name of a word with the address: it may be set after a kernel is compiled.
 """
 
 from __future__ import annotations
@@ -14,24 +14,33 @@ from .multiply import MULTIPLY, MULTIPLY_OF_DTYPE
 
 ROUTINES = '''\
 if not numba.config.DISABLE_JIT:
+    import ctypes
+
     routine_names = {}
-    """What the functions that files share are called, by what they do and the dtype."""
+    """What the words are called that have the addresses of these functions, by what they do and the dtype."""
+
+    def address_at(name):
+        """Where the word of that name is, of which LLVM is told; it is never freed, as the machine code is not."""
+        if not binding.address_of_symbol(name):
+            word = ctypes.c_int64(0)
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(word))
+            binding.add_symbol(name, ctypes.addressof(word))
+        return binding.address_of_symbol(name)
 
     def call_routine(builder, what, dtype, values):
         """What one of them gives; that and all that it is given are words."""
-        word = ir.IntType(64)
+        word, name = ir.IntType(64), routine_names[what, dtype]
         words = [builder.ptrtoint(v, word) if v.type.is_pointer else builder.zext(v, word) for v in values]
         kind = ir.FunctionType(word, [word] * len(words))
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, routine_names[what, dtype]), words)
+        address = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, word, name)
+        return builder.call(builder.inttoptr(builder.load(address), kind.as_pointer()), words)
 
     def routine(function):
-        """Compile one of them, and tell LLVM where it is; its machine code is never freed."""
+        """Compile one of them, and note where it is."""
         made = numba.cfunc(
             types.int64(*[types.int64] * function.__code__.co_argcount), cache=True, pipeline_class=KernelCompiler
         )(function)
-        name = f"graphc_{function.__name__}_DIGEST"
-        if not binding.address_of_symbol(name):
-            binding.add_symbol(name, made.address)
+        ctypes.c_int64.from_address(address_at(f"graphc_{function.__name__}_DIGEST")).value = made.address
         return made
 '''
 
@@ -46,14 +55,19 @@ ALL: tuple[Routine, ...] = tuple((what, dtype) for what in _TEXTS for dtype in (
 
 
 def name_of(routine: Routine) -> str:
-    """What machine code calls a function; with another text it is another name."""
+    """What the word with its address is called; with another text it is another name."""
     return f"graphc_{'_'.join(routine)}_{_DIGEST}"
 
 
 def named(routine: Routine) -> str:
-    """The text that tells a file what a function is called."""
-    what, dtype = routine
-    return f'if not numba.config.DISABLE_JIT:\n    routine_names["{what}", types.{dtype}] = "{name_of(routine)}"\n'
+    """The text that tells a file how to call a function."""
+    (what, dtype), name = routine, name_of(routine)
+    lines = [
+        "if not numba.config.DISABLE_JIT:",
+        f'routine_names["{what}", types.{dtype}] = "{name}"',
+        f'address_at("{name}")',
+    ]
+    return "\n    ".join(lines) + "\n"
 
 
 def named_in(source: str) -> list[Routine]:

@@ -1,8 +1,10 @@
 """Compiling the kernels of a generated file in several processes, for numba compiles in one thread at a time.
 
-The kernels of a file do not know of each other. This process and its helpers take them one by one, the longest first,
-by making a file of the kernel's name, which only one can; what a helper compiles comes back through numba's cache in
-the file's folder. A helper that fails, hangs or cannot start costs nothing but time: what it leaves is compiled here.
+The kernels of a file do not know of each other, nor of the functions in files of their own that they call. This process
+and its helpers take all of them, and other files that are needed soon, one by one, by making a file of the name, which
+only one can: helpers begin with those functions, this process with the longest kernel. What a helper compiles comes
+back through the cache. A helper that fails, hangs or cannot start costs nothing but time: what it leaves is compiled
+here.
 """
 
 from __future__ import annotations
@@ -21,71 +23,117 @@ from types import CodeType
 from typing import Any
 
 from .. import config
+from ..codegen.prelude import routine_file
+from ..codegen.routines import named_in
 
-CLAIMS = "claims"
-"""The folder, beside a file that is being compiled, of the names of kernels that somebody compiles."""
-WORTH = 160
-"""Lines of kernels that are worth a helper, which takes about a second to start."""
+CLAIMS, BEFORE, SOON = "claims", "before", "soon"
+"""The folder, beside a file that is being compiled, of the names of what somebody compiles; and what other files are
+called there, whose functions its kernels call, or which are needed soon."""
+WORTH, FILE = 160, 80
+"""Lines of kernels that are worth a helper, which takes half a second to start; and as many as another file is."""
 PATIENCE = 20.0
 """Seconds, and four times what this process took for its kernels, after which a helper is taken to hang."""
 
 
-class Parts:
-    """A generated file as its kernels, the longest first, and all else."""
+Fetch = Callable[[str], object]
+"""What makes the file of a text, or finds it."""
+Here = Callable[[], bool]
+"""Whether the process is there that work is done for."""
 
-    def __init__(self, source: str, path: Path):
-        self.path = path
+
+class Parts:
+    """A generated file as its kernels, the longest first, and all else; and the other files that are needed.
+
+    before  the texts of the files that have functions that its kernels call
+    soon    the texts of files that are needed next
+    """
+
+    def __init__(self, source: str, path: Path, soon: Sequence[str] = ()):
+        self.path, self.soon = path, soon
+        self.before = [routine_file(routine) for routine in named_in(source)]
         body = ast.parse(source, str(path)).body
         kernels = [s for s in body if isinstance(s, ast.FunctionDef) and _is_kernel(s)]
         self.kernels = sorted(kernels, key=_lines, reverse=True)
         self.others = [s for s in body if s not in kernels]
         self.for_device = any(isinstance(s, ast.ImportFrom) and _names(s) == ("numba", "cuda") for s in body)
 
-    def helpers(self) -> int:
-        """How many processes should help: none with kernels for a device, which are not cached."""
-        if config.jit_disabled() or self.for_device:
+    def helpers(self, missing: Callable[[str], bool]) -> int:
+        """How many processes should help; `missing` says whether a file has to be made.
+
+        None with kernels for a device, which are not cached.
+        """
+        if config.jit_disabled() or self.for_device or not self.kernels:
             return 0
-        most = min(config.compilers() - 1, len(self.kernels) - 1, sum(map(_lines, self.kernels)) // WORTH)
+        files = sum(map(missing, [*self.before, *self.soon]))
+        lines = sum(map(_lines, self.kernels)) + FILE * files
+        most = min(config.compilers() - 1, len(self.kernels) + files - 1, lines // WORTH)
         return max(most, 0) if _is_python(sys.executable) else 0
 
     def code(self, statements: Iterable[ast.stmt]) -> CodeType:
         """These statements of the file, on the lines they have there."""
         return compile(ast.Module(list(statements), []), str(self.path), "exec")
 
-    def take(self, claims: Path, space: dict[str, Any], parent: int | None = None) -> list[ast.FunctionDef]:
+    def take(self, claims: Path, space: dict[str, Any], here: Here = lambda: True) -> list[ast.FunctionDef]:
         """Run all but kernels, then every kernel that no other process has; returns the kernels that others have.
 
-        parent  the process that is helped: when it is gone, the rest is nobody's
+        When the process is not `here` any more that this is for, the rest is nobody's.
         """
         exec(self.code(self.others), space)
         left: list[ast.FunctionDef] = []
         for kernel in self.kernels:
-            if parent in (None, os.getppid()) and _claim(claims / kernel.name):
+            if here() and _claim(claims / kernel.name):
                 exec(self.code([kernel]), space)
             else:
                 left.append(kernel)
         return left
 
 
+def fetch_all(texts: Sequence[str], claims: Path, what: str, fetch: Fetch, here: Here = lambda: True) -> bool:
+    """Make every one of these files that no other process has; whether others have some. `here` as in `Parts.take`."""
+    left = False
+    for k, text in enumerate(texts):
+        if here() and _claim(claims / f"{what}{k}"):
+            fetch(text)
+        else:
+            left = True
+    return left
+
+
+def help_with(path: Path, folder: Path, space: dict[str, Any], fetch: Fetch, parent: int) -> None:
+    """Make, for the process `parent`, what nobody has yet of the file at `path`, which it makes in `folder`."""
+    claims = folder / CLAIMS
+    soon = [(claims / f"{SOON}{k}.py").read_text(encoding="utf-8") for k in range(len(list(claims.glob("*.py"))))]
+    parts = Parts((folder / path.name).read_text(encoding="utf-8"), path, soon)
+
+    def here() -> bool:
+        return parent == os.getppid()
+
+    fetch_all(parts.before, claims, BEFORE, fetch, here)
+    parts.take(claims, space, here)
+    fetch_all(parts.soon, claims, SOON, fetch, here)
+
+
 @contextlib.contextmanager
-def started(source: str, path: Path, folder: Path) -> Iterator[Callable[[dict[str, Any]], int]]:
+def started(
+    parts: Parts, folder: Path, fetch: Fetch, missing: Callable[[str], bool]
+) -> Iterator[Callable[[dict[str, Any]], int]]:
     """What runs a generated file in a space, and says how many kernels helpers compiled.
 
-    Helpers, where they are worth it, start at once: until they are there, what the file needs can be loaded.
-
-    path    what the file's functions say they come from
-    folder  where numba's cache of it is, see `files`
+    folder   where numba's cache of it is, see `files`
+    fetch    makes a file that is needed, or finds it
+    missing  whether such a file has to be made
     """
-    parts = Parts(source, path)
-    count = parts.helpers()
+    count = parts.helpers(missing)
     if not count:
-        yield functools.partial(_alone, compile(source, str(path), "exec"))
+        yield functools.partial(_alone, parts.code([*parts.others, *parts.kernels]))
         return
     claims = folder / CLAIMS
     claims.mkdir()
+    for k, text in enumerate(parts.soon):
+        (claims / f"{SOON}{k}.py").write_text(text, encoding="utf-8")
     try:
-        with _started(count, path, folder) as helpers:
-            yield functools.partial(_together, parts, claims, helpers)
+        with _started(count, parts.path, folder) as helpers:
+            yield functools.partial(_together, parts, claims, helpers, fetch)
     finally:
         shutil.rmtree(claims, ignore_errors=True)
 
@@ -95,10 +143,17 @@ def _alone(code: CodeType, space: dict[str, Any]) -> int:
     return 0
 
 
-def _together(parts: Parts, claims: Path, helpers: Sequence[subprocess.Popen[bytes]], space: dict[str, Any]) -> int:
+def _together(
+    parts: Parts,
+    claims: Path,
+    helpers: Sequence[subprocess.Popen[bytes]],
+    fetch: Fetch,
+    space: dict[str, Any],
+) -> int:
     begun = time.monotonic()
     left = parts.take(claims, space)
-    if left:
+    elsewhere = [fetch_all(parts.before, claims, BEFORE, fetch), fetch_all(parts.soon, claims, SOON, fetch)]
+    if left or any(elsewhere):
         _wait(helpers, PATIENCE + 4 * (time.monotonic() - begun))
     for helper in helpers:  # what is left now is not theirs any more
         helper.kill()
@@ -114,12 +169,25 @@ def execute_some(source: str, path: Path, kernels: Collection[str], space: dict[
     exec(parts.code([*parts.others, *wanted]), space)
 
 
+_HELPER = """\
+import os, sys, types
+sys.path[:] = {modules!r}  # before an import finds what lies in the working folder
+sys.modules["graphc"] = types.ModuleType("graphc")  # of the package, no more than is needed: all of it takes longer
+sys.modules["graphc"].__path__ = [{package!r}]
+sys.modules["scipy"] = None  # numba would load it for products of matrices
+from graphc.runtime.files import help_with
+help_with({path!r}, {folder!r}, {parent})
+os._exit(0)  # to take down LLVM and all else would take time
+"""
+"""The program of a helper."""
+
+
 @contextlib.contextmanager
 def _started(count: int, path: Path, folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Helpers for the file in `folder`; none of them outlives the block."""
     modules = [place for place in sys.path if isinstance(place, str)]  # Python ignores all else
-    code = f"import sys; sys.path[:] = {modules!r}\n"  # before an import finds what lies in the working folder
-    code += f"from graphc.runtime.files import help_with; help_with({str(path)!r}, {str(folder)!r}, {os.getpid()})"
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    code = _HELPER.format(modules=modules, package=package, path=str(path), folder=str(folder), parent=os.getpid())
     helpers: list[subprocess.Popen[bytes]] = []
     try:
         for _ in range(count):

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
@@ -50,13 +50,16 @@ def compile_counter() -> int:
     return _compiled[0]
 
 
-def load(source: str) -> ModuleType:
-    """The module of `source`: the one this process has, else loaded from the cache folder, else made."""
+def load(source: str, soon: Callable[[], Sequence[str]] = tuple) -> ModuleType:
+    """The module of `source`: the one this process has, else loaded from the cache folder, else made.
+
+    soon  gives the texts of files that are needed next: where processes help to make this one, they make those, too
+    """
     key = key_of(source)
     if key not in _modules:
         with _lock:
             if key not in _modules:
-                _modules[key] = _find(source, key) or _make(source, key)
+                _modules[key] = _find(source, key) or _make(source, key, soon)
     return _modules[key]
 
 
@@ -195,7 +198,7 @@ def _find(source: str, key: str) -> ModuleType | None:
     return None
 
 
-def _make(source: str, key: str) -> ModuleType:
+def _make(source: str, key: str, soon: Callable[[], Sequence[str]] = tuple) -> ModuleType:
     """Compile `source` in a private folder and put that in place."""
     failed: OSError | None = None
     for root in _roots(create=True):
@@ -206,7 +209,8 @@ def _make(source: str, key: str) -> ModuleType:
             private = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=final.parent))
             try:
                 (private / TEXT).write_bytes(source.encode())
-                module = _execute(source, key, final / TEXT, private, new=True)
+                parts = compilers.Parts(source, final / TEXT, soon())
+                module = _execute(source, key, final / TEXT, private, parts)
                 _seal(private)
                 _publish(private, final, source.encode())
                 return module
@@ -274,35 +278,40 @@ def _teach_numba() -> None:
     FunctionCache._impl_class._locator_classes.insert(0, _Beside)
 
 
-def _execute(source: str, key: str, path: Path, folder: Path, new: bool = False) -> ModuleType:
-    """Run `source` as the module at `path`, with numba's cache in `folder`; what is `new` there may have helpers."""
-    if new:
-        with compilers.started(source, path, folder) as run, _module(key, source, path, folder) as module:
-            _compiled[0] += run(module.__dict__)
-    else:
-        with _module(key, source, path, folder) as module:
+def _execute(source: str, key: str, path: Path, folder: Path, parts: compilers.Parts | None = None) -> ModuleType:
+    """Run `source` as the module at `path`, with numba's cache in `folder`; what is new there, in `parts`."""
+    with _module(key, source, path, folder) as module:
+        if parts is not None:
+            with compilers.started(parts, folder, load, _is_missing) as run:
+                _compiled[0] += run(module.__dict__)
+        else:
             exec(compile(source, str(path), "exec"), module.__dict__)
+        if not config.jit_disabled():
+            for routine in named_in(source):
+                load(routine_file(routine))
     _compiled[0] += sum(_compilations(value) for value in vars(module).values())
     return module
 
 
 def help_with(path: str, folder: str, parent: int) -> None:
-    """Compile kernels of the file that the process `parent` makes in `folder`, see `compilers`."""
+    """Compile what the file at `path` needs, which the process `parent` makes in `folder`, see `compilers`."""
     cache = Path(folder)
     source = (cache / TEXT).read_text(encoding="utf-8")
     with collecting_rarely(), _module(_stamp(cache), source, Path(path), cache) as module:
-        compilers.Parts(source, Path(path)).take(cache / compilers.CLAIMS, module.__dict__, parent)
+        compilers.help_with(Path(path), cache, module.__dict__, load, parent)
+    if _temporary:
+        _remove_temporary(os.getpid())
+
+
+def _is_missing(source: str) -> bool:
+    """Whether a file has to be made, as far as can be seen at a glance."""
+    key = key_of(source)
+    return key not in _modules and not any(_place(root, key).exists() for root in _roots(create=False))
 
 
 @contextlib.contextmanager
 def _module(key: str, source: str, path: Path, folder: Path) -> Iterator[ModuleType]:
-    """A module for the text of `path`, known to Python's tracebacks; numba caches what is run inside in `folder`.
-
-    What its kernels call by name is there.
-    """
-    if not config.jit_disabled():
-        for routine in named_in(source):
-            load(routine_file(routine))
+    """A module for the text of `path`, known to Python's tracebacks; numba caches what is run inside in `folder`."""
     name = f"graphc_generated_{key}"
     module = ModuleType(name)
     module.__file__ = str(path)

@@ -79,9 +79,14 @@ def available() -> bool:
 
 
 @functools.cache
+def source(frame: type) -> str:
+    """The file with the function that all of them share; `frame` is the class of its frames."""
+    return native_text.source(_place(frame, "m"), _place(frame, "takes"))
+
+
+@functools.cache
 def _method(frame: type) -> _Method:
-    source = native_text.source(_place(frame, "m"), _place(frame, "takes"))
-    return _Method(b"step", files.load(source).call.address, _WITH_NAMES, _DOCUMENTATION)
+    return _Method(b"step", files.load(source(frame)).call.address, _WITH_NAMES, _DOCUMENTATION)
 
 
 def _place(kind: type, slot: str) -> int:

@@ -14,7 +14,7 @@ from ..ir import dims
 from ..ir.leaves import CONSTANT
 from ..schedule.memory import Buffer, place
 from ..schedule.plan import Plan
-from . import drivers, files
+from . import drivers, files, native
 from .supply import Fresh, Supply, address, aligned, supply
 from .threads import available, team
 
@@ -70,8 +70,8 @@ class Program:
         self.plan, self.text, self.threads = plan, text, threads
         self.graph = graph = plan.graph
         self.plain = config.jit_disabled()
-        self.module = files.load(text.source)
         self.flushed = config.flush_subnormals()
+        self.module = files.load(text.source, self._soon)
         self.entry = 0 if self.plain else walk(self.flushed).address
         self.outputs = [b.number for b in plan.buffers if b.kind == "output"]
         self.first_input = text.first_buffer
@@ -81,6 +81,15 @@ class Program:
         self.constants = [
             np.ascontiguousarray(n.attrs["data"].array) for n in graph.nodes if n.op is CONSTANT and n.shape != ()
         ]
+
+    def _soon(self) -> list[str]:
+        """The files that its first call needs, as far as is known before the sizes of its inputs."""
+        if self.plain:
+            return []
+        counts = [kernel.chunks.count for kernel in self.plan.kernels if kernel.chunks]
+        several = any(isinstance(count, int) and count > 1 for count in counts) and available(self.threads) > 1
+        found = [drivers.run_source(self.flushed), *([drivers.team_source(self.flushed)] if several else [])]
+        return [*found, native.source(Frame)] if native.available() else found
 
     def frame(self, env: Mapping[str, int]) -> Frame:
         """A new frame for these sizes: arena planned, constants and params in place."""
