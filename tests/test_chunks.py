@@ -114,6 +114,42 @@ def has_masked_vectors() -> bool:
     return bool(binding.get_host_cpu_features().get("avx2"))
 
 
+FUNCTIONS = [
+    *["exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sigmoid", "softplus", "erf", "erfc", "sqrt"],
+    *["atan", "asin", "cbrt", "sinh", "asinh", "lgamma"],
+]
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sigmoid",
+    "softplus",
+    "erf",
+    "erfc",
+    "sqrt",
+    "atan",
+    "asin",
+    "cbrt",
+    "sinh",
+    "asinh",
+    "lgamma",
+]
+
+
+@pytest.mark.skipif(not has_masked_vectors(), reason="vectors of 128 bits are in scalar code, too")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_vectorise_in_kernels(dtype: str) -> None:
+    inputs = [gc.input(f"x{k}", f"n{k}", dtype) for k in range(len(FUNCTIONS) + 2)]
+    outputs = [getattr(gc, name)(x) for name, x in zip(FUNCTIONS, inputs, strict=False)]
+    step = gc.compile(inputs, [*outputs, inputs[-2] ** 2.5, gc.atan2(inputs[-1], 2 * inputs[-1])])
+    scalar = [" ".join(k.ops) for k in step.kernels if k.vectors is None or k.vectors < 256]
+    assert len(step.kernels) == len(inputs) and not scalar
+
+
 @pytest.mark.skipif(not has_masked_vectors(), reason="short loops become vectors by masks, which this machine has not")
 def test_lanes_of_a_sum_of_unknown_length_are_registers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """None of them is memory: a short sum would spend its time on setting them to 0 and reading them back."""

@@ -336,8 +336,11 @@ _KERNELS = '''
         def _optimize_final_module(self):
             before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
             try:
-                passes, builder = self._codegen._module_pass_manager()
-                passes.run(self._final_module, builder)
+                if any(function.name == "NRT_incref" for function in self._final_module.functions):
+                    super()._optimize_final_module()  # a table's reference counts, to be gone before loops are vectors
+                else:
+                    passes, builder = self._codegen._module_pass_manager()
+                    passes.run(self._final_module, builder)
             finally:
                 config.SLP_VECTORIZE = before
 

@@ -134,7 +134,7 @@ def run(m):
         kernel, row, last = load(m, call), load(m, call + 1), load(m, call + 2) - 1
         for c in range(last):
             call_kernel(kernel, m, row, c, 0, 0)
-        call_kernel(kernel, m, row, max(last, 0), 1, 0)
+        call_kernel(kernel, m, row, last if last > 0 else 0, 1, 0)
     restore(control)
     return load(m, 0)
 '''
@@ -187,7 +187,8 @@ def run(m):
         kernel, row, chunks = load(m, call), load(m, call + 1), load(m, call + 2)
         if chunks > 1:
             store(m, 5, 0)
-            spread(kernel, m, row, chunks, min(load(m, 4), chunks), m + 40)
+            threads = load(m, 4)
+            spread(kernel, m, row, chunks, threads if threads < chunks else chunks, m + 40)
             call_kernel(kernel, m, row, chunks, 1, 0)
         else:
             call_kernel(kernel, m, row, 0, 1, 0)
