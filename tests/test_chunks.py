@@ -118,26 +118,6 @@ FUNCTIONS = [
     *["exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "sigmoid", "softplus", "erf", "erfc", "sqrt"],
     *["atan", "asin", "cbrt", "sinh", "asinh", "lgamma"],
 ]
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "sin",
-    "cos",
-    "tan",
-    "tanh",
-    "sigmoid",
-    "softplus",
-    "erf",
-    "erfc",
-    "sqrt",
-    "atan",
-    "asin",
-    "cbrt",
-    "sinh",
-    "asinh",
-    "lgamma",
-]
 
 
 @pytest.mark.skipif(not has_masked_vectors(), reason="vectors of 128 bits are in scalar code, too")
