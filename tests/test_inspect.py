@@ -170,10 +170,43 @@ def test_kernel_report(steps: dict[str, gc.Step]) -> None:
     kernels = steps["line_fit"].kernels
     first = kernels[0]
     assert first.name == "k0" and first.calls == 1 and first.space[0] == gc.input("q", "n").shape[0]
-    assert [name for name, _ in first.writes] == ["loss_total", "a_bar", "b_bar"]
+    assert [name for name, _ in first.writes] == ["a", "b", "loss"]
     assert kernels.at(n=1000)[0].bytes == 2 * 8000 + 2 * 8 + 3 * 8
-    assert "it needs the whole of loss_total first" in str(kernels)
     assert "16*n" in str(kernels)
+    q = gc.input("q", "n")
+    total = gc.sum(q)
+    assert "it needs the whole of total first" in str(gc.compile([q], q / total).kernels)
+
+
+def test_what_needs_no_loops_is_the_end_of_a_kernel() -> None:
+    """Once, behind the last chunk; but nothing changes a param before every index is known to be right."""
+    x, k = gc.input("x", "n"), gc.input("k", "n", "int64")
+    w, seen = gc.param(0.5, name="w"), gc.param(0.0, name="seen")
+    loss = gc.mean((w * x - 1) ** 2)
+    step = gc.compile([x], loss, {w: w - 0.1 * gc.grad(loss, w), seen: seen + gc.max(x)})
+    assert step.kernels.launches == 1
+    values = np.random.default_rng(0).normal(size=100_000)
+    slope = np.mean(2 * (0.5 * values - 1) * values)
+    np.testing.assert_allclose(step(values), np.mean((0.5 * values - 1) ** 2), rtol=1e-12)
+    np.testing.assert_allclose([w.value, seen.value], [0.5 - 0.1 * slope, values.max()], rtol=1e-12)
+    picked = gc.compile([x, k], gc.mean(gc.take(x, k)), {seen: gc.sum(x * w)})
+    before = seen.value
+    with pytest.raises(gc.OutOfBoundsError):
+        picked(values, np.full(100_000, 100_000))
+    assert seen.value == before
+
+
+def test_numbers_that_several_kernels_read_stay_in_memory() -> None:
+    x, y = gc.input("x", "n"), gc.input("y", "m")
+    total = gc.sum(x)
+    half = total / 2
+    step = gc.compile([x, y], [half * half, y * total, y + half, total > 3])
+    values = [np.arange(50_000.0), np.arange(7.0)]
+    total_ = values[0].sum()
+    for found, wanted in zip(
+        step(*values), [total_**2 / 4, values[1] * total_, values[1] + total_ / 2, total_ > 3], strict=True
+    ):
+        np.testing.assert_array_equal(found, wanted)
 
 
 def test_memory_report() -> None:

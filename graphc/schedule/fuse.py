@@ -32,6 +32,7 @@ class Group:
     members   of a cluster (see `cluster`): the groups that run one after another for each chunk of rows
     roles     what of a product of matrices a chunk computes, by number of its unit; see `Dot.part`
     chunking  how these rows are cut
+    ends      groups without loops that are computed when the others are done; see `ends`
     """
 
     number: int
@@ -44,6 +45,7 @@ class Group:
     members: list[Group] = field(default_factory=list)
     roles: dict[int, str] = field(default_factory=dict)
     chunking: Chunking | None = None
+    ends: list[Group] = field(default_factory=list)
 
 
 class Fuser:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from ..ir.expr import Expr
 from ..ir.loops import Chunks, Finish, Kernel, Statement
 from ..ir.tensor import Tensor
 from .chunks import Chunking
@@ -17,7 +18,7 @@ from .policy import CPU, Policy
 from .singles import argsort, check, concat, dot, dot_in_chunks, scan, scatter
 from .stages import StagesWriter
 from .units import Unit
-from .values import KernelWriter
+from .values import KernelWriter, Scope
 
 SINGLES: Mapping[str, Callable[[KernelWriter, Unit], None]] = MappingProxyType(
     {
@@ -53,6 +54,7 @@ def lower(
     cut = group.chunking if chunked else None
     body: list[Statement] = []
     behind: list[Statement] = []
+    known: dict[Any, Expr] = {}
     for member in group.members or [group]:
         writer = StagesWriter(member, stored, buffers, uses, writer)
         writer.chunked, writer.policy = chunked, policy
@@ -68,15 +70,32 @@ def lower(
             SINGLES[first.kind](writer, first)
         else:
             writer.stages()
+        known |= writer.known()
     assert writer is not None
     kernel = writer.kernel
     if cut is not None:
         kernel.body.append(Chunks("c", cut.count, cut.length, cut.extent, body))
     if behind:
         kernel.body.append(Finish(behind))
+    if group.ends:
+        _end(kernel, [StagesWriter(end, stored, buffers, uses, writer) for end in group.ends], known)
     kernel.nodes = [u.node for u in group.units]
     kernel.title = _title(group)
     return kernel
+
+
+def _end(kernel: Kernel, writers: Sequence[StagesWriter], known: dict[Any, Expr]) -> None:
+    """What needs no loops, behind all else: once, where that is cut into chunks. `known` are values that have names."""
+    body: list[Statement] = kernel.body
+    if kernel.chunks:
+        finish = kernel.body[-1]
+        if not isinstance(finish, Finish):
+            finish = Finish([])
+            kernel.body.append(finish)
+        body = finish.body
+    scope = Scope(body, 0, None, known)
+    for writer in writers:
+        writer.nest(scope)
 
 
 def _title(group: Group) -> str:

@@ -17,6 +17,7 @@ from ..ir.op import Check
 from ..ir.tensor import Tensor
 from ..ir.traversal import users
 from .cluster import cluster
+from .ends import with_ends
 from .epilogues import with_epilogues
 from .fuse import Fuser, Group, fuse, group_depth, in_row, local_in, stage_levels
 from .lower import lower
@@ -124,6 +125,8 @@ class Planner:
         if self.policy.clusters:
             normal = cluster(normal)
             normal, commit_groups = with_products(normal, commit_groups, self.graph.updates)
+            normal, commit_groups = with_ends(normal, commit_groups)
+            self.let_go(normal)
         normal = [*(with_epilogues(normal) if self.policy.epilogues else normal), *self.checks()]
         ordered = [*normal, *commit_groups, *self.commits]
         kernels = [self.lower(g, True) for g in ordered]
@@ -288,6 +291,21 @@ class Planner:
             for unit in group.units:
                 if unit.number in kept and unit.kind == "map" and unit.node not in far:
                     self.buffers.rows[unit.node] = group_depth(group)
+
+    def let_go(self, groups: list[Group]) -> None:
+        """What only the ends of its own kernel read need not reach memory any more, if it is a number."""
+        readers: dict[Tensor, set[int]] = {}
+        for group in self.fuser.groups:
+            for node in (n for unit in group.units for n in unit.reads):
+                readers.setdefault(alias_base(node), set()).add(group.number)
+        roots = {alias_base(r) for r in self.graph.roots}
+        for group in groups:
+            ends = {end.number for end in group.ends}
+            sums = [u for u in group.units if u.kind == "reduce" and u.trailing and u.reduced[0] == 0]
+            numbers = [u for end in group.ends for u in end.units if u.kind == "map"]
+            for unit in (*sums, *numbers) if ends else ():
+                if unit.node not in roots and readers.get(unit.node, {-1}) <= ends:
+                    self.buffers.kept_units.discard(unit.number)
 
     def lower(self, group: Group, chunked: bool) -> Kernel:
         return lower(group, self.stored, self.buffers, self.uses(), chunked, self.policy)

@@ -108,6 +108,11 @@ class StagesWriter(KernelWriter):
         loops: list[Statement] = [self.joined] if self.joined.body else []
         return [*self.start_join, *loops, *self.end_join.body]
 
+    def known(self) -> dict[Any, Expr]:
+        """The names of numbers that its kernel has found when all loops are done, by node and index."""
+        scope = self.root if self.chunking is None else self.end_join
+        return {key: e for key, e in scope.memo.items() if isinstance(e, Var) and key[1:] == ((),)}
+
     def nest(self, scope: Scope) -> None:
         """All loops, in `scope`."""
         group = self.group
