@@ -65,7 +65,7 @@ def test_an_update_without_a_gradient_is_one() -> None:
     total = gc.sum(x)
     found = read([x], total, {t: t + total, c: c + 1.0})
     assert "ops      3 (1 forward, 2 update) in" in found.source
-    assert re.search(r"# ---- update -+\n\n.*\n?def k1\(", found.source)
+    assert re.search(r"# ---- forward \+ update -+\n", found.source)
     loss = gc.mean((w * x) ** 2)
     learned = read([x], [], {w: w - 0.1 * gc.grad(loss, w)}).source
     assert [int(n) for n in re.findall(r"(\d+) (?:forward|backward|update)", learned)][2] == 2

@@ -167,9 +167,10 @@ class KernelView:
         if node is None:
             return "value"
         array, index, block = stores.get(local, ("", "", ()))
-        if array and self.arrays[array].shape and block == line.block:
-            return self.element(array, index)
         base = self.program.value(node)
+        alone = local[0] == "s" and index.isdigit()  # a sum over all, which becomes one of few elements
+        if array and self.arrays[array].shape and block == line.block and not alone:
+            return self.element(array, index)
         if local == last and not (local[0] == "s" and base in map(self.names.get, self.arrays)):
             return base
         combine = getattr(node.op.lower, "combine", "add")

@@ -93,7 +93,8 @@ def process(python: str, options: dict[str, Any], settings: dict[str, str], time
         return {"note": f"no result in {timeout:.0f} s"}
     if done.returncode != 0:
         print(done.stderr, file=sys.stderr)
-        return {"note": f"FAILED: {(done.stderr.strip().splitlines() or ['no message'])[-1][:80]}"}
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        return {"note": f"FAILED: {last.partition(':')[0][:80]}"}  # what it says is printed above
     found = json.loads(done.stdout.strip().splitlines()[-1])
     return {"note": "not installed"} if "missing" in found else found
 
