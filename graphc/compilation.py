@@ -186,6 +186,8 @@ def _input_hint(leaf: Any) -> str:
 
 
 def _key_hint(key: Any) -> str:
+    if isinstance(key, Tensor) and key.op is INPUT:
+        return "an input is given anew with each call; state is a gc.param(value), which steps read and update"
     if isinstance(key, Tensor):
         return "w -= ... makes another tensor, which is no param: updates={w: w - ...}"
     return "the key is the param itself, not its name" if isinstance(key, str) else ""
@@ -198,7 +200,10 @@ def _updates_hint(updates: Any) -> str:
     if isinstance(updates, (list, tuple)) and updates and all(isinstance(u, tuple) and len(u) == 2 for u in updates):
         return "dict(updates) of pairs (param, new value)"
     if isinstance(updates, Tensor) or (isinstance(updates, (list, tuple)) and any(map(is_tensor, updates))):
-        return "it says which param gets which new value: updates={w: w - 0.1 * gc.grad(loss, w)}"
+        return (
+            "several results are a list, gc.compile(inputs, [loss, gradient]); updates say which param gets which"
+            " new value: updates={w: w - 0.1 * gc.grad(loss, w)}"
+        )
     return ""
 
 
@@ -240,7 +245,9 @@ def _check_updates(updates: Mapping[Any, Any]) -> list[tuple[Param, Tensor]]:
                     expected=str(param.aval),
                     at=user_line(),
                     created=False,
-                    hint=f"convert it: gc.astype(value, {param.dtype.name!r})",
+                    hint=f"declare the param as one of floats: gc.param(value, dtype={new.dtype.name!r})"
+                    if param.dtype.kind != "f" and new.dtype.kind == "f"
+                    else f"convert it: gc.astype(value, {param.dtype.name!r})",
                 )
             )
         if len(new.shape) != len(param.shape) or any(

@@ -520,7 +520,7 @@ COMPILING: dict[str, Case] = {
     "update of an input": (
         lambda: gc.compile([S], S, {S: S + 1}), gc.InputError,
         "only params can be updated: got <Tensor 's' input float64[]>, expected a gc.param as key\n  at LINE\n"
-        "  hint: w -= ... makes another tensor, which is no param: updates={w: w - ...}",
+        "  hint: an input is given anew with each call; state is a gc.param(value), which steps read and update",
     ),
     "update of a name": (
         lambda: gc.compile([S], S, {"w": W + S}), gc.InputError,

@@ -387,7 +387,7 @@ def test_refusals_of_dtypes():
     x, b, n = input("x", (3,)), input("b", (3,), "bool"), input("n", (3,), "int64")
     assert refusal(DTypeError, lambda: lo.bitwise_and(x, 1)) == (
         "cannot bitwise_and: got x: float64[3], operand 2: int64[], expected integers or bools\n"
-        "  at LINE\n  hint: convert with astype(x, 'int64')"
+        "  at LINE\n  hint: comparisons need parentheses, (x > 0) & (x < 1); else convert with astype(x, 'int64')"
     )
     assert refusal(DTypeError, lambda: lo.bitwise_left_shift(b, b)) == (
         "cannot bitwise_left_shift: got b: bool[3], b: bool[3], expected integers\n"

@@ -256,7 +256,8 @@ def test_what_is_refused(model: Model) -> None:
         ((x[:, :2], t, 0.1), {"batch_size": 5}, "input 'x' has the wrong size on axis 1: got float64[5, 2], "
          "expected float64[n, 3]"),
         ((x, t, 0.1), {"steps": 1, "stride": 1}, "unknown input: got 'stride', expected one of x, t, rate\n"
-         "  hint: compiled with inputs=[x, t, rate]: call step(x, t, rate)"),
+         "  hint: compiled with inputs=[x, t, rate]: call step(x, t, rate); or with steps=, batch_size=, epochs=, "
+         "first_epoch=, shuffle=, seed=, drop_last=, every=, progress="),
     ):  # fmt: skip
         with pytest.raises(gc.InputError) as caught:
             model.step.run(*args, **named)

@@ -147,7 +147,7 @@ def check_scalar(y: Tensor, wrt: Sequence[Tensor]) -> None:
 
 def check_floats(what: str, outputs: Sequence[Tensor], wrt: Sequence[Tensor]) -> None:
     """Refuse the derivative (`what` is its name) of, and with respect to, integers and bools."""
-    for y in outputs:
+    for y in outputs if all(w.dtype.kind == "f" for w in wrt) else ():
         if y.dtype.kind != "f":
             label = labels(y)[0] or "y"
             raise GradientError(

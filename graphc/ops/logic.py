@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,9 @@ BITWISE_RIGHT_SHIFT = stepped(
 )
 
 
+_SIGNS = MappingProxyType({"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^"})
+
+
 def _of_integers(op: Op, *operands: Any, of_bools: Op | None = None) -> Any:
     """Apply an op of integers, or of bools by `of_bools`; anything else is a `DTypeError`."""
     lifted = lift_promoted(*operands)
@@ -141,7 +145,10 @@ def _of_integers(op: Op, *operands: Any, of_bools: Op | None = None) -> Any:
         op = of_bools
     elif kind not in "iu":
         expected = "integers" if of_bools is None else "integers or bools"
-        raise dtype_error(op.name, lift(*operands), expected, "convert with astype(x, 'int64')")
+        hint = "convert with astype(x, 'int64')"
+        if of_bools is not None:
+            hint = f"comparisons need parentheses, (x > 0) {_SIGNS[op.name]} (x < 1); else {hint}"
+        raise dtype_error(op.name, lift(*operands), expected, hint)
     return apply(op, *broadcast_all(op.name, *lifted))
 
 

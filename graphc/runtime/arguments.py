@@ -48,7 +48,7 @@ def bind_arguments(
                     expected=f"one of {', '.join(labels)}" if labels else "none",
                     at=user_line(),
                     created=False,
-                    hint=_meant(label, [*labels, *options]) or _how(tree, inputs),
+                    hint=_meant(label, [*labels, *options]) or _how(tree, inputs) + _options(options),
                 )
             )
         if label in values:
@@ -94,6 +94,10 @@ def _by_name(more: Sequence[Any], options: Sequence[str]) -> str:
     if options and len(more) == 1 and type(more[0]) is int:
         return f"the rest is given by name: {options[0]}={more[0]}"
     return ""
+
+
+def _options(options: Sequence[str]) -> str:
+    return f"; or with {', '.join(f'{option}=' for option in options)}" if options else ""
 
 
 def _meant(label: str, known: Sequence[str]) -> str | None:
