@@ -324,8 +324,8 @@ MISPLACED: dict[str, Case] = {
     "updates is a tensor": (
         lambda: gc.compile([S], W, gc.sum(W * S)), gc.InputError,
         "bad updates=: got <Tensor sum float64[]>, expected a dict {param: new value}\n  at LINE\n  hint: "
-        "several results are a list, gc.compile(inputs, [loss, gradient]); updates say which param gets which new value: "
-        "updates={w: w - 0.1 * gc.grad(loss, w)}",
+        "several results are a list, gc.compile(inputs, [loss, gradient]); updates say which param gets which new "
+        "value: updates={w: w - 0.1 * gc.grad(loss, w)}",
     ),
     "updates is an optimiser": (
         lambda: gc.compile([S], S, SGD), gc.InputError,
