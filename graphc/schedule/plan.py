@@ -297,14 +297,15 @@ class Planner:
         readers: dict[Tensor, set[int]] = {}
         for group in self.fuser.groups:
             for node in (n for unit in group.units for n in unit.reads):
-                readers.setdefault(alias_base(node), set()).add(group.number)
+                base = alias_base(node)
+                readers.setdefault(base, set()).add(group.number if base is node else -1)
         roots = {alias_base(r) for r in self.graph.roots}
         for group in groups:
             ends = {end.number for end in group.ends}
             sums = [u for u in group.units if u.kind == "reduce" and u.trailing and u.reduced[0] == 0]
             numbers = [u for end in group.ends for u in end.units if u.kind == "map"]
             for unit in (*sums, *numbers) if ends else ():
-                if unit.node not in roots and readers.get(unit.node, {-1}) <= ends:
+                if not unit.node.shape and unit.node not in roots and readers.get(unit.node, {-1}) <= ends:
                     self.buffers.kept_units.discard(unit.number)
 
     def lower(self, group: Group, chunked: bool) -> Kernel:
