@@ -138,7 +138,8 @@ def test_nobody_waits_for_a_helper_that_has_nothing(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.usefixtures("only_first")
 def test_a_path_of_modules_that_has_other_things(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "json.py").write_text("raise SystemExit('not this one')")
+    for name in ("json", "types"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path, tmp_path])
     module = files.load(text(100))
@@ -173,3 +174,45 @@ def test_a_kernel_is_compiled_before_the_function_it_calls(monkeypatch: pytest.M
     np.testing.assert_allclose(step(x), x @ x.T, rtol=1e-5, atol=1e-5)
     (routine,) = [module for module in files._modules.values() if hasattr(module, "multiply_float32")]
     assert routine.multiply_float32.cache_hits == 1, "a helper made it"
+
+
+def test_what_a_killed_helper_leaves_is_removed(tmp_path: Path) -> None:
+    parts = compilers.Parts(text(130), tmp_path / "step.py", ["x = 1"])
+    folder = config.cache_dir() / files.key_of("x = 1")[:2]
+    for pid in (123, 456):
+        (folder / f"{files.key_of('x = 1')}.{pid}.abc").mkdir(parents=True)
+    parts.helped_by = [123]
+    files._remove_left(parts)
+    assert [path.name.split(".")[1] for path in folder.iterdir()] == ["456"]
+
+
+_FORK = """
+import os, threading, time
+import numpy as np
+import graphc as gc
+x = gc.input("x", 3)
+gc.compile([x], x + 1)(np.ones(3))
+from graphc.runtime import files
+held = threading.Event()
+def compiling():
+    with files._lock:
+        held.set()
+        time.sleep(0.3)
+        import logging
+        logging.getLogger("numba").isEnabledFor(10)
+        logging._acquireLock() if hasattr(logging, "_acquireLock") else logging._lock.acquire()
+        logging._releaseLock() if hasattr(logging, "_releaseLock") else logging._lock.release()
+thread = threading.Thread(target=compiling)
+thread.start()
+held.wait()
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+thread.join()
+print("done")
+"""
+
+
+def test_a_fork_waits_for_a_compilation_that_logs() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", _FORK], capture_output=True, text=True, timeout=100)
+    assert done.stdout == "done\n", done.stderr

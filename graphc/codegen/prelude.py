@@ -336,11 +336,12 @@ _KERNELS = '''
         def _optimize_final_module(self):
             before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
             try:
-                if any(function.name == "NRT_incref" for function in self._final_module.functions):
-                    super()._optimize_final_module()  # a table's reference counts, to be gone before loops are vectors
+                counts = any(function.name == "NRT_incref" for function in self._final_module.functions)
+                passes = self._codegen._module_pass_manager()
+                if counts or not isinstance(passes, tuple):  # of a table: to be gone before loops become vectors
+                    super()._optimize_final_module()  # which old numba has always to do
                 else:
-                    passes, builder = self._codegen._module_pass_manager()
-                    passes.run(self._final_module, builder)
+                    passes[0].run(self._final_module, passes[1])
             finally:
                 config.SLP_VECTORIZE = before
 

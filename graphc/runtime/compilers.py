@@ -46,10 +46,12 @@ class Parts:
 
     before  the texts of the files that have functions that its kernels call
     soon    the texts of files that are needed next
+    helped_by  the numbers of processes that helped
     """
 
     def __init__(self, source: str, path: Path, soon: Sequence[str] = ()):
         self.path, self.soon = path, soon
+        self.helped_by: list[int] = []
         self.before = [routine_file(routine) for routine in named_in(source)]
         body = ast.parse(source, str(path)).body
         kernels = [s for s in body if isinstance(s, ast.FunctionDef) and _is_kernel(s)]
@@ -133,6 +135,7 @@ def started(
         (claims / f"{SOON}{k}.py").write_text(text, encoding="utf-8")
     try:
         with _started(count, parts.path, folder) as helpers:
+            parts.helped_by = [helper.pid for helper in helpers]
             yield functools.partial(_together, parts, claims, helpers, fetch)
     finally:
         shutil.rmtree(claims, ignore_errors=True)
@@ -170,9 +173,9 @@ def execute_some(source: str, path: Path, kernels: Collection[str], space: dict[
 
 
 _HELPER = """\
-import os, sys, types
-sys.path[:] = {modules!r}  # before an import finds what lies in the working folder
-sys.modules["graphc"] = types.ModuleType("graphc")  # of the package, no more than is needed: all of it takes longer
+import os, sys  # which are there: nothing is imported from the working folder
+sys.path[:] = {modules!r}
+sys.modules["graphc"] = type(sys)("graphc")  # of the package, no more than is needed: all of it takes longer
 sys.modules["graphc"].__path__ = [{package!r}]
 sys.modules["scipy"] = None  # numba would load it for products of matrices
 from graphc.runtime.files import help_with

@@ -38,6 +38,7 @@ ABANDONED = 3600.0
 _lock = threading.RLock()
 _modules: dict[str, ModuleType] = {}
 _temporary: list[Path] = []
+_helping: list[bool] = []
 _compiled = [0]
 
 
@@ -57,6 +58,7 @@ def load(source: str, soon: Callable[[], Sequence[str]] = tuple) -> ModuleType:
     """
     key = key_of(source)
     if key not in _modules:
+        _forks_wait()
         with _lock:
             if key not in _modules:
                 _modules[key] = _find(source, key) or _make(source, key, soon)
@@ -148,7 +150,7 @@ def _roots(create: bool) -> Iterator[Path]:
     """Where entries may stand: the cache folder, then a temporary folder of this process."""
     with contextlib.suppress(RuntimeError):  # no home folder can be determined
         yield config.cache_dir()
-    if create and not _temporary:
+    if create and not _temporary and not _helping:
         _temporary.append(Path(tempfile.mkdtemp(prefix="graphc-")))
         atexit.register(_remove_temporary, os.getpid())
     yield from _temporary
@@ -206,7 +208,7 @@ def _make(source: str, key: str, soon: Callable[[], Sequence[str]] = tuple) -> M
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             _sweep(final.parent)
-            private = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=final.parent))
+            private = Path(tempfile.mkdtemp(prefix=f"{key}.{os.getpid()}.", dir=final.parent))
             try:
                 (private / TEXT).write_bytes(source.encode())
                 parts = compilers.Parts(source, final / TEXT, soon())
@@ -250,13 +252,13 @@ class _Beside:
 
     folders: ClassVar[dict[str, Path]] = {}
 
-    def __init__(self, line: int, folder: Path):
-        self.line, self.folder = line, folder
+    def __init__(self, line: int, folder: Path, file: str):
+        self.line, self.folder, self._py_file = line, folder, file
 
     @classmethod
     def from_function(cls, function: Any, file: str) -> _Beside | None:
         folder = cls.folders.get(file)
-        return None if folder is None else cls(function.__code__.co_firstlineno, folder)
+        return None if folder is None else cls(function.__code__.co_firstlineno, folder, file)
 
     def ensure_cache_path(self) -> None:
         self.folder.joinpath("__pycache__").mkdir(exist_ok=True)
@@ -275,15 +277,18 @@ class _Beside:
 def _teach_numba() -> None:
     from numba.core.caching import FunctionCache
 
-    FunctionCache._impl_class._locator_classes.insert(0, _Beside)
+    FunctionCache._impl_class._locator_classes.insert(0, _Beside)  # type: ignore[arg-type]  # numba says nothing of its type
 
 
 def _execute(source: str, key: str, path: Path, folder: Path, parts: compilers.Parts | None = None) -> ModuleType:
     """Run `source` as the module at `path`, with numba's cache in `folder`; what is new there, in `parts`."""
     with _module(key, source, path, folder) as module:
         if parts is not None:
-            with compilers.started(parts, folder, load, _is_missing) as run:
-                _compiled[0] += run(module.__dict__)
+            try:
+                with compilers.started(parts, folder, load, _is_missing) as run:
+                    _compiled[0] += run(module.__dict__)
+            finally:
+                _remove_left(parts)
         else:
             exec(compile(source, str(path), "exec"), module.__dict__)
         if not config.jit_disabled():
@@ -295,12 +300,26 @@ def _execute(source: str, key: str, path: Path, folder: Path, parts: compilers.P
 
 def help_with(path: str, folder: str, parent: int) -> None:
     """Compile what the file at `path` needs, which the process `parent` makes in `folder`, see `compilers`."""
+    _helping.append(True)
     cache = Path(folder)
     source = (cache / TEXT).read_text(encoding="utf-8")
     with collecting_rarely(), _module(_stamp(cache), source, Path(path), cache) as module:
-        compilers.help_with(Path(path), cache, module.__dict__, load, parent)
-    if _temporary:
-        _remove_temporary(os.getpid())
+        compilers.help_with(Path(path), cache, module.__dict__, _load_for_others, parent)
+
+
+def _remove_left(parts: compilers.Parts) -> None:
+    """Remove private folders of helpers that have ended, and may have been killed."""
+    for root in _roots(create=False):
+        for place in [_place(root, key_of(text)) for text in (*parts.before, *parts.soon) if parts.helped_by]:
+            for pid in parts.helped_by:
+                for path in place.parent.glob(f"{place.name}.{pid}.*"):
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _load_for_others(source: str) -> None:
+    """Have a file in the cache folder, where that can be written: this process has no folder of its own."""
+    with contextlib.suppress(OSError):
+        load(source)
 
 
 def _is_missing(source: str) -> bool:
@@ -337,5 +356,13 @@ def _compilations(value: Any) -> int:
     return 0
 
 
-if hasattr(os, "register_at_fork"):  # not in the middle of a compilation
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+@functools.cache
+def _forks_wait() -> None:
+    """No process is forked in the middle of a compilation.
+
+    Known to Python when numba is there: whose locks were announced before, as that of `logging`, are taken after ours.
+    """
+    import numba  # noqa: F401
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
