@@ -8,10 +8,10 @@ import gc as garbage
 import inspect
 import itertools
 import operator
+import signal
 import sys
 import threading
 import weakref
-from _thread import interrupt_main
 from collections import deque, namedtuple
 from typing import Any
 
@@ -262,9 +262,14 @@ def test_calls_in_a_loop_of_c_can_be_interrupted() -> None:
     step, array = gc.compile([x], gc.sum(x)), np.ones(3)
     step(array)
     calls = itertools.repeat(array, 5_000_000)
-    threading.Timer(0.05, interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
-        deque(map(step, calls), maxlen=0)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)  # a signal: no thread has to get a turn
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            deque(map(step, calls), maxlen=0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     assert operator.length_hint(calls) > 0 and len(step._caller.hot[0]) == 1
 
 
