@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -213,6 +214,7 @@ print("done")
 """
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 def test_a_fork_waits_for_a_compilation_that_logs() -> None:
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", _FORK], capture_output=True, text=True, timeout=100)
     assert done.stdout == "done\n", done.stderr

@@ -257,6 +257,7 @@ def test_a_signature_says_what_a_step_takes() -> None:
     assert str(inspect.signature(gc.compile([x], x).bind(np.ones(3)))) == "()"
 
 
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 def test_calls_in_a_loop_of_c_can_be_interrupted() -> None:
     x = gc.input("x", ("n",))
     step, array = gc.compile([x], gc.sum(x)), np.ones(3)

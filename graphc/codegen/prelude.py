@@ -6,7 +6,7 @@ Each function has two bodies: an intrinsic for compiled kernels, plain Python wh
 from __future__ import annotations
 
 from . import choices, fused
-from .convolutions import HELPER as CONVOLUTION
+from .convolution_steps import HELPER as CONVOLUTION
 from .products import PRODUCTS
 from .routines import ALL, ROUTINES, Routine, named, text_of
 
@@ -289,7 +289,7 @@ _KERNELS = '''
     class Library(codegen.JITCodeLibrary):
         """Code in which no function is optimised before all of them are there.
 
-        What numba does to each function first serves its reference counts, of which there are none.
+        What numba does to each function first serves reference counts, which only tables have: see `KernelLibrary`.
         """
 
         def _optimize_functions(self, module):
