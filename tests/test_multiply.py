@@ -20,9 +20,8 @@ def function(request: pytest.FixtureRequest) -> tuple[Callable[..., int], np.dty
     """The compiled function for vectors of so many bytes, and its dtype; wider ones than the machine's are split."""
     width, dtype = request.param
     text = routine_file(("multiply", dtype))
-    lines = [line for line in text.splitlines() if line.strip().startswith("VECTOR = ")]
-    assert len(lines) == 1
-    text = text.replace(lines[0], f"    VECTOR = {width}").replace(
+    (line,) = [line for line in text.splitlines() if " import " in line and "VECTOR" in line]
+    text = text.replace(line, f"{line}\n    VECTOR = {width}").replace(
         "{function.__name__}", f"{{function.__name__}}_{width}"
     )
     return getattr(files.load(text), f"multiply_{dtype}").ctypes, np.dtype(dtype)

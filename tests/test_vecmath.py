@@ -1,21 +1,21 @@
 """Generated kernels' scalar math: error against mpmath, NumPy's special values, same bits uncompiled, packed code."""
 
 import doctest
+import functools
 import math
 import platform
 import re
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import mpmath
 import numpy as np
 import pytest
 from mpmath import mp
-from numba import njit
 from scipy import special
 
 from graphc.codegen import fused, prelude, vecmath
 from graphc.codegen.vecmath import FUNCTIONS, closure, source_for
+from graphc.runtime import files
 
 PUBLIC = [key for key in FUNCTIONS if not key[0].startswith("_")]
 DTYPES = ("float32", "float64")
@@ -71,38 +71,52 @@ def function(key):
     return FUNCTIONS[key].definition
 
 
-def compiled_loops(keys, **constants) -> SimpleNamespace:
-    """One compiled loop for each function, all from one generated text."""
-    text = [source_for(keys)]
-    text.append("@kernel\ndef loop_fma(x, y, z, out):\n    for i in range(out.size):\n")
-    text[-1] += "        out[i] = fma(x[i], y[i], z[i])\n"
-    for key in keys:
-        name = FUNCTIONS[key].name
+class Loop:
+    """A kernel that does one thing for each element of arrays of one size and dtype: `line` says what, of those `names`."""
+
+    def __init__(self, line: str, names: str, dtype: str, functions: str = "", before: str = ""):
+        text = "@kernel\ndef loop(m, o, chunk, finish, slot):\n    n = size(m, o, 0)\n"
+        for k, name in enumerate(names.split(), 1):
+            text += f"    {name} = array(m, o, {k}, (n,), {dtype})\n"
+        text += f"    for i in range(n):\n        {line}\n"
+        self.module = files.load("\n\n".join([prelude.HEADER, before, functions, text]))
+
+    def __call__(self, *arrays: np.ndarray) -> None:
+        last = 1 + len(arrays)
+        table = np.array([arrays[0].size, *[a.ctypes.data for a in arrays], *range(last)])
+        self.module.loop.ctypes(table.ctypes.data, last, 0, 1, 0)
+
+
+class Loops:
+    """A loop for each function, compiled when it is needed; with `before`, lines that stand before the functions."""
+
+    def __init__(self, before: str = ""):
+        self.before = before
+        self.of = functools.cache(self.compiled)
+
+    def compiled(self, key: tuple[str, str]) -> Loop:
+        if key[0] == "fma":
+            return Loop("out[i] = fma(x[i], y[i], z[i])", "x y z out", key[1], before=self.before)
         arguments = {1: "x[i]", 2: "x[i], y[i]"}[function(key).__code__.co_argcount]
         arguments = "2, x[i]" if key[0] == "polygamma" else arguments
-        text.append(f"@kernel\ndef loop_{name}(x, y, out):\n    for i in range(out.size):\n")
-        text[-1] += f"        out[i] = {name}({arguments})\n"
-    names: dict[str, object] = {}
-    exec(prelude.HEADER, names)
-    names |= {"kernel": njit(error_model="numpy"), **constants}
-    exec(compile("\n\n".join(text), "<vecmath loops>", "exec"), names)
-    return SimpleNamespace(**names)
+        line = f"out[i] = {FUNCTIONS[key].name}({arguments})"
+        return Loop(line, "x y out", key[1], source_for([key]), self.before)
 
 
 @pytest.fixture(scope="module")
-def loops() -> SimpleNamespace:
-    return compiled_loops(PUBLIC)
+def loops() -> Loops:
+    return Loops()
 
 
 @pytest.fixture(scope="module")
-def loops_of_old_processors() -> SimpleNamespace:
+def loops_of_old_processors() -> Loops:
     """The same for a processor without an instruction that multiplies and adds."""
-    return compiled_loops(PUBLIC, FUSED=False)
+    return Loops("FUSED = False")
 
 
 def run(loops, key, x, y=None):
     out = np.empty_like(x)
-    getattr(loops, f"loop_{FUNCTIONS[key].name}")(x, x if y is None else y, out)
+    loops.of(key)(np.ascontiguousarray(x), np.ascontiguousarray(x if y is None else y), out)
     return out
 
 
@@ -258,17 +272,11 @@ def test_error_is_within_the_stated_on_dense_samples(loops, key) -> None:
 @pytest.mark.parametrize(("suffix", "magic"), [("f32", "0x4168000000000000"), ("f64", "0x4338000000000000")])
 def test_erf_and_its_derivative_have_one_exponential(suffix, magic) -> None:
     counts = []
-    for second in ("v", f"exp_{suffix}(-(v * v))"):
-        text = source_for([("erf", DTYPE_OF[suffix]), ("exp", DTYPE_OF[suffix])])
-        text += "\n\n@kernel\ndef loop(x, out, other):\n    for i in range(x.size):\n        v = x[i]\n"
-        text += f"        out[i] = erf_{suffix}(v)\n        other[i] = {second}\n"
-        names: dict[str, object] = {}
-        exec(prelude.HEADER, names)
-        names["kernel"] = njit(error_model="numpy")
-        exec(compile(text, "<erf>", "exec"), names)
-        x = np.zeros(1, DTYPE_OF[suffix])
-        names["loop"](x, x.copy(), x.copy())
-        (llvm,) = names["loop"].inspect_llvm().values()
+    for second in ("x[i]", f"exp_{suffix}(-(x[i] * x[i]))"):
+        dtype = DTYPE_OF[suffix]
+        line = f"out[i], other[i] = erf_{suffix}(x[i]), {second}"
+        loop = Loop(line, "x out other", dtype, source_for([("erf", dtype), ("exp", dtype)]))
+        llvm = loop.module.loop.inspect_llvm()
         counts.append(sum("fma.v" in line and magic in line for line in llvm.splitlines()))
     assert counts[0] == counts[1] > 0
 
@@ -343,8 +351,9 @@ def test_multiplication_and_addition_round_once(loops, dtype) -> None:
             true = mpmath.mpf(float(a)) * mpmath.mpf(float(b)) + mpmath.mpf(float(c))
             largest = abs(true) >= float(info.max)
             assert abs(got) >= info.max if largest else ulp_error(got, true, dtype) <= 0.5, (a, b, c, got)
-    if loops.FUSED:
-        loops.loop_fma(x, y, z, compiled := np.empty_like(x))
+    loop = loops.of(("fma", dtype.__name__))
+    if loop.module.FUSED:
+        loop(x, y, z, compiled := np.empty_like(x))
         assert same_bits(plain, compiled).all()
 
 
@@ -374,6 +383,6 @@ LIBM = re.compile(r"\$(?:exp|log|sin|cos|tan|pow|fmod|fma|floor|lgamma|erf)\w*\b
 @pytest.mark.parametrize("key", [key for key in PUBLIC if FUNCTIONS[key].vectorises], ids="-".join)
 def test_loop_compiles_to_packed_instructions(loops, key) -> None:
     run(loops, key, np.ones(8, key[1]))
-    assembly = "\n".join(getattr(loops, f"loop_{FUNCTIONS[key].name}").inspect_asm().values())
+    assembly = loops.of(key).module.loop._library.get_asm_str()
     assert PACKED.search(assembly)
     assert not LIBM.search(assembly)

@@ -156,9 +156,9 @@ else:
 
     def opened(context, builder, type_, value):
         """An array: a pointer to its bytes, its sizes, and its strides in bytes."""
-        made = arrayobj.make_array(type_)(context, builder, value)
-        data = builder.bitcast(made.data, ir.IntType(8).as_pointer())
-        return data, cgutils.unpack_tuple(builder, made.shape), cgutils.unpack_tuple(builder, made.strides)
+        data = builder.bitcast(arrays.data_of(builder, value), ir.IntType(8).as_pointer())
+        sizes = arrays.sizes_of(builder, type_, value)
+        return data, sizes, arrays.strides_of(context, builder, type_, sizes)
 
     def tile_of(rows, columns, per_column, registers):
         """Rows and columns of a tile of accumulators, of the sizes for which all of it takes fewest cycles, and loads.

@@ -169,15 +169,12 @@ else:
 
         def __init__(self, context, builder, type_, value, transposed=None):
             self.builder = builder
-            made = arrayobj.make_array(type_)(context, builder, value)
-            self.data = builder.bitcast(made.data, ir.IntType(8).as_pointer())
-            sizes, strides = (cgutils.unpack_tuple(builder, part) for part in (made.shape, made.strides))
-            if transposed is None:
-                transposed = ir.IntType(1)(type_.layout == "F")
-                sizes = sizes[::-1] if type_.layout == "F" else sizes
-                strides = strides[::-1] if type_.layout == "F" else strides
-            self.transposed, self.step = transposed, strides[0]
-            self.rows, self.columns = (builder.select(transposed, *pair) for pair in (sizes[::-1], sizes))
+            self.data = builder.bitcast(arrays.data_of(builder, value), ir.IntType(8).as_pointer())
+            sizes = arrays.sizes_of(builder, type_, value)
+            turned = isinstance(type_, arrays.Matrix) and type_.transposed
+            self.transposed = ir.IntType(1)(turned) if transposed is None else transposed
+            self.step = arrays.step_of(context, builder, type_, value)
+            self.rows, self.columns = (builder.select(self.transposed, *pair) for pair in (sizes[::-1], sizes))
 
     WORD, FLAG, NUMBER = ir.IntType(64), types.boolean, types.int64
 

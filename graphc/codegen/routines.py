@@ -37,9 +37,7 @@ if not numba.config.DISABLE_JIT:
 
     def routine(function):
         """Compile one of them, and note where it is."""
-        made = numba.cfunc(
-            types.int64(*[types.int64] * function.__code__.co_argcount), cache=True, pipeline_class=KernelCompiler
-        )(function)
+        made = c_function(types.int64(*[types.int64] * function.__code__.co_argcount))(function)
         ctypes.c_int64.from_address(address_at(f"graphc_{function.__name__}_DIGEST")).value = made.address
         return made
 '''

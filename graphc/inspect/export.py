@@ -6,6 +6,7 @@ The kernels stand in it as they stand in the program's file; around them a small
 from __future__ import annotations
 
 import base64
+import hashlib
 import inspect
 import os
 import re
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..codegen.cpu import ProgramText
+from ..codegen.prelude import SUPPORT, support_text
 from ..codegen.routines import ROUTINES, named_in, text_of
 from ..errors import UnsupportedError, check_folder, message, one_line, user_line
 from ..ir import dims
@@ -50,7 +52,7 @@ def export(
 def export_text(reading: Reading, outputs: Tree, certificate: Certificate | None = None) -> str:
     """The exported file."""
     kernels = reading.text.source.split('"""', 2)[2].strip("\n")  # without its docstring
-    kernels = kernels.replace(ROUTINES, f"{ROUTINES}\n\n{text_of(named_in(kernels))}")
+    kernels = _with_support(kernels.replace(ROUTINES, f"{ROUTINES}\n\n{text_of(named_in(kernels))}"))
     name = one_line(re.sub(r'["\\]', " ", reading.plan.graph.name))
     parts = [
         f'"""{name}, exported by graphc: `step` at the end is called with {_arguments(reading)}.\n\n'
@@ -67,6 +69,32 @@ def export_text(reading: Reading, outputs: Tree, certificate: Certificate | None
         RUNTIME.strip("\n"),
     ]
     return "\n\n\n".join(parts) + "\n"
+
+
+def _with_support(kernels: str) -> str:
+    """The text with the modules of this package that it imports, as modules of other names: there may be another graphc."""
+    texts = {name: support_text(name) for name in SUPPORT}
+    version = hashlib.blake2b("".join(texts.values()).encode(), digest_size=8).hexdigest()
+    modules = [f'_module("exported_{name}_{version}", r\'\'\'\n{text}\'\'\')' for name, text in texts.items()]
+    first, mark, rest = kernels.partition("if numba.config.DISABLE_JIT:")
+    body = "\n\n".join([first + _MODULE, *modules]) + "\n\n" + mark + rest
+    return re.sub(
+        r"from graphc\.codegen(?:\.(\w+))? import ",
+        lambda found: f"from exported_{found[1]}_{version} import ",
+        re.sub(r"from graphc\.codegen import arrays", f"import exported_arrays_{version} as arrays", body),
+    )
+
+
+_MODULE = '''\
+import sys
+
+
+def _module(name, text):
+    """What kernels are compiled with, where they are compiled: a module for each file of graphc that they need."""
+    if not numba.config.DISABLE_JIT and name not in sys.modules:
+        sys.modules[name] = type(sys)(name)
+        exec(compile(text, name, "exec"), vars(sys.modules[name]))
+'''
 
 
 def _certified(certificate: Certificate | None) -> str:

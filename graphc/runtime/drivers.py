@@ -20,6 +20,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from graphc.codegen.numba_target import c_function
+
 
 @intrinsic
 def invoke(typingctx, entry, table):
@@ -122,7 +124,7 @@ def call_kernel(typingctx, kernel, table, row, chunk, finish, slot):
 
 _RUN = '''
 
-@numba.cfunc("int64(int64)", no_rewrites=True, cache=True)
+@c_function("int64(int64)")
 def run(m):
     """One step: the kernels before the error check, then, if no error is flagged, those that commit."""
     control = flush()
@@ -235,8 +237,7 @@ LOOP = (
     + _COPY
     + '''
 
-@numba.cfunc("int64(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)",
-             no_rewrites=True, cache=True)
+@c_function("int64(int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64, int64)")
 def loop(m, entry, steps, first, every, start, rows, order, sources, n_sources, moves, n_moves):
     """Run `steps` steps; `first` were done before. Returns how many were done: fewer where m[0] is an error code.
 

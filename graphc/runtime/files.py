@@ -26,7 +26,7 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from .. import config
-from ..codegen.prelude import routine_file
+from ..codegen.prelude import SUPPORT, routine_file, support_text
 from ..codegen.routines import named_in
 from . import compilers
 from .collector import collecting_rarely
@@ -78,7 +78,8 @@ def _platform() -> tuple[str, ...]:
     from llvmlite import binding
 
     versions = (numba.__version__, llvmlite.__version__, np.__version__, sys.version)
-    return (*versions, binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
+    support = _digest("".join(map(support_text, SUPPORT)).encode())
+    return (*versions, binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten(), support)
 
 
 def _digest(data: bytes) -> str:
