@@ -72,7 +72,7 @@ def function(key):
 
 
 class Loop:
-    """A kernel that does one thing for each element of arrays of one size and dtype: `line` says what, of those `names`."""
+    """A kernel that does what `line` says for each element of arrays of these `names`, of one size and dtype."""
 
     def __init__(self, line: str, names: str, dtype: str, functions: str = "", before: str = ""):
         text = "@kernel\ndef loop(m, o, chunk, finish, slot):\n    n = size(m, o, 0)\n"

@@ -4,6 +4,9 @@ numba's own arrays count references and have strides, and may be indexed from th
 each element LLVM would get thirty lines where one does.
 """
 
+# mypy: disable-error-code="attr-defined"
+# (numba says little of the types of its parts)
+
 from __future__ import annotations
 
 import operator

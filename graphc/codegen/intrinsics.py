@@ -60,7 +60,7 @@ def flag(typingctx, m, code):
 def numbers(context, builder, kinds, shape):
     """The elements of a tuple of integers of these kinds."""
     sizes = cgutils.unpack_tuple(builder, shape)
-    return [context.cast(builder, n, kind, types.int64) for n, kind in zip(sizes, kinds)]
+    return [context.cast(builder, n, kind, types.int64) for n, kind in zip(sizes, kinds, strict=True)]
 
 
 def apart(builder, address, pointer):
@@ -125,7 +125,6 @@ def lanes(typingctx, count, value):
 def position(typingctx, start, k):
     """start + k, both not negative."""
     return types.int64(types.int64, types.int64), lambda c, builder, s, args: builder.add(*args, flags=["nuw", "nsw"])
-
 
 
 @intrinsic

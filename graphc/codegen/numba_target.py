@@ -5,9 +5,13 @@ counts. So most of numba's libraries are not loaded (a third of a second), an el
 is a counter, and LLVM gets a quarter of the text. What is compiled is the same function that Python would run.
 """
 
+# mypy: disable-error-code="attr-defined, assignment, call-arg"
+# (numba says little of the types of its parts)
+
 from __future__ import annotations
 
 import weakref
+from typing import Any
 
 from llvmlite import binding, ir
 from numba import types
@@ -40,7 +44,7 @@ FEATURES = frozenset(features.split(","))
 VECTOR = 64 if "+avx512f" in FEATURES else 32 if "+avx" in FEATURES else 16
 """Bytes of its widest vectors."""
 
-loops = weakref.WeakKeyDictionary()
+loops: weakref.WeakKeyDictionary[Any, list[Any]] = weakref.WeakKeyDictionary()
 """Of a module that is being written: the last blocks of loops that call `as_vectors`."""
 
 
@@ -111,7 +115,9 @@ class TypingContext(typing.Context):
             known = self._lookup_global(value)
             if known is not None:
                 self._remove_global(value)
-            self._insert_global(value, kind if known is None else known.augment(kind))
+                kind = known.augment(kind)
+                assert kind is not None, f"two types of {value}"
+            self._insert_global(value, kind)
 
 
 def is_direct(template):
@@ -169,8 +175,8 @@ class Context(cpu.CPUContext):
     def refresh(self):
         if not self._registries:
             self.load_additional_registries()
-        for registry in (builtin_registry, *self._registries):
-            self.install_registry(registry)
+        for known in (builtin_registry, *self._registries):
+            self.install_registry(known)
         self.typing_context.refresh()
 
     def load_additional_registries(self):

@@ -72,7 +72,7 @@ if numba.config.DISABLE_JIT:  # plain Python: `m` is a list with arrays where th
 
 '''
 
-_COMPILED = '''
+_COMPILED = """
     def kernel(function):
         return function
 
@@ -87,7 +87,7 @@ else:
     from graphc.codegen.intrinsics import array, as_vectors, code, flag, lanes, position, reshaped, size
     from graphc.codegen.numba_target import FEATURES, VECTOR, c_function, helper, kernel
 
-'''
+"""
 
 _KERNELS = '''
     def folded(combine):

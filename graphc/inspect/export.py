@@ -72,17 +72,14 @@ def export_text(reading: Reading, outputs: Tree, certificate: Certificate | None
 
 
 def _with_support(kernels: str) -> str:
-    """The text with the modules of this package that it imports, as modules of other names: there may be another graphc."""
+    """The text with the modules of this package that it imports, under other names: there may be another graphc."""
     texts = {name: support_text(name) for name in SUPPORT}
     version = hashlib.blake2b("".join(texts.values()).encode(), digest_size=8).hexdigest()
-    modules = [f'_module("exported_{name}_{version}", r\'\'\'\n{text}\'\'\')' for name, text in texts.items()]
-    first, mark, rest = kernels.partition("if numba.config.DISABLE_JIT:")
-    body = "\n\n".join([first + _MODULE, *modules]) + "\n\n" + mark + rest
-    return re.sub(
-        r"from graphc\.codegen(?:\.(\w+))? import ",
-        lambda found: f"from exported_{found[1]}_{version} import ",
-        re.sub(r"from graphc\.codegen import arrays", f"import exported_arrays_{version} as arrays", body),
-    )
+    modules = [f"_module(\"exported_{name}_{version}\", r'''\n{text}''')" for name, text in texts.items()]
+    start, mark, rest = kernels.partition("if numba.config.DISABLE_JIT:")
+    whole = "\n\n".join([start + _MODULE, *modules, mark + rest])
+    whole = whole.replace("from graphc.codegen import arrays", f"import exported_arrays_{version} as arrays")
+    return re.sub(r"from graphc\.codegen\.(\w+) import ", rf"from exported_\1_{version} import ", whole)
 
 
 _MODULE = '''\
