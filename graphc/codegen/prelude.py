@@ -85,7 +85,7 @@ else:
     from graphc.codegen import arrays
 
     from graphc.codegen.intrinsics import array, as_vectors, code, flag, lanes, position, reshaped, size
-    from graphc.codegen.numba_target import FEATURES, VECTOR, c_function, helper, kernel
+    from graphc.codegen.numba_target import FEATURES, VECTOR, address_at, c_function, helper, kernel, note, noted
 
 """
 

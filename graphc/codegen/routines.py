@@ -14,31 +14,20 @@ from .multiply import MULTIPLY, MULTIPLY_OF_DTYPE
 
 ROUTINES = '''\
 if not numba.config.DISABLE_JIT:
-    import ctypes
-
     routine_names = {}
     """What the words are called that have the addresses of these functions, by what they do and the dtype."""
-
-    def address_at(name):
-        """Where the word of that name is, of which LLVM is told; it is never freed, as the machine code is not."""
-        if not binding.address_of_symbol(name):
-            word = ctypes.c_int64(0)
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(word))
-            binding.add_symbol(name, ctypes.addressof(word))
-        return binding.address_of_symbol(name)
 
     def call_routine(builder, what, dtype, values):
         """What one of them gives; that and all that it is given are words."""
         word, name = ir.IntType(64), routine_names[what, dtype]
         words = [builder.ptrtoint(v, word) if v.type.is_pointer else builder.zext(v, word) for v in values]
         kind = ir.FunctionType(word, [word] * len(words))
-        address = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, word, name)
-        return builder.call(builder.inttoptr(builder.load(address), kind.as_pointer()), words)
+        return builder.call(builder.inttoptr(noted(builder, name), kind.as_pointer()), words)
 
     def routine(function):
         """Compile one of them, and note where it is."""
         made = c_function(types.int64(*[types.int64] * function.__code__.co_argcount))(function)
-        ctypes.c_int64.from_address(address_at(f"graphc_{function.__name__}_DIGEST")).value = made.address
+        note(f"graphc_{function.__name__}_DIGEST", made.address)
         return made
 '''
 

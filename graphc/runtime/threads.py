@@ -69,4 +69,9 @@ def _loads(name: str) -> bool:
 @functools.cache
 def team(flushed: bool = False) -> Any:
     """The compiled step loop with several threads."""
-    return files.load(drivers.team_source(flushed))
+    from numba.np.ufunc import parallel
+
+    parallel._launch_threads()
+    made = files.load(drivers.team_source(flushed))
+    made.note(made.PARALLEL_FOR, made.binding.address_of_symbol("numba_parallel_for"))
+    return made
