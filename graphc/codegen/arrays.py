@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import operator
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, typing
@@ -111,6 +112,16 @@ def strides_of(context, builder, kind, sizes):
     for size in sizes[:0:-1]:
         strides.insert(0, builder.mul(strides[0], size))
     return strides
+
+
+@lowering.lower_constant(Array)
+def constant(context, builder, kind, value):
+    """A table: it is part of the machine code."""
+    content = ir.Constant(ir.ArrayType(ir.IntType(8), value.nbytes), bytearray(np.ascontiguousarray(value).tobytes()))
+    place = cgutils.global_constant(builder, "table", content)
+    place.align = 64
+    data = builder.bitcast(place, context.get_data_type(kind.dtype).as_pointer())
+    return array_of(context, builder, kind, data, [word(size) for size in value.shape])
 
 
 # ---- elements, and parts that are arrays themselves ----------------------------------------------------------------
@@ -258,6 +269,39 @@ def extremum(function, comparison):
 
 extremum(max, ">")
 extremum(min, "<")
+
+
+def rounded(function, count, write):
+    """NumPy's function of so many floats of one dtype (else of float64): `write` writes one instruction for it."""
+
+    @declarations.register_global(function)
+    class Rounded(templates.AbstractTemplate):
+        def generic(self, args, kws):
+            if len(args) != count or not all(isinstance(kind, types.Float) for kind in args):
+                return None
+            kind = args[0] if len(set(args)) == 1 else types.float64
+            return typing.signature(kind, *[kind] * count)
+
+    @lowering.lower(function, *[types.Float] * count)
+    def lowered(context, builder, signature, args):
+        return write(builder, *args)
+
+
+def instruction(name):
+    """The LLVM intrinsic of a name."""
+
+    def write(builder, *args):
+        kind = args[0].type
+        declared = builder.module.declare_intrinsic(f"llvm.{name}", [kind], ir.FunctionType(kind, [kind] * len(args)))
+        return builder.call(declared, args)
+
+    return write
+
+
+for name in ("ceil", "floor", "rint", "sqrt", "trunc"):
+    rounded(getattr(np, name), 1, instruction(name))
+rounded(np.copysign, 2, instruction("copysign"))
+rounded(np.fmod, 2, lambda builder, x, y: builder.frem(x, y))
 
 
 def scalar_views():

@@ -14,6 +14,7 @@ import ctypes
 import weakref
 from typing import Any
 
+import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import (
@@ -33,6 +34,7 @@ from numba.core import (
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.imputils import builtin_registry
 from numba.core.typing import templates
+from numba.np.numpy_support import from_dtype
 
 from graphc.codegen import arrays
 from graphc.codegen.arrays import struct, word
@@ -94,11 +96,15 @@ class TypingContext(typing.Context):
     """The types of what generated functions do: of that, nothing is implemented by Python functions (`overload`)."""
 
     def load_additional_registries(self):
-        from numba.core.typing import mathdecl, npydecl
+        from numba.core.typing import mathdecl
 
         self.install_registry(mathdecl.registry)
-        self.install_registry(npydecl.registry)
         self.install_registry(arrays.declarations)
+
+    def resolve_value_type(self, value):
+        if isinstance(value, np.ndarray):
+            return arrays.Array(from_dtype(value.dtype), value.ndim)
+        return super().resolve_value_type(value)
 
     def install_registry(self, registry):
         loader = self._registries.get(registry) or templates.RegistryLoader(registry)
@@ -182,10 +188,8 @@ class Context(cpu.CPUContext):
 
     def load_additional_registries(self):
         from numba.cpython import builtins, mathimpl, numbers, rangeobj, tupleobj  # noqa: F401
-        from numba.np import npyimpl
 
         self.install_registry(mathimpl.registry)
-        self.install_registry(npyimpl.registry)
         self.install_registry(arrays.lowering)
 
     def get_function(self, function, signature, _firstcall=True):
