@@ -1,7 +1,9 @@
 """The target that generated functions are compiled for: what of numba it loads, and that numba's own is left alone."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from numba import types
 from numba.core.errors import TypingError
 
+import graphc as gc
 from graphc.codegen import prelude
 from graphc.runtime import files
 
@@ -107,3 +110,31 @@ def test_its_types_say_what_they_are() -> None:
     assert Array(types.float64, 2) == Array(types.float64, 2) != Array(types.float64, 1)
     assert Matrix(types.float32, True) != Matrix(types.float32, False)
     assert numba.typeof(np.ones(2)) == types.Array(types.float64, 1, "C")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint64", "int8", "int64"])
+def test_extrema_of_integers_of_every_width(dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    x = np.array([limits.max, 1, limits.min, limits.max - 1, 7], dtype)
+    given = gc.input("x", ("n",), dtype)
+    found = gc.compile([given], [gc.max(given), gc.min(given), gc.argmax(given), gc.maximum(given, given[::-1])])(x)
+    for value, wanted in zip(found, [x.max(), x.min(), x.argmax(), np.maximum(x, x[::-1])], strict=True):
+        np.testing.assert_array_equal(value, wanted)
+        assert value.dtype == wanted.dtype
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="a step runs in several threads where there are several cores")
+def test_a_second_process_loads_the_code_of_several_threads(tmp_path: Path) -> None:
+    code = """
+import numpy as np
+import graphc as gc
+from graphc.runtime.files import compile_counter
+
+x = gc.input("x", ("n",))
+step = gc.compile([x], gc.sum(gc.sin(x) * x), threads=2)
+print(step(np.linspace(0, 50, 1000001)), compile_counter() > 0)
+"""
+    env = os.environ | {"GRAPHC_CACHE_DIR": str(tmp_path)}
+    found = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env) for _ in range(2)]
+    first, second = ((run.stdout or run.stderr).split() for run in found)
+    assert first[1:] == ["True"] and second == [first[0], "False"]

@@ -251,19 +251,24 @@ def transposed_again(context, builder, kind, matrix):
 
 
 def extremum(function, comparison):
-    """`max` or `min` of integers, as words."""
+    """`max` or `min` of integers: of one type, else of words."""
 
     @declarations.register_global(function)
     class Extremum(templates.AbstractTemplate):
         def generic(self, args, kws):
-            signed = all(isinstance(kind, types.Integer) and kind.signed for kind in map(types.unliteral, args))
-            return typing.signature(types.int64, *[types.int64] * len(args)) if signed and len(args) > 1 else None
+            kinds = [types.unliteral(kind) for kind in args]
+            if len(kinds) < 2 or not all(isinstance(kind, types.Integer) for kind in kinds):
+                return None
+            kind = kinds[0] if len(set(kinds)) == 1 else types.int64
+            whole = kind == kinds[0] or all(each.signed or each.bitwidth < 64 for each in kinds)
+            return typing.signature(kind, *[kind] * len(args)) if whole else None
 
-    @lowering.lower(function, types.VarArg(types.int64))
+    @lowering.lower(function, types.VarArg(types.Integer))
     def choose(context, builder, signature, args):
+        compare = builder.icmp_signed if signature.return_type.signed else builder.icmp_unsigned
         found = args[0]
         for other in args[1:]:
-            found = builder.select(builder.icmp_signed(comparison, found, other), found, other)
+            found = builder.select(compare(comparison, found, other), found, other)
         return found
 
 

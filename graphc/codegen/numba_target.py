@@ -2,7 +2,7 @@
 
 Their code is plain: integers, floats, arrays in C order, loops over ranges; no Python objects, exceptions or reference
 counts. So most of numba's libraries are not loaded (a third of a second), an element of an array is one address, a loop
-is a counter, and LLVM gets a quarter of the text. What is compiled is the same function that Python would run.
+is a counter, and LLVM gets a third of the lines. What is compiled is the same function that Python would run.
 """
 
 # mypy: disable-error-code="attr-defined, assignment, call-arg"

@@ -1,6 +1,7 @@
-"""The fixed text of every generated CPU file: table access, branch-free functions, and library helpers.
+"""The fixed text of every generated CPU file: branch-free functions, library helpers, and what plain Python needs.
 
-Each function has two bodies: an intrinsic for compiled kernels, plain Python where jit is disabled.
+Each function has two bodies: an intrinsic for compiled kernels (some in the modules of `SUPPORT`, which those files
+import), plain Python where jit is disabled.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ else:
     from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
-    from graphc.codegen import arrays
 
+    from graphc.codegen import arrays
     from graphc.codegen.intrinsics import array, as_vectors, code, flag, lanes, position, reshaped, size
     from graphc.codegen.numba_target import FEATURES, VECTOR, address_at, c_function, helper, kernel, note, noted
 

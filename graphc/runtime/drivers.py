@@ -19,7 +19,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from graphc.codegen.numba_target import c_function, note, noted
+from graphc.codegen.numba_target import address_at, c_function, note, noted
 
 
 @intrinsic
@@ -153,6 +153,12 @@ def take(typingctx, counter, amount):
     return types.int64(types.int64, types.int64), codegen
 
 
+PARALLEL_FOR, WORK = "graphc_parallel_for", "WORK_NAME"
+"""Names of numbers: the address of that function of numba's, and of `work`."""
+for name in (PARALLEL_FOR, WORK):
+    address_at(name)  # before machine code that knows them is loaded
+
+
 @intrinsic(prefer_literal=True)
 def some_words(typingctx, count):
     """The address of so many int64 numbers that last as long as the function runs."""
@@ -182,8 +188,6 @@ def spread(typingctx, args, sizes, steps, job, threads):
 
 
 HALF = 1 << 32
-PARALLEL_FOR, WORK = "graphc_parallel_for", "WORK_NAME"
-"""Names of numbers: the address of that function, and of `work`."""
 
 
 @c_function("void(int64, int64, int64, int64)")
