@@ -138,3 +138,17 @@ print(step(np.linspace(0, 50, 1000001)), compile_counter() > 0)
     found = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env) for _ in range(2)]
     first, second = ((run.stdout or run.stderr).split() for run in found)
     assert first[1:] == ["True"] and second == [first[0], "False"]
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="a step runs in several threads where there are several cores")
+def test_a_step_leaves_the_number_of_threads_as_the_user_set_it() -> None:
+    x = gc.input("x", ("n",))
+    step = gc.compile([x], gc.sum(gc.sin(x) * x), threads=2)
+    values, before = np.linspace(0, 50, 1000001), numba.get_num_threads()
+    first = step(values)
+    numba.set_num_threads(1)
+    try:
+        assert step(values) == first
+        assert numba.get_num_threads() == 1
+    finally:
+        numba.set_num_threads(before)

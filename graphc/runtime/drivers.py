@@ -153,9 +153,9 @@ def take(typingctx, counter, amount):
     return types.int64(types.int64, types.int64), codegen
 
 
-PARALLEL_FOR, WORK = "graphc_parallel_for", "WORK_NAME"
-"""Names of numbers: the address of that function of numba's, and of `work`."""
-for name in (PARALLEL_FOR, WORK):
+PARALLEL_FOR, NUM_THREADS, WORK = "graphc_parallel_for", "graphc_num_threads", "WORK_NAME"
+"""Names of numbers: the addresses of two functions of numba's, and of `work`."""
+for name in (PARALLEL_FOR, NUM_THREADS, WORK):
     address_at(name)  # before machine code that knows them is loaded
 
 
@@ -173,18 +173,22 @@ def some_words(typingctx, count):
 
 
 @intrinsic
-def spread(typingctx, args, sizes, steps, job, threads):
-    """Call `work` with the numbers of all threads, by the function that numba's threading layers have for that."""
+def spread(typingctx, args, sizes, steps, job):
+    """Call `work` with the numbers of all threads, by the function that numba's threading layers have for that.
+
+    As many of numba's threads take part as it lets this one use, as in its own parallel loops.
+    """
 
     def codegen(context, builder, signature, values):
         word = ir.IntType(64)
         kind = ir.FunctionType(ir.VoidType(), [word] * 7 + [ir.IntType(32)])
-        threads = builder.trunc(values[4], ir.IntType(32))
+        count = ir.FunctionType(ir.IntType(32), []).as_pointer()
+        threads = builder.call(builder.inttoptr(noted(builder, NUM_THREADS), count), [])
         called = builder.inttoptr(noted(builder, PARALLEL_FOR), kind.as_pointer())
-        builder.call(called, [noted(builder, WORK), *values[:4], word(0), word(1), threads])
+        builder.call(called, [noted(builder, WORK), *values, word(0), word(1), threads])
         return context.get_dummy_value()
 
-    return types.void(*[types.int64] * 5), codegen
+    return types.void(*[types.int64] * 4), codegen
 
 
 HALF = 1 << 32
@@ -238,7 +242,7 @@ def run(m):
             store(job, 0, kernel)
             store(job, 2, row)
             store(job, 3, chunks)
-            spread(args, sizes, steps, job, load(sizes, 0))
+            spread(args, sizes, steps, job)
             call_kernel(kernel, m, row, chunks, 1, 0)
         else:
             call_kernel(kernel, m, row, 0, 1, 0)

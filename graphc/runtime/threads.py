@@ -73,5 +73,6 @@ def team(flushed: bool = False) -> Any:
 
     parallel._launch_threads()
     made = files.load(drivers.team_source(flushed))
-    made.note(made.PARALLEL_FOR, made.binding.address_of_symbol("numba_parallel_for"))
+    for name, function in ((made.PARALLEL_FOR, "numba_parallel_for"), (made.NUM_THREADS, "get_num_threads")):
+        made.note(name, made.binding.address_of_symbol(function))
     return made
