@@ -267,7 +267,7 @@ class KernelLibrary(Library):
     """
 
     level = 3
-    """How much LLVM does about it."""
+    """How much LLVM does about it, unless numba is told to do less."""
 
     def add_ir_module(self, module):
         said = {"unroll.disable": (), "vectorize.followup_vectorized": ()}
@@ -286,7 +286,7 @@ class KernelLibrary(Library):
     def _optimize_final_module(self):
         before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
         try:
-            passes = self._codegen._module_pass_manager(opt=self.level)
+            passes = self._codegen._module_pass_manager(opt=min(self.level, config.OPT))
             if isinstance(passes, tuple):
                 passes[0].run(self._final_module, passes[1])
             else:
