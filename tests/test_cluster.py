@@ -56,6 +56,20 @@ def test_a_network_is_one_cluster(step: gc.Step) -> None:
     assert len(step.plan.groups) <= 3, str(step.kernels)
 
 
+def test_a_large_factor_is_not_read_for_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not stay in a core's cache is multiplied tile by tile, and the loops around it are kernels again."""
+    monkeypatch.setattr(chunks, "GRAIN", 20)
+    monkeypatch.setattr(clusters, "BLOCK", 4)
+    monkeypatch.setattr(clusters, "LARGEST", K * M * 4 - 1)
+    inputs, outputs, _ = network("float32")
+    step = gc.compile(inputs, outputs)
+    alone = [[u.node for u in g.units] for g in step.plan.groups if not g.members]
+    assert any(n.op.name == "contract" and n.inputs[0] is inputs[0] for (n, *rest) in alone if not rest), str(
+        step.kernels
+    )
+    assert any(g.members for g in step.plan.groups), "the products with small factors remain in one"
+
+
 @pytest.mark.parametrize("n", [1, 3, 4, 5, 8, 63, 64, 65, 300])
 def test_cluster_against_numpy(step: gc.Step, n: int) -> None:
     draw = np.random.default_rng(n)

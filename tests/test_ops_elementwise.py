@@ -1,12 +1,14 @@
 """Elementwise functions against NumPy and SciPy, their gradients, their conventions at kinks, dtypes, and refusals."""
 
 import math
+import operator
 import re
 
 import numpy as np
 import pytest
 from scipy import special as scipy_special
 
+import graphc as gc
 from graphc.autodiff.vjp import grad
 from graphc.errors import DTypeError, ShapeError
 from graphc.ir.evaluate import evaluate
@@ -424,3 +426,24 @@ def test_refusals_of_dtypes():
 def test_python_int_that_does_not_fit():
     with pytest.raises(DTypeError, match=r"a Python int does not fit: got 300, expected uint8: 0 \.\. 255"):
         el.add(input("x", (3,), "uint8"), 300)
+
+
+@pytest.mark.parametrize("name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"])
+@pytest.mark.parametrize("signed", ["int8", "int64"])
+def test_comparisons_of_integers_with_and_without_sign_are_exact(name, signed):
+    """float64, to which both would be promoted, holds 53 bits."""
+    info = np.iinfo(signed)
+    x = np.array([info.max, info.max - 1, -1, info.min, 0, 5], signed)
+    y = np.array([0, 5, info.max, info.max - 1, 2**63, 2**64 - 1], "uint64")
+    x, y = (a.reshape(-1) for a in np.meshgrid(x, y))
+    wanted = [[getattr(operator, _SYMBOLS[name])(int(p), int(q)) for p, q in zip(*pair, strict=True)]
+              for pair in ((x, y), (y, x))]  # fmt: skip
+    function = getattr(el, name)
+    assert value(function, x, y).tolist() == wanted[0]
+    assert value(function, y, x).tolist() == wanted[1]
+    inputs = symbols((x, y))
+    found = gc.compile(inputs, [function(*inputs), function(*inputs[::-1]), function(inputs[0], y)])(x, y)
+    assert [f.tolist() for f in found] == [*wanted, wanted[0]]
+
+
+_SYMBOLS = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"}

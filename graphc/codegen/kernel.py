@@ -46,6 +46,7 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
         self.round = Round.WHOLE
         self.at_once = 0  # loops over functions of scalars so far
         self.unrolled = False  # whether the innermost loop is a short one of known length
+        self.own_parts = {} if plainly else _own_parts(kernel)
         self.printer.named = varied if plainly else is_flat(kernel)
 
     def print(self) -> KernelText:
@@ -125,6 +126,9 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
     def print_for(self, s: For, depth: int) -> None:
         size = self.printer.size(s.extent)
         bounds = f"{size} - 1, -1, -1" if s.reverse else size
+        if s.kind == "join" and _parts_joined(s) <= self.own_parts.keys():
+            self.join_own_parts(s, depth)
+            return
         if id(s) not in self.in_lanes:
             if s.chunked:
                 self.line(depth, "for k in range(stop - start):")
@@ -225,8 +229,25 @@ class KernelPrinter(StatementPrinter, ProductPrinter, ConvolutionPrinter):
             count = REST if is_open(loop) else lane_count(loop)
             self.line(depth, f"{s.name} = fold_{combines[s.name].op}({s.name}_, {count})", s.node)
 
+    def join_own_parts(self, s: For, depth: int) -> None:
+        """What this call has found of the last chunk need not come from memory, on which the next step would wait."""
+        count = self.printer.size(s.extent)
+        if s.extent != 1:
+            self.line(depth, f"for {s.var} in range({count} - 1):")
+            self.block(s.body, depth + 1)
+        self.line(depth, f"if chunk < {count}:")
+        for c in s.body:
+            assert isinstance(c, Combine) and isinstance(c.expr, Load)
+            own = self.own_parts[c.expr.array]
+            self.line(depth + 1, combine_text(self.printer, c.name, c.op, own), c.node)
+        self.line(depth, f"elif {count} > 0:")
+        self.line(depth + 1, f"{s.var} = {count} - 1")
+        self.block(s.body, depth + 1)
+
     def print_chunks(self, s: Chunks, depth: int) -> None:
         count, length, extent = (self.printer.size(d) for d in (s.count, s.length, s.extent))
+        for part in self.own_parts.values():
+            self.line(depth, f"{part.name} = {self.printer.literal(lit(0, part.dtype), typed=True)}")
         self.line(depth, f"if chunk < {count}:")
         self.line(depth + 1, f"{s.var} = chunk")
         self.line(depth + 1, f"start = position({s.var} * {length}, 0)")
@@ -273,6 +294,23 @@ def is_flat(kernel: Kernel) -> bool:
     if len(loops) != 1 or not all(isinstance(s, (Chunks, For, Let, Store)) for s in statements):
         return False
     return loops[0].kind == "map" and all(a.shape in ((), (loops[0].extent,)) for a in kernel.arrays)
+
+
+def _parts_joined(loop: For) -> set[str]:
+    """The arrays with the numbers of chunks that a loop over chunks combines, and does nothing else; or {""}."""
+    plain = all(isinstance(c, Combine) and c.position is None and isinstance(c.expr, Load) for c in loop.body)
+    return {c.expr.array for c in loop.body} if plain else {""}  # type: ignore[union-attr]  # see above
+
+
+def _own_parts(kernel: Kernel) -> dict[str, Var]:
+    """Arrays of such numbers, with the variables in which a chunk has its own."""
+    chunks = kernel.chunks
+    if chunks is None:
+        return {}
+    joins = [s for s in walk(kernel.body) if isinstance(s, For) and s.kind == "join"]
+    joined = set().union(*map(_parts_joined, joins))
+    own = {s.array: s.expr for s in chunks.body if isinstance(s, Store) and s.index == (Var(chunks.var),)}
+    return {array: e for array, e in own.items() if array in joined and isinstance(e, Var)}
 
 
 def _is_widened(s: Combine) -> bool:

@@ -12,6 +12,7 @@ DType = np.dtype
 
 BOOL = np.dtype("bool")
 INT64 = np.dtype("int64")
+UINT64 = np.dtype("uint64")
 FLOAT32 = np.dtype("float32")
 FLOAT64 = np.dtype("float64")
 INTEGERS = tuple(np.dtype(n) for n in ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"))

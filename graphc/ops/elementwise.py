@@ -2,7 +2,7 @@
 
 Everywhere in these files operands are tensors, arrays or numbers; shapes broadcast (`ShapeError` where they do not) and
 dtypes promote as NumPy's do, Python scalars being weak. A function that needs floats computes integers in float64.
-int64 beside uint64 becomes float64, in comparisons too.
+int64 beside uint64 becomes float64; comparisons of the two are exact.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..ir.apply import apply, cast, lift, lift_promoted, set_cast
-from ..ir.dtypes import as_dtype
+from ..ir.dtypes import UINT64, as_dtype
 from ..ir.expr import Expr, call, select
 from ..ir.expr import cast as cast_expr
 from ..ir.lowering import Map
@@ -281,6 +281,20 @@ def positive(x: Any, /) -> Any:
     return x
 
 
+def _compared(op: Op, x: Any, y: Any) -> Any:
+    """Apply a comparison. Integers with and without sign meet as uint64, for float64 would round them: behind a look at
+    the sign, for what is below 0 is below all of the others."""
+    dtypes = [getattr(operand, "dtype", None) for operand in (x, y)]
+    signed = [dtype is not None and dtype.kind == "i" for dtype in dtypes]
+    if UINT64 not in dtypes or not any(signed):
+        return nary(op, x, y)
+    x, y = lift(x, y)
+    below = bool(op.numpy(*[-1 if is_signed else 0 for is_signed in signed]))
+    same = nary(op, cast(x, UINT64), cast(y, UINT64))
+    is_below = nary(LESS, x if signed[0] else y, 0)
+    return where(is_below, below, same)
+
+
 def equal(x: Any, y: Any, /) -> Any:
     """Elementwise x == y, a bool tensor.
 
@@ -288,7 +302,7 @@ def equal(x: Any, y: Any, /) -> Any:
     >>> bool(gc.equal(2, 2.0))
     True
     """
-    return nary(EQUAL, x, y)
+    return _compared(EQUAL, x, y)
 
 
 def not_equal(x: Any, y: Any, /) -> Any:
@@ -298,7 +312,7 @@ def not_equal(x: Any, y: Any, /) -> Any:
     >>> bool(gc.not_equal(2, 2.0))
     False
     """
-    return nary(NOT_EQUAL, x, y)
+    return _compared(NOT_EQUAL, x, y)
 
 
 def less(x: Any, y: Any, /) -> Any:
@@ -308,7 +322,7 @@ def less(x: Any, y: Any, /) -> Any:
     >>> bool(gc.less(1, 2))
     True
     """
-    return nary(LESS, x, y)
+    return _compared(LESS, x, y)
 
 
 def less_equal(x: Any, y: Any, /) -> Any:
@@ -318,7 +332,7 @@ def less_equal(x: Any, y: Any, /) -> Any:
     >>> bool(gc.less_equal(2, 2))
     True
     """
-    return nary(LESS_EQUAL, x, y)
+    return _compared(LESS_EQUAL, x, y)
 
 
 def greater(x: Any, y: Any, /) -> Any:
@@ -328,7 +342,7 @@ def greater(x: Any, y: Any, /) -> Any:
     >>> bool(gc.greater(1, 2))
     False
     """
-    return nary(GREATER, x, y)
+    return _compared(GREATER, x, y)
 
 
 def greater_equal(x: Any, y: Any, /) -> Any:
@@ -338,7 +352,7 @@ def greater_equal(x: Any, y: Any, /) -> Any:
     >>> bool(gc.greater_equal(2, 2))
     True
     """
-    return nary(GREATER_EQUAL, x, y)
+    return _compared(GREATER_EQUAL, x, y)
 
 
 def where(condition: Any, x: Any, y: Any, /) -> Any:

@@ -30,6 +30,9 @@ BLOCK = 16
 speed."""
 WORTH = 16
 """How many times larger than a row of its factors a result may be for each chunk to have a sum of its own."""
+LARGEST = 1 << 19
+"""Bytes of a factor that each chunk reads as a whole: a larger one does not stay in a core's cache beside the rows, so
+that tiles, which share what they read, are faster."""
 FEW = 1024
 """Elements of an array up to which each of many chunks may have one to accumulate in."""
 
@@ -130,7 +133,9 @@ def _roles(unit: Unit, rows: DimLike) -> Iterator[str]:
         return
     if product.batched and unit.node.shape[0] == rows and not product.x.batch and not product.y.batch:
         yield "batch"
-    if m == rows:
+    whole = product.y.base.size
+    large = isinstance(whole, int) and whole * product.y.base.dtype.itemsize > LARGEST
+    if m == rows and not large:
         yield "rows"
     if k == rows and isinstance(m, int) and isinstance(n, int) and m * n <= WORTH * (m + n):
         yield "terms"  # the result is so small that a chunk is worth a sum of its own
