@@ -42,6 +42,7 @@ B = gc.input("b", (4,), "bool")
 C = gc.input("c", ("n", 3), "bool")
 M = gc.input("m", (2, 3))
 SQUARE, BATCH = gc.input("square", (3, 3)), gc.input("batch", (3, 3, 3))
+N = gc.asarray(X.shape[0], dtype="float64")
 LEAVES = (X, Y, S, V, ONE, I, J, B, C, M)
 
 
@@ -101,6 +102,10 @@ FIRES: tuple[tuple[str, Callable[..., Any], Callable[[], Tensor], Callable[[], T
     ("plain cotangent product", algebra, lambda: ct_mul(X, gc.full_like(X, 2.0)), lambda: X * gc.full_like(X, 2.0)),
     ("plain cotangent product", algebra, lambda: ct_mul(X, zero(X)), lambda: X * zero(X)),
     ("plain cotangent product", algebra, lambda: ct_mul(gc.full_like(X, 3.0), X), lambda: gc.full_like(X, 3.0) * X),
+    ("plain cotangent product", algebra, lambda: ct_mul(gc.broadcast_to(-3.0 / N, X.shape), X),
+     lambda: gc.broadcast_to(-3.0 / N, X.shape) * X),
+    ("plain cotangent product", algebra, lambda: ct_mul(gc.broadcast_to(1.0 / N * 0.5, X.shape), X),
+     lambda: gc.broadcast_to(1.0 / N * 0.5, X.shape) * X),
     ("plain tangent product", algebra, lambda: zero_mul(X, gc.full_like(X, 2.0)), lambda: X * gc.full_like(X, 2.0)),
     ("plain tangent product", algebra, lambda: zero_mul(gc.full_like(X, 3.0), X), lambda: gc.full_like(X, 3.0) * X),
     ("plain sum of products", algebra, lambda: contract(X, zero(X), "nk,nk->n", guard="left"),
@@ -218,6 +223,9 @@ STAYS: tuple[tuple[Callable[..., Any], Callable[[], Tensor]], ...] = (
     (algebra, lambda: zero_mul(zero(X), X)),
     (algebra, lambda: zero_mul(gc.full_like(X, np.inf), X)),
     (algebra, lambda: gc.where(C, X, Y)),
+    (algebra, lambda: ct_mul(X, gc.broadcast_to(1.0 / N, X.shape))),
+    (algebra, lambda: ct_mul(gc.broadcast_to(1e-300 / N, X.shape), X)),
+    (algebra, lambda: ct_mul(gc.broadcast_to(V[0] / N, X.shape), X)),
     (algebra, lambda: gc.sum(S, axis=1)),
     (algebra, lambda: gc.max(S, axis=(0, 1))),
     (algebra, lambda: gc.sum(V)),

@@ -10,7 +10,6 @@ is a counter, and LLVM gets a third of the lines. What is compiled is the same f
 
 from __future__ import annotations
 
-import ctypes
 import weakref
 from typing import Any
 
@@ -284,15 +283,11 @@ class KernelLibrary(Library):
         super().add_ir_module(module)
 
     def _optimize_final_module(self):
-        before, config.SLP_VECTORIZE = config.SLP_VECTORIZE, 1
-        try:
-            passes = self._codegen._module_pass_manager(opt=min(self.level, config.OPT))
-            if isinstance(passes, tuple):
-                passes[0].run(self._final_module, passes[1])
-            else:
-                super()._optimize_final_module()  # old numba does it always like this
-        finally:
-            config.SLP_VECTORIZE = before
+        passes = self._codegen._module_pass_manager(opt=min(self.level, config.OPT), slp_vectorize=True)
+        if isinstance(passes, tuple):
+            passes[0].run(self._final_module, passes[1])
+        else:
+            passes.run(self._final_module)  # of an old numba
 
 
 UNUSED = frozenset({
@@ -384,27 +379,3 @@ def helper(function):
 
 target_extension.dispatcher_registry[Target] = Helper
 target_extension.jit_registry[Target] = lambda *args, **options: helper
-
-
-# ---- numbers that machine code knows by a name: they may be set after it is compiled -------------------------------
-
-
-def address_at(name):
-    """Where the number of that name is, of which LLVM is told; it is never freed, as the machine code is not."""
-    if not binding.address_of_symbol(name):
-        number = ctypes.c_int64(0)
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(number))
-        binding.add_symbol(name, ctypes.addressof(number))
-    return binding.address_of_symbol(name)
-
-
-def note(name, number):
-    """Set it."""
-    ctypes.c_int64.from_address(address_at(name)).value = number
-
-
-def noted(builder, name):
-    """Its value, in a function that is being written."""
-    address_at(name)
-    place = builder.module.globals.get(name) or ir.GlobalVariable(builder.module, ir.IntType(64), name)
-    return builder.load(place)

@@ -86,7 +86,8 @@ else:
 
     from graphc.codegen import arrays
     from graphc.codegen.intrinsics import array, as_vectors, code, flag, lanes, position, reshaped, size
-    from graphc.codegen.numba_target import FEATURES, VECTOR, address_at, c_function, helper, kernel, note, noted
+    from graphc.codegen.named_numbers import address_at, note, noted
+    from graphc.codegen.numba_target import FEATURES, VECTOR, c_function, helper, kernel
 
 """
 
@@ -149,7 +150,7 @@ _KERNELS = '''
 HEADER = "".join([_PLAIN, choices.PLAIN, fused.PLAIN, _COMPILED, choices.COMPILED, fused.COMPILED, _KERNELS])
 
 
-SUPPORT = ("arrays", "numba_target", "intrinsics")
+SUPPORT = ("arrays", "named_numbers", "numba_target", "intrinsics")
 """The modules of this package that compiled files import, each behind those that it imports."""
 
 

@@ -14,7 +14,7 @@ from ..ops.elementwise import multiply, negative
 from ..ops.guarded import LEFT, RIGHT, attrs_of, sides
 from ..ops.movement import reshape
 from .patterns import unview
-from .rules import Rule, is_scalar, rewrite, scalar_value
+from .rules import Rule, is_scalar, number, rewrite, scalar_value
 
 
 def _times_one(node: Tensor) -> Tensor | None:
@@ -56,14 +56,33 @@ def _double_negative(node: Tensor) -> Tensor | None:
 
 
 def _plain_product(node: Tensor) -> Tensor | None:
-    """A cotangent product whose guard cannot matter: a finite constant derivative, or a constant cotangent not 0."""
+    """A cotangent product whose guard cannot matter: a finite constant derivative, or a cotangent that is never 0."""
     ct, d = node.inputs
-    c, k = scalar_value(ct), scalar_value(d)
+    k = scalar_value(d)
     if k is not None and np.isfinite(k):
         return multiply(ct, d)
-    if c is not None and c != 0:
-        return multiply(ct, d)
-    return None
+    return multiply(ct, d) if _least_size(ct) >= np.finfo(ct.dtype).tiny else None
+
+
+_LARGEST_DIM = 2.0**63
+
+
+def _least_size(node: Tensor, depth: int = 4) -> float:
+    """No element is nearer to 0 than that, before rounding: of constants, and of what sizes divide, as in a mean."""
+    inner, _ = unview(node)
+    known = number(inner)
+    if known is not None:
+        return np.inf if np.isnan(known) else abs(known)
+    if depth == 0:
+        return 0.0
+    if inner.op.name == "negative":
+        return _least_size(inner.inputs[0], depth - 1)
+    if inner.op.name == "multiply":
+        x = _least_size(inner.inputs[0], depth - 1)
+        return x and x * _least_size(inner.inputs[1], depth - 1)
+    if inner.op.name == "divide" and inner.inputs[1].op.name == "dim_value":
+        return _least_size(inner.inputs[0], depth - 1) / _LARGEST_DIM
+    return 0.0
 
 
 def _plain_tangent_product(node: Tensor) -> Tensor | None:

@@ -19,7 +19,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from graphc.codegen.numba_target import address_at, c_function, note, noted
+from graphc.codegen.named_numbers import address_at, note, noted
+from graphc.codegen.numba_target import c_function
 
 
 @intrinsic
