@@ -80,7 +80,7 @@ def test_names_say_what_values_are(network: Reading) -> None:
     assert "_1_num_batches_tracked_new = _1_num_batches_tracked + 1 " in source
     assert "scores = scores_product_2[i, j]" in source and "batch_float32 = float32(batch)" in source
     assert "batch_int64" not in source and "check_size" not in source
-    assert "scores_mean = scores_total[j] / batch_float32" in source
+    assert re.search(r"scores_mean(_\d)? = scores_total\[[ij]\] / batch_float32", source)
     assert "loss_place[i] = " in source and not re.search(r"_bar\w*: out\(int64", source)
     assert "adjoint" not in source
 

@@ -328,6 +328,7 @@ def test_numpy_functions_build_nodes(f: Callable[[Any], Any]) -> None:
 def test_numpy_functions_that_return_several() -> None:
     x = symbolic("x", (4, 3))
     assert [part.shape for part in np.split(x, 2)] == [(2, 3), (2, 3)]
+    assert [grid.shape for grid in np.meshgrid(x[:, 0], x[0], indexing="ij")] == [(4, 3), (4, 3)]
     assert (np.shape(x), np.ndim(x), np.size(x)) == ((4, 3), 2, 12)
 
 
@@ -413,6 +414,7 @@ def test_numpy_calls_that_are_refused() -> None:
         (lambda: np.exp(x, where=data > 0), "np.exp does not work on tensors: got argument where"),
         (lambda: np.sum(x, initial=3.0), "np.sum does not work on tensors: got argument initial"),
         (lambda: np.sum(x, where=data > 0), "np.sum does not work on tensors: got argument where"),
+        (lambda: np.meshgrid(x[0], x[0], sparse=True), "np.meshgrid does not work on tensors: got argument sparse"),
         (lambda: np.round(x, 2), "np.round does not work on tensors: got argument decimals"),
         (lambda: operator.iadd(data, x), "np.add does not work on tensors: got argument out"),
         (lambda: round(x, 2), "no rounding to digits: got 2 digits, expected round(x)"),

@@ -36,6 +36,8 @@ _QUESTIONS: dict[str, Callable[[Any], Any]] = {
     "ndim": lambda x: len(x.shape),
     "size": lambda x: dims.product(x.shape),
 }
+_AS_THEY_ARE: dict[str, set[str]] = {"einsum": set(), "meshgrid": {"indexing"}}
+"""Functions of any number of arguments, with the keywords that ours know."""
 _MODULES = ("numpy", "numpy.linalg")
 _SPECIAL = {name: name for name in ("erf", "erfc", "exp2", "expm1", "log1p", "xlogy")} | {
     "expit": "sigmoid",
@@ -111,8 +113,11 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
     if func in (np.trace, np.diagonal) and len(args[0].shape) != 2:
         hint = f"x.{name}() takes the last two axes, {full} the first two"
         raise _unsupported(full, count(len(args[0].shape), "axis", "axes"), hint)
-    if name == "einsum" and not kwargs:
-        return function(*args)
+    if name in _AS_THEY_ARE:
+        others = sorted(kwargs.keys() - _AS_THEY_ARE[name])
+        if others:
+            raise _unsupported(full, f"argument {', '.join(others)}", _argument_hint(others))
+        return function(*args, **kwargs)
     return _call(function, full, _bound(func, args, kwargs))
 
 

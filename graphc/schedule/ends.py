@@ -1,6 +1,7 @@
-"""Ends: what needs no loops is computed at the end of the last kernel that computes something for it.
+"""Ends: what needs no loops, or short ones, is computed at the end of the last kernel that computes something for it.
 
-A mean of a sum, say: a kernel of its own would take longer to compile, and to call, than to run.
+A mean of a sum, say, or the update of a bias: a kernel of its own would take longer to compile, and to call, than to
+run.
 """
 
 from __future__ import annotations
@@ -8,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .fuse import MAX_SIZE, Group
+from ..ir import dims
+from .fuse import FUSIBLE, MAX_SIZE, Group
+from .products import product_of
+from .units import Unit
+
+SMALL, FEW = 64, 48
+"""Elements up to which loops are an end; and statements of all ends of a kernel that are loops: where there are more,
+some are equal, and a kernel of their own would be compiled once."""
 
 
 def with_ends(before: Sequence[Group], behind: Sequence[Group]) -> tuple[list[Group], list[Group]]:
@@ -38,8 +46,20 @@ def with_ends(before: Sequence[Group], behind: Sequence[Group]) -> tuple[list[Gr
 
 
 def _may_end(group: Group, end: Group) -> bool:
-    """Whether `end` has no loops, and the kernel is not too long with it."""
-    return not end.domain and not end.members and bool(group.domain) and group.size + end.size <= MAX_SIZE
+    """Whether `end` has no loops, or short ones, and the kernel is not too long with it."""
+    if end.members or not group.domain or group.size + end.size > MAX_SIZE:
+        return False
+    loops = sum(other.size for other in group.ends if other.domain) + end.size
+    return not end.domain or (loops <= FEW and all(map(_is_small, end.units)))
+
+
+def _is_small(unit: Unit) -> bool:
+    """Whether the loops of a unit are short; or how long they are is not known, but one thread runs them anyway."""
+    if unit.kind == "dot":
+        product, size = product_of(unit.node), unit.node.size
+        return not product.by_tiles and isinstance(size, int) and size <= SMALL
+    size = dims.product(unit.domain)
+    return unit.kind in FUSIBLE and isinstance(size, int) and size <= SMALL
 
 
 def _with_end(group: Group, end: Group) -> Group:

@@ -85,7 +85,7 @@ def lower(
 
 
 def _end(kernel: Kernel, writers: Sequence[StagesWriter], known: dict[Any, Expr]) -> None:
-    """What needs no loops, behind all else: once, where that is cut into chunks. `known` are values that have names."""
+    """What is behind all else: once, where that is cut into chunks. `known` are values that have names."""
     body: list[Statement] = kernel.body
     if kernel.chunks:
         finish = kernel.body[-1]
@@ -93,9 +93,13 @@ def _end(kernel: Kernel, writers: Sequence[StagesWriter], known: dict[Any, Expr]
             finish = Finish([])
             kernel.body.append(finish)
         body = finish.body
-    scope = Scope(body, 0, None, known)
     for writer in writers:
-        writer.nest(scope)
+        writer.root = Scope(body, 0, None, known)
+        first = writer.group.units[0]
+        if first.kind in SINGLES:
+            SINGLES[first.kind](writer, first)
+        else:
+            writer.nest(writer.root)
 
 
 def _title(group: Group) -> str:
