@@ -168,3 +168,25 @@ def test_short_loops_vectorise() -> None:
     step = gc.compile([rows, image, bias], functions)
     widest = max(k.vectors or 0 for k in step.kernels)
     assert widest >= 128 and all(k.vectors == widest for k in step.kernels), str(step.kernels)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int32", "uint32"])
+def test_sums_of_narrow_integers_wrap_where_they_are_read(dtype: str) -> None:
+    """What reads a sum in its own kernel gets what memory would hold, for any number of threads."""
+    info, x, pairs = np.iinfo(dtype), gc.input("x", "n", dtype), gc.input("pairs", ("m", 2), dtype)
+    total, product = gc.sum(x, dtype=dtype), gc.prod(x, dtype=dtype)
+    kept = gc.param(0.0, name="kept")
+    rows = gc.sum(pairs, axis=1, dtype=dtype)
+    outputs = [total, total > 5, gc.astype(product, "float64"), rows > 5, gc.sum(pairs, axis=0, dtype=dtype) > 5]
+    steps = [gc.compile([x, pairs], outputs, {kept: gc.astype(total, "float64")}, threads=k) for k in (1, 2)]
+    draw = np.random.default_rng(0)
+    for n in (2, 40_000):
+        data = draw.integers(info.min, info.max, n, dtype, endpoint=True) | 1
+        two = np.full((3, 2), info.max, dtype)
+        with np.errstate(all="ignore"):
+            sums, column = data.sum(dtype=dtype), two.sum(axis=0, dtype=dtype)
+            wanted = [sums, sums > 5, float(data.prod(dtype=dtype)), two.sum(axis=1, dtype=dtype) > 5, column > 5]
+        for step in steps:
+            for found, want in zip(step(data, two), wanted, strict=True):
+                np.testing.assert_array_equal(found, want)
+            assert kept.value == float(sums)

@@ -226,6 +226,7 @@ STAYS: tuple[tuple[Callable[..., Any], Callable[[], Tensor]], ...] = (
     (algebra, lambda: ct_mul(X, gc.broadcast_to(1.0 / N, X.shape))),
     (algebra, lambda: ct_mul(gc.broadcast_to(1e-300 / N, X.shape), X)),
     (algebra, lambda: ct_mul(gc.broadcast_to(V[0] / N, X.shape), X)),
+    (algebra, lambda: ct_mul(gc.broadcast_to(1e-300 / N * 1e300, X.shape), X)),
     (algebra, lambda: gc.sum(S, axis=1)),
     (algebra, lambda: gc.max(S, axis=(0, 1))),
     (algebra, lambda: gc.sum(V)),

@@ -130,6 +130,10 @@ class StatementPrinter:
 def combine_text(printer: Printer, target: str, op: str, value: Expr) -> str:
     """``target = target (op) value``; nan wins in max and min."""
     text = printer.text(value)
+    if op in ("add", "mul") and value.dtype.kind in "iu" and value.dtype.itemsize < 8 and "[" not in target:
+        # numba computes in 64 bits: the name would hold more than what its dtype can
+        sign, level = ("+", 61) if op == "add" else ("*", 71)
+        return f"{target} = {value.dtype.name}({target} {sign} {printer.text(value, level)})"
     if op == "add" and value.dtype != BOOL:
         return f"{target} += {text}"
     if op == "mul" and value.dtype != BOOL:

@@ -284,6 +284,7 @@ def positive(x: Any, /) -> Any:
 def _compared(op: Op, x: Any, y: Any) -> Any:
     """Apply a comparison. Integers with and without sign meet as uint64, for float64 would round them: behind a look at
     the sign, for what is below 0 is below all of the others."""
+    x, y = (np.asarray(operand) if isinstance(operand, (list, tuple)) else operand for operand in (x, y))
     dtypes = [getattr(operand, "dtype", None) for operand in (x, y)]
     signed = [dtype is not None and dtype.kind == "i" for dtype in dtypes]
     if UINT64 not in dtypes or not any(signed):

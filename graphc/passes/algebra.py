@@ -61,28 +61,28 @@ def _plain_product(node: Tensor) -> Tensor | None:
     k = scalar_value(d)
     if k is not None and np.isfinite(k):
         return multiply(ct, d)
-    return multiply(ct, d) if _least_size(ct) >= np.finfo(ct.dtype).tiny else None
+    return multiply(ct, d) if _least_size(ct) else None
 
 
 _LARGEST_DIM = 2.0**63
 
 
 def _least_size(node: Tensor, depth: int = 4) -> float:
-    """No element is nearer to 0 than that, before rounding: of constants, and of what sizes divide, as in a mean."""
+    """No element is nearer to 0 than that, of constants and of what sizes divide, as in a mean; else, and where one of
+    the numbers it is computed from may be subnormal or rounded to 0, it is 0."""
     inner, _ = unview(node)
     known = number(inner)
+    found = 0.0
     if known is not None:
-        return np.inf if np.isnan(known) else abs(known)
-    if depth == 0:
-        return 0.0
-    if inner.op.name == "negative":
-        return _least_size(inner.inputs[0], depth - 1)
-    if inner.op.name == "multiply":
-        x = _least_size(inner.inputs[0], depth - 1)
-        return x and x * _least_size(inner.inputs[1], depth - 1)
-    if inner.op.name == "divide" and inner.inputs[1].op.name == "dim_value":
-        return _least_size(inner.inputs[0], depth - 1) / _LARGEST_DIM
-    return 0.0
+        found = np.inf if np.isnan(known) else abs(known)
+    elif depth and inner.op.name == "negative":
+        found = _least_size(inner.inputs[0], depth - 1)
+    elif depth and inner.op.name == "multiply":
+        x, y = (_least_size(operand, depth - 1) for operand in inner.inputs)
+        found = x * y if x and y else 0.0
+    elif depth and inner.op.name == "divide" and inner.inputs[1].op.name == "dim_value":
+        found = _least_size(inner.inputs[0], depth - 1) / _LARGEST_DIM
+    return found if found >= np.finfo(inner.dtype).tiny else 0.0
 
 
 def _plain_tangent_product(node: Tensor) -> Tensor | None:

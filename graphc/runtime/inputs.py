@@ -64,7 +64,8 @@ def is_on_device(value: Any) -> bool:
     if isinstance(value, (np.ndarray, np.generic, *_WEAK)):
         return False
     kind = type(value)
-    if hasattr(kind, "__cuda_ndarray__") or hasattr(kind, "__cuda_array_interface__"):
+    own = getattr(value, "__dict__", {})  # an interface may be that of one object
+    if hasattr(kind, "__cuda_ndarray__") or hasattr(kind, "__cuda_array_interface__") or _INTERFACE in own:
         try:  # of a tensor that may be anywhere, it is a property that fails on the host
             return hasattr(value, "__cuda_ndarray__") or value.__cuda_array_interface__ is not None
         except AttributeError:
@@ -74,6 +75,7 @@ def is_on_device(value: Any) -> bool:
     return hasattr(kind, "__dlpack_device__") and int(value.__dlpack_device__()[0]) in _DEVICES
 
 
+_INTERFACE = "__cuda_array_interface__"
 _DEVICES = (2, 13)
 """DLPack's numbers for the memory of CUDA devices, and for that which they share with the host."""
 

@@ -4,11 +4,11 @@
     NUMBA_ENABLE_CUDASIM=1 python tests/benchmarks/device.py --small     only whether it is correct, in the simulator
 
 Each workload is compiled for the CPU and for the device and must give the same, within the rounding of its dtype. Then
-its launches are timed by the device's events, without copies to and from the host. The yardstick is a copy on the same
-device: what a workload has to read and write, over its time, as a part of the copy's rate. torch (eager, and compiled
-with mode="reduce-overhead") stands beside it where it is installed and finds the device. Then products of matrices, by
-own kernels and by cuBLAS: see `device_products`. At last whole training steps by the clock, one launch each, beside
-torch and JAX: see `device_steps`.
+its launches are timed by the device's events, without copies to and from the host: results stay there. The yardstick is
+a copy on the same device: what a workload has to read and write, over its time, as a part of the copy's rate. torch
+(eager, and compiled with mode="reduce-overhead") stands beside it where it is installed and finds the device. Then
+products of matrices, by own kernels and by cuBLAS: see `device_products`. At last whole steps by the clock, one launch
+each, beside torch and JAX (`pip install 'jax[cuda13]'`): see `device_steps`.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ def workloads(small: bool) -> list[Workload]:
     a, b = floats(side, side), floats(side, side)
     return [
         Workload("chain with gradient", chain, [x], 2 * x.nbytes),
+        Workload("chain with gradient, a fifth of that", chain, [x[: n // 5]], 2 * x.nbytes // 5),
         Workload("Black-Scholes with gradients", black_scholes, market, 7 * x.nbytes),
         Workload(
             "cross-entropy with gradient", cross_entropy, [matrix, labels], 3 * matrix.nbytes, torch_cross_entropy
@@ -108,14 +109,17 @@ def compiled(workload: Workload, target: str) -> gc.Step:
     product = workload.name == "matrix product"
     shapes = [("m", "k"), ("k", "n")] if product else [("n", *a.shape[1:]) for a in workload.arrays]
     inputs = [gc.input(f"x{k}", s, a.dtype) for k, (s, a) in enumerate(zip(shapes, workload.arrays, strict=True))]
-    return gc.compile(inputs, workload.outputs(*inputs), target=target, name=workload.name)
+    outputs = workload.outputs(*inputs)
+    return gc.compile(inputs, outputs, target=target, name=workload.name, device_outputs=target != "cpu")
 
 
 def correct(workload: Workload, step: gc.Step) -> None:
     """Raise `AssertionError` where the device's results are not the CPU's."""
     for here, there in zip(*[_listed(s(*workload.arrays)) for s in (compiled(workload, "cpu"), step)], strict=True):
         scale = max(float(np.abs(here).max()), 1e-30)
-        np.testing.assert_allclose(there / scale, here / scale, rtol=0, atol=TOLERANCE, err_msg=workload.name)
+        np.testing.assert_allclose(
+            np.asarray(there) / scale, here / scale, rtol=0, atol=TOLERANCE, err_msg=workload.name
+        )
 
 
 def _listed(value: Any) -> list[Any]:
@@ -185,6 +189,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 device_steps.correct(row)
                 print(f"{row.title}: the device gives what the reference gives")
         return 0
+    if (gap := cuda.missing()) is not None or cuda.simulated():
+        parser.error(
+            "no device: looked for {}, found: {}; {}".format(*gap) if gap else "the simulator has no times: --small"
+        )
     rate = copy_rate(1 << 29)
     print(f"{'; '.join(cuda.devices())}; copy {rate / 1e9:.0f} GB/s; Python {platform.python_version()}")
     print("| workload | graphc | of the copy's rate | torch eager | torch.compile |\n|---|---|---|---|---|")

@@ -1,4 +1,4 @@
-"""Whole training steps on a device: launch-bound ones, and LeNet; data, params and results stay there.
+"""Whole steps on a device: launch-bound ones, LeNet, and three beside JAX, too; data, params and results stay there.
 
 The workloads are those of the suite for the CPU. Each step is called and waited for, which is what its user waits; and
 called many times before it is waited for, which is what a loop costs where nothing is read.
@@ -37,14 +37,18 @@ def rows(small: bool) -> list[Row]:
     """What is measured; `small`: in sizes for the simulator."""
     wanted: list[tuple[str, str, dict[str, Any]]] = [
         ("line fit, 11 points", "line_fit", {}),
+        ("4-5-3-1 network, 16 points", "small_network", {}),
         ("784-128-64-10 network, batch 128", "mlp", {}),
         ("LeNet-5, batch 100", "lenet", {"batch": 100}),
         ("LeNet-5, batch 1000", "lenet", {"batch": 1000}),
+        ("elementwise chain, 4e6 elements, 3 gradients", "chain", {}),
+        ("Black-Scholes, 1e7 options, 5 gradients", "black_scholes", {"options": 10_000_000}),
+        ("softmax cross-entropy, 16384 x 4096", "softmax", {"rows": 16384, "classes": 4096}),
     ]
     found = [Row(title, WORKLOADS[name], sizes) for title, name, sizes in wanted]
     if not small:
         return found
-    return [row._replace(sizes=dict(row.workload.tiny)) for row in found[:3]]
+    return [row._replace(sizes=dict(row.workload.tiny)) for row in found if row.sizes.get("batch") != 1000]
 
 
 def made(row: Row, data: Data) -> tuple[Callable[[], Any], Callable[[], list[np.ndarray]]]:

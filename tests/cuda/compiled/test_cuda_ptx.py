@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,11 @@ MOST_REGISTERS = 255
 NAMES = [name for group in rows() for name in group]
 
 
+_WHEELS = Path(sysconfig.get_path("purelib"))
+PTXAS = shutil.which("ptxas") or next(map(str, _WHEELS.glob("nvidia/*/bin/ptxas")), None)
+"""The assembler, of a toolkit or of a wheel; without one, registers are not looked at."""
+
+
 def printed(inputs: list, outputs: list, updates: dict | None = None, by_cublas: bool = False) -> CudaText:
     """The file for a graph."""
     graph, _ = optimise(Graph(inputs, outputs, list((updates or {}).items())))
@@ -36,7 +42,8 @@ def assembled(code: str, device: tuple[int, int], folder: Path) -> dict[str, int
     """What `ptxas` says of a kernel: registers, bytes of the stack, bytes spilled."""
     (folder / "kernel.ptx").write_text(code)
     arch = f"-arch=sm_{device[0]}{device[1]}"
-    command = ["ptxas", "-v", arch, str(folder / "kernel.ptx"), "-o", str(folder / "kernel.cubin")]
+    assert PTXAS
+    command = [PTXAS, "-v", arch, str(folder / "kernel.ptx"), "-o", str(folder / "kernel.cubin")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (registers,) = re.findall(r"Used (\d+) registers", done.stderr)
@@ -54,7 +61,7 @@ def examined(text: CudaText, device: tuple[int, int], folder: Path, aside: int =
     assert list(found) == text.names
     for name, code in found.items():
         assert f".target sm_{device[0]}{device[1]}" in code
-        if shutil.which("ptxas"):
+        if PTXAS:
             used = assembled(code, device, folder)
             assert max(used["stack"], used["spilled"]) <= aside and used["registers"] <= MOST_REGISTERS, (name, used)
     return found
