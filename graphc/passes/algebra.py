@@ -61,28 +61,20 @@ def _plain_product(node: Tensor) -> Tensor | None:
     k = scalar_value(d)
     if k is not None and np.isfinite(k):
         return multiply(ct, d)
-    return multiply(ct, d) if _least_size(ct) else None
+    return multiply(ct, d) if _is_never_zero(ct) else None
 
 
-_LARGEST_DIM = 2.0**63
+_LEAST = 2.0**-60
+"""A number so large is not subnormal in float32 when any size has divided it."""
 
 
-def _least_size(node: Tensor, depth: int = 4) -> float:
-    """No element is nearer to 0 than that, of constants and of what sizes divide, as in a mean; else, and where one of
-    the numbers it is computed from may be subnormal or rounded to 0, it is 0."""
+def _is_never_zero(node: Tensor) -> bool:
+    """Whether `node` is a constant, or a constant over a size, as in the gradient of a mean; and not 0."""
     inner, _ = unview(node)
-    known = number(inner)
-    found = 0.0
-    if known is not None:
-        found = np.inf if np.isnan(known) else abs(known)
-    elif depth and inner.op.name == "negative":
-        found = _least_size(inner.inputs[0], depth - 1)
-    elif depth and inner.op.name == "multiply":
-        x, y = (_least_size(operand, depth - 1) for operand in inner.inputs)
-        found = x * y if x and y else 0.0
-    elif depth and inner.op.name == "divide" and inner.inputs[1].op.name == "dim_value":
-        found = _least_size(inner.inputs[0], depth - 1) / _LARGEST_DIM
-    return found if found >= np.finfo(inner.dtype).tiny else 0.0
+    if inner.op.name == "divide" and inner.inputs[1].op.name == "dim_value":
+        divided = number(inner.inputs[0])
+        return divided is not None and abs(divided) >= _LEAST
+    return number(inner) not in (None, 0.0)
 
 
 def _plain_tangent_product(node: Tensor) -> Tensor | None:
