@@ -445,6 +445,9 @@ def test_comparisons_of_integers_with_and_without_sign_are_exact(name, signed):
     found = gc.compile(inputs, [function(*inputs), function(*inputs[::-1]), function(inputs[0], y)])(x, y)
     assert [f.tolist() for f in found] == [*wanted, wanted[0]]
     assert np.asarray(function(x.tolist(), gc.eager.tensor(y))).tolist() == wanted[0]
+    for other in (inputs[1], gc.input("z", (2,))):
+        with pytest.raises(DTypeError, match="cannot use as a tensor: got list"):
+            function([[1, 2], [3]], other)
 
 
 _SYMBOLS = {"equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge"}

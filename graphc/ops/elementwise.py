@@ -284,12 +284,13 @@ def positive(x: Any, /) -> Any:
 def _compared(op: Op, x: Any, y: Any) -> Any:
     """Apply a comparison. Integers with and without sign meet as uint64, for float64 would round them: behind a look at
     the sign, for what is below 0 is below all of the others."""
-    x, y = (np.asarray(operand) if isinstance(operand, (list, tuple)) else operand for operand in (x, y))
-    dtypes = [getattr(operand, "dtype", None) for operand in (x, y)]
-    signed = [dtype is not None and dtype.kind == "i" for dtype in dtypes]
-    if UINT64 not in dtypes or not any(signed):
+    if UINT64 not in [getattr(operand, "dtype", None) for operand in (x, y)]:
         return nary(op, x, y)
-    x, y = lift(x, y)
+    listed = [lift(o, beside=(x, y))[0] if isinstance(o, (list, tuple)) else o for o in (x, y)]
+    signed = [hasattr(operand, "dtype") and operand.dtype.kind == "i" for operand in listed]
+    if not any(signed):
+        return nary(op, x, y)
+    x, y = lift(*listed)
     below = bool(op.numpy(*[-1 if is_signed else 0 for is_signed in signed]))
     same = nary(op, cast(x, UINT64), cast(y, UINT64))
     is_below = nary(LESS, x if signed[0] else y, 0)
